@@ -1,0 +1,180 @@
+/* engine.h - one loaded model that answers: submit a job, wait for its events.
+ *
+ * The engine knows nothing of HTTP.  A job is checked, rendered and tokenised on the caller's thread by
+ * engine_submit(); from then on the engine's own thread owns it, and tells what happens through the
+ * caller's inbox.  Several jobs may share an inbox (one request with n choices): events carry the tag.
+ *
+ * Threads: engine_open/_close by one thread; everything else by any.  An inbox is waited on by one thread. */
+#ifndef AIRSTRIP_ENGINE_H
+#define AIRSTRIP_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/err.h"
+#include "kernels/base/value.h"
+
+struct engine;
+struct inbox;
+struct job;
+
+struct engine_config {
+    const char *name;               /* consumer group, for the log */
+    const char *model_path;         /* a GGUF file */
+    const char *device;             /* "auto", "cpu", "cuda" */
+    const char *isa;                /* NULL: the fastest */
+    const char *chat_template;      /* Jinja text that replaces the model's own; NULL: the model's */
+    const char *chat_template_name; /* file it came from, for error messages; NULL if none */
+    size_t n_ctx;                   /* longest sequence; 0 = what the model was trained for */
+    size_t max_batch;               /* sequences that run together; 0 = 16 */
+    size_t max_queue;               /* jobs that may wait; 0 = 1024 */
+    size_t n_threads;               /* 0 = one per processor */
+    size_t kv_bytes;                /* memory for keys and values; 0 = as much as max_batch sequences
+                                     * of n_ctx need, at most half of the machine's memory */
+    size_t max_step_rows;           /* prompt tokens evaluated per step; 0 = 512 */
+};
+
+enum engine_state { ENGINE_LOADING, ENGINE_READY, ENGINE_FAILED, ENGINE_CLOSING };
+
+struct engine_status {
+    enum engine_state state;
+    struct err failure;       /* ENGINE_FAILED: why */
+    int load_percent;         /* while loading */
+    double load_ms;           /* from open to ready */
+    size_t running, waiting;  /* jobs now */
+    uint64_t done, cancelled, prompt_tokens, generated_tokens; /* since start */
+    double last_step_ms_ago;  /* age of the last finished step; for a stalled-engine check */
+    size_t n_ctx, n_vocab, max_batch;
+    size_t kv_pages, kv_pages_used;
+    const char *isa;          /* static; NULL while loading */
+    size_t n_threads;
+    char architecture[32], model_name[128], quantisation[32]; /* "" while loading */
+    uint64_t n_params;
+    uint64_t weight_bytes;    /* read per token */
+    bool has_chat_template;
+};
+
+/* Reads the file's header, checks that the family, tensors, tokenizer and template are supported, starts
+ * the engine's thread, and returns while that thread still loads the weights.  The config's strings
+ * are copied.  Errors as weights_open(), and ERR_UNSUPPORTED / ERR_FORMAT with what is missing. */
+int engine_open(struct engine **out, const struct engine_config *c, struct err *e) MUST_CHECK;
+
+/* The same checks and nothing else: for --check. */
+int engine_check(const struct engine_config *c, struct err *e) MUST_CHECK;
+
+void engine_status(const struct engine *g, struct engine_status *out);
+
+/* From now on engine_submit() answers ERR_CLOSING; what runs and waits is finished. */
+void engine_drain(struct engine *g);
+
+/* Jobs that still exist get EVENT_FAILED(ERR_CLOSING); then the thread ends and the memory is freed.
+ * All jobs and inboxes must have been freed, or never be touched again, by the time it returns. NULL is fine. */
+void engine_close(struct engine *g);
+
+/* How the next token is chosen.  Zero-initialise with sampling_default(). */
+struct sampling {
+    float temperature;        /* 0 = the most likely token; up to 2 */
+    float top_p;              /* 0 .. 1; 1 = off; 0 keeps the most likely token only */
+    float min_p;              /* 0 = off */
+    size_t top_k;             /* 0 = off */
+    float frequency_penalty;  /* -2 .. 2, on tokens generated so far */
+    float presence_penalty;   /* -2 .. 2 */
+    float repetition_penalty; /* 1 = off; prompt and generated tokens (Keskar et al. 2019) */
+    bool has_seed;
+    uint64_t seed;            /* without one a random seed is drawn */
+    const struct token_bias { /* added to the logits */
+        int32_t id;
+        float bias;
+    } *bias;
+    size_t n_bias;
+};
+void sampling_default(struct sampling *s); /* temperature 1, everything else off */
+
+enum prompt_kind {
+    PROMPT_CHAT, /* context rendered by the chat template */
+    PROMPT_TEXT, /* raw text; BOS is added where the model wants it; no control tokens in it */
+    PROMPT_IDS,  /* token ids, taken as they are */
+};
+
+enum { STOP_MAX_BYTES = 1024 };
+
+struct job_request {
+    const char *id; /* for the log; may be NULL */
+    enum prompt_kind kind;
+    const struct value *context; /* PROMPT_CHAT: map with messages, add_generation_prompt, ... */
+    const char *text;            /* PROMPT_TEXT */
+    size_t text_len;
+    const int32_t *ids; /* PROMPT_IDS */
+    size_t n_ids;
+    struct sampling sampling;
+    size_t max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
+    const char *const *stops; /* NUL-terminated, none empty, each at most STOP_MAX_BYTES */
+    size_t n_stops;
+    int top_logprobs; /* -1: no logprobs; 0 .. 20: with that many alternatives */
+    bool ignore_end;  /* end-of-generation tokens do not end it */
+};
+
+enum finish { FINISH_STOP, FINISH_LENGTH };
+
+struct usage {
+    size_t prompt_tokens, generated_tokens, cached_tokens;
+    double queue_ms, prompt_ms, generate_ms;
+};
+
+struct token_logprob {
+    int32_t id;
+    float logprob;      /* natural logarithm, of the model's own distribution (temperature 1) */
+    const char *bytes;  /* what the token stands for; lives as long as the engine */
+    size_t n_bytes;
+};
+
+enum event_kind {
+    EVENT_STARTED, /* left the queue: prompt evaluation begins */
+    EVENT_TEXT,    /* text: valid UTF-8, possibly empty when only logprobs came */
+    EVENT_DONE,    /* the last one: finish and usage are set */
+    EVENT_FAILED,  /* the last one: err is set */
+};
+
+struct event {
+    enum event_kind kind;
+    size_t tag;
+    char *text; /* EVENT_TEXT: NUL-terminated */
+    size_t text_len;
+    size_t n_tokens;                 /* tokens that this text completes, for usage while streaming */
+    struct token_logprob *logprobs;  /* [n_logprobs * (1 + top_logprobs)]: the token taken, then the best */
+    size_t n_logprobs;               /* ordered; id -1 fills where there are fewer */
+    enum finish finish;
+    struct usage usage;
+    struct err err;
+};
+
+int inbox_create(struct inbox **out, struct err *e) MUST_CHECK;
+void inbox_free(struct inbox *in); /* after its jobs were freed; NULL is fine */
+
+/* Waits up to timeout_ms (-1: for ever) for the next event.  True: *ev is filled, to be given
+ * to event_done().  False: time ran out, or inbox_wake() was called. */
+bool inbox_wait(struct inbox *in, int timeout_ms, struct event *ev);
+void inbox_wake(struct inbox *in); /* any thread: inbox_wait() returns at once, so that its caller can look around */
+void event_done(struct event *ev);
+
+/* Checks, renders, tokenises and queues.  Everything in *r is copied or used up before it returns.
+ * Errors (nothing was queued): ERR_LOADING, ERR_CLOSING, ERR_BUSY (queue full), ERR_CONTEXT (with both
+ * numbers), ERR_INVALID (template's own complaint, bad id), ERR_UNSUPPORTED (no chat template). */
+int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
+                  struct job **out, struct err *e) MUST_CHECK;
+
+/* The client left: the job's slot is free after the step that runs now, queued jobs at once.
+ * No further events than those already sent.  Harmless on one that has ended. */
+void job_cancel(struct job *j);
+
+/* The caller is done with it (cancels it first where it still runs). */
+void job_free(struct job *j); /* NULL is fine */
+
+size_t job_prompt_tokens(const struct job *j);
+
+/* Text to ids and back, for requests and tools; ids are freed with free(). ERR_LOADING while loading. */
+int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special,
+                    int32_t **ids, size_t *n, struct err *e) MUST_CHECK;
+
+#endif

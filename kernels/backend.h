@@ -1,0 +1,174 @@
+/* backend.h - THE table of a compute backend: everything the forward pass may ask of a device.
+ *
+ * The one idea: calls between two sync()s only *enqueue* work, in order; results are there after sync().
+ * A CPU runs the whole queue in one go with its threads, a GPU streams it.  Enqueued work cannot fail:
+ * what can (memory, upload) is asked for before.
+ *
+ * Pointers from alloc() belong to the device: add offsets to them, pass them back, but look into them only
+ * through view(), write() and read().  Activations are float32, row-major, [rows, cols] without gaps
+ * unless a function says otherwise.  One thread at a time per device: the engine's. */
+#ifndef AIRSTRIP_BACKEND_H
+#define AIRSTRIP_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/err.h"
+#include "kernels/tensor.h"
+
+struct device; /* a backend's own state */
+struct weight; /* a matrix in the backend's own order */
+struct kv;     /* keys and values of all layers, in pages */
+
+struct backend_options {
+    size_t n_threads; /* CPU: 0 = one per processor this process may use */
+    const char *isa;  /* CPU: NULL or "" = the fastest that runs here, else a name (AIRSTRIP_ISA) */
+};
+
+struct backend_info {
+    const char *isa;    /* "avx512", ...; static */
+    char device[128];   /* what to call it in the log */
+    size_t n_threads;
+};
+
+enum { BACKEND_MAX_FUSED = 3 };
+
+/* y_i[r, :] = x[r, :] * W_i^T (+ bias_i), for up to three matrices that read the same x: q-k-v, gate-up. */
+struct matmul {
+    size_t n_out;
+    const struct weight *w[BACKEND_MAX_FUSED]; /* [rows_i, cols] each, cols the same */
+    float *y[BACKEND_MAX_FUSED];               /* [n, rows_i] */
+    const float *bias[BACKEND_MAX_FUSED];      /* [rows_i] or NULL */
+    const float *x;                            /* [n, cols] */
+    size_t n;
+};
+
+enum norm_kind {
+    NORM_RMS,   /* y = x / sqrt(mean(x^2) + eps) * w          (Zhang & Sennrich 2019) */
+    NORM_LAYER, /* y = (x - mean) / sqrt(var + eps) * w + b   (Ba et al. 2016) */
+};
+
+/* First x += add where add is not NULL (the residual stream is updated in place), then y = norm(x). */
+struct norm {
+    enum norm_kind kind;
+    float *y;         /* [n, cols]; may be x where add is NULL; NULL: only the addition */
+    float *x;         /* [n, cols] */
+    const float *add; /* [n, cols] or NULL */
+    const float *w;   /* [cols] or NULL for ones */
+    const float *b;   /* [cols] or NULL */
+    size_t n, cols;
+    float eps;
+};
+
+enum rope_kind {
+    ROPE_NONE,
+    ROPE_NORM, /* pairs (2i, 2i+1): GGUF llama */
+    ROPE_NEOX, /* pairs (i, i + n_rot/2): GGUF gemma3, qwen, ... */
+};
+
+/* A run of rows that belong to one sequence, at consecutive positions. */
+struct seq_span {
+    size_t row, n;        /* rows row .. row+n-1 of the batch */
+    size_t pos;           /* position of the first of them */
+    const int32_t *pages; /* HOST memory: page of position p is pages[p / page_tokens]; valid until sync() */
+};
+
+/* Heads of q and k are normalised (where a weight is given), rotated, and k and v are written to the cache
+ * (k after its rotation); q is rewritten in place. */
+struct rope_kv {
+    float *q;       /* [n, n_head * head_dim] */
+    const float *k; /* [n, n_kv * head_dim] */
+    const float *v; /* [n, n_kv * head_dim] */
+    size_t n, n_head;
+    const float *q_norm, *k_norm; /* [head_dim] RMS norm weights, or both NULL */
+    float eps;
+    enum rope_kind kind;
+    size_t n_rot;          /* leading values of a head that are rotated, even, <= head_dim */
+    const float *inv_freq; /* DEVICE [n_rot / 2]: angle of pair i at position p is p * inv_freq[i] */
+    float mscale;          /* factor on cos and sin (YaRN, longrope), else 1 */
+    struct kv *kv;
+    size_t layer;
+    const struct seq_span *spans; /* HOST, valid until sync(); together they cover all n rows */
+    size_t n_spans;
+};
+
+/* y = softmax(mask(cap(q k^T * scale))) v, for every row over the positions 0 .. its own (causal), or over
+ * the last `window` of them.  Head h reads kv head h / (n_head / n_kv). */
+struct attend {
+    float *y;       /* [n, n_head * head_dim]; not q */
+    const float *q; /* [n, n_head * head_dim] */
+    size_t n, n_head;
+    float scale;
+    size_t window;      /* 0 = all; w = positions p-w+1 .. p */
+    float softcap;      /* 0 = none; cap * tanh(s / cap) */
+    const float *sinks; /* [n_head] extra logits in the denominator, or NULL */
+    struct kv *kv;
+    size_t layer;
+    const struct seq_span *spans;
+    size_t n_spans;
+};
+
+enum act_kind { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
+
+struct kv_shape {
+    size_t n_layers, n_kv, head_dim;
+    size_t n_pages, page_tokens; /* page_tokens: a power of two, 16 .. 256 */
+    enum dtype dtype;            /* DTYPE_F16 or DTYPE_F32 */
+};
+
+struct backend {
+    const char *name; /* "cpu", "cuda" */
+
+    int (*open)(struct device **out, const struct backend_options *o, struct err *e);
+    void (*close)(struct device *d); /* after everything made from it was freed; NULL is fine */
+    void (*info)(const struct device *d, struct backend_info *out);
+
+    /* Zeroed, aligned to 64, not resident before it is touched.  NULL-safe free. */
+    int (*alloc)(struct device *d, size_t bytes, void **out, struct err *e);
+    void (*free)(struct device *d, void *p);
+
+    /* A matrix [rows, cols] of any dtype in the quant table, in the backend's own order.  `use` says what for:
+     * an embedding table is only ever read row by row, and may stay in the file.  t and its bytes stay
+     * borrowed until weight_free().  Afterwards the file's own bytes may be released (see needs_source). */
+    int (*upload)(struct device *d, const struct tensor *t, unsigned use, struct weight **out,
+                  struct err *e);
+    void (*weight_free)(struct device *d, struct weight *w);
+    bool (*needs_source)(const struct weight *w); /* false: the file's bytes are no longer read */
+
+    int (*kv_open)(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e);
+    void (*kv_close)(struct device *d, struct kv *kv);
+
+    /* After the last upload: scratch for steps of up to max_rows rows. */
+    int (*reserve)(struct device *d, size_t max_rows, struct err *e);
+
+    /* --- enqueued, in order.  Structs are copied; arrays they point to stay valid until sync(). --- */
+    void (*write)(struct device *d, void *dst, const void *src, size_t bytes); /* src: HOST, kept until sync */
+    void (*embed)(struct device *d, float *y, const struct weight *table, const int32_t *ids, /* HOST */
+                  size_t n, float scale);                       /* y[i] = scale * table[ids[i]] */
+    void (*gather)(struct device *d, float *y, const float *x, const int32_t *rows, /* HOST */
+                   size_t n, size_t cols);                      /* y[i] = x[rows[i]]; y is not x */
+    void (*norm)(struct device *d, const struct norm *op);
+    void (*matmul)(struct device *d, const struct matmul *op);
+    void (*rope_kv)(struct device *d, const struct rope_kv *op);
+    void (*attend)(struct device *d, const struct attend *op);
+    void (*gated_act)(struct device *d, float *y, const float *gate, const float *up, size_t count,
+                      enum act_kind kind);                      /* y = act(gate) * up; y may be gate */
+    void (*softcap)(struct device *d, float *x, size_t count, float cap); /* x = cap * tanh(x / cap) */
+    void (*argmax)(struct device *d, int32_t *ids, const float *x, /* both DEVICE */
+                   size_t rows, size_t cols);                   /* lowest index wins a tie; NaN never */
+
+    /* Runs or awaits all that was enqueued. */
+    void (*sync)(struct device *d);
+
+    /* Host's view of device memory, after sync(); valid until the next enqueue.  The CPU's is the memory itself. */
+    const void *(*view)(struct device *d, const void *p, size_t bytes);
+};
+
+enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2 };
+
+/* The backend called `name`: "cpu", "cuda", or "auto" (cuda where it opens, else cpu, the reason logged).
+ * Static; NULL with ERR_UNSUPPORTED and what is missing where this build or machine has it not. */
+const struct backend *backend_find(const char *name, struct err *e);
+
+#endif

@@ -1,0 +1,59 @@
+/* tensor.h - a named array in a model file: type, shape, bytes.
+ *
+ * Shapes are in C order of meaning, fastest last: a matrix of a linear layer is [rows, cols], rows =
+ * outputs, cols = inputs, and each row's values lie together (GGUF stores dimensions the other way
+ * round; weights.c turns them).  The bytes are borrowed from the mapping of the file and may be unaligned.
+ * Plain data, any thread. */
+#ifndef AIRSTRIP_TENSOR_H
+#define AIRSTRIP_TENSOR_H
+
+#include <stddef.h>
+
+/* Numbered as in GGUF (ggml.h, enum ggml_type), so that a file's number is ours. */
+enum dtype {
+    DTYPE_F32 = 0,
+    DTYPE_F16 = 1,
+    DTYPE_Q4_0 = 2,
+    DTYPE_Q4_1 = 3,
+    DTYPE_Q5_0 = 6,
+    DTYPE_Q5_1 = 7,
+    DTYPE_Q8_0 = 8,
+    DTYPE_Q4_K = 12,
+    DTYPE_Q5_K = 13,
+    DTYPE_Q6_K = 14,
+    DTYPE_BF16 = 30,
+};
+
+enum { TENSOR_MAX_DIMS = 4 };
+
+struct tensor {
+    const char *name;
+    enum dtype dtype;
+    int n_dims;                    /* 1 .. TENSOR_MAX_DIMS */
+    size_t shape[TENSOR_MAX_DIMS]; /* slowest first; unused ones are 1 */
+    const void *data;              /* borrowed from the open model file */
+    size_t bytes;
+};
+
+/* Values of all dimensions multiplied; weights.c has checked that it does not wrap. */
+static inline size_t tensor_count(const struct tensor *t)
+{
+    size_t n = 1;
+
+    for (int i = 0; i < t->n_dims; i++)
+        n *= t->shape[i];
+    return n;
+}
+
+/* A tensor seen as a matrix: the last dimension is cols, all others together are rows. */
+static inline size_t tensor_cols(const struct tensor *t)
+{
+    return t->shape[t->n_dims - 1];
+}
+
+static inline size_t tensor_rows(const struct tensor *t)
+{
+    return t->n_dims > 1 ? tensor_count(t) / tensor_cols(t) : 1;
+}
+
+#endif
