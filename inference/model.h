@@ -1,0 +1,57 @@
+/* model.h - a loaded model: what its file says of its shape, and its matrices on the device.
+ *
+ * Read-only once open: any thread may look at the numbers, the engine thread runs it. */
+#ifndef AIRSTRIP_MODEL_H
+#define AIRSTRIP_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inference/arch/arch.h"
+#include "inference/weights/weights.h"
+#include "kernels/backend.h"
+#include "kernels/base/err.h"
+
+/* Norm weights and biases are device memory (float32), NULL where the family or file has none. */
+struct model_layer {
+    float *attn_norm, *attn_post_norm, *ffn_norm, *ffn_post_norm;
+    float *q_norm, *k_norm;             /* [head_dim] */
+    struct weight *wq, *wk, *wv, *wo;   /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
+    float *bq, *bk, *bv, *bo;
+    struct weight *gate, *up, *down;    /* [n_ff, n_embd] x2, [n_embd, n_ff] */
+    size_t window;                      /* 0 = attends to everything */
+    const float *inv_freq;              /* device [n_rot/2]: one of model.inv_freq */
+};
+
+struct model {
+    const struct arch *arch;
+    const struct backend *backend;
+    struct device *device;
+
+    size_t n_layers, n_embd, n_head, n_kv, head_dim, n_ff, n_vocab;
+    size_t n_ctx_train, n_rot;
+    float norm_eps, embed_scale, attn_scale, attn_softcap, final_softcap, rope_mscale;
+
+    struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied */
+    float *final_norm;           /* [n_embd] */
+    float *inv_freq[2];          /* global, and local (sliding-window layers) where it differs */
+    struct model_layer *layers;  /* [n_layers] */
+
+    enum dtype kv_dtype;      /* F32 where all matrices are float, else F16 */
+    uint64_t n_params;
+    uint64_t bytes_per_token; /* of matrices read for one token */
+    char name[128], quantisation[32];
+};
+
+/* Reads and checks the header only: family known, every tensor there, of the right shape and of a
+ * known type, numbers sane.  Fills the numbers of *m; no device needed. */
+int model_check(struct model *m, const struct weights *w, struct err *e) MUST_CHECK;
+
+/* model_check(), then uploads everything.  progress(arg, percent) is called now and then, may be NULL.
+ * w stays borrowed until model_close(). */
+int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
+               void (*progress)(void *arg, int percent), void *arg, struct err *e) MUST_CHECK;
+void model_close(struct model *m); /* a zeroed one is fine */
+
+#endif
