@@ -1,0 +1,23 @@
+/* arch.c - the table of model families. */
+#include "inference/arch/arch.h"
+
+#include <string.h>
+
+static const struct arch *const families[] = {
+    &arch_llama,
+    &arch_gemma3,
+};
+
+const struct arch *const *arch_all(size_t *n)
+{
+    *n = sizeof families / sizeof *families;
+    return families;
+}
+
+const struct arch *arch_find(const char *name, size_t len)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strlen(families[i]->name) == len && memcmp(families[i]->name, name, len) == 0)
+            return families[i];
+    return NULL;
+}

@@ -1,0 +1,76 @@
+/* arch.h - a model family as data: which tensors a layer has, and how the forward pass treats them.
+ *
+ * The one idea: there is one forward pass; a family is a const table, one a file.  Adding one is
+ * such a file, a line here and in arch.c, and a golden vector.  Numbers of a single model (widths,
+ * bases, windows) come from the file's metadata, keys "<arch>.<key>" (ggml docs/gguf.md).
+ * Read-only, any thread. */
+#ifndef AIRSTRIP_ARCH_H
+#define AIRSTRIP_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/backend.h"
+
+/* The tensors that a layer may have.  n = n_embd, a = n_head * head_dim, b = n_kv * head_dim. */
+enum arch_slot {
+    SLOT_ATTN_NORM,      /* [n] before attention */
+    SLOT_ATTN_POST_NORM, /* [n] on attention's output, before it joins the residual stream */
+    SLOT_FFN_NORM,       /* [n] */
+    SLOT_FFN_POST_NORM,  /* [n] */
+    SLOT_Q_NORM,         /* [head_dim] on every head of q */
+    SLOT_K_NORM,         /* [head_dim] */
+    SLOT_BQ,             /* [a] */
+    SLOT_BK,             /* [b] */
+    SLOT_BV,             /* [b] */
+    SLOT_BO,             /* [n] */
+    SLOT_WQ,             /* [a, n]; from here on matrices */
+    SLOT_WK,             /* [b, n] */
+    SLOT_WV,             /* [b, n] */
+    SLOT_WO,             /* [n, a] */
+    SLOT_GATE,           /* [n_ff, n] */
+    SLOT_UP,             /* [n_ff, n] */
+    SLOT_DOWN,           /* [n, n_ff] */
+    N_SLOTS,
+    SLOT_FIRST_MATRIX = SLOT_WQ,
+};
+
+enum arch_presence { ARCH_ABSENT, ARCH_OPTIONAL, ARCH_REQUIRED };
+
+struct arch_tensor {
+    const char *name; /* what follows "blk.N." */
+    enum arch_presence presence;
+};
+
+struct arch {
+    const char *name; /* general.architecture, and the prefix of its keys */
+    struct arch_tensor layer[N_SLOTS];
+
+    enum norm_kind norm;
+    enum rope_kind rope;
+    enum act_kind act;
+    bool scale_embedding; /* embeddings times sqrt(n_embd) */
+    bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
+    bool softcaps;     /* attn_logit_softcapping and final_logit_softcapping are obeyed */
+
+    /* Sliding window: layers whose number + 1 is a multiple of the pattern attend to everything,
+     * the others to attention.sliding_window positions.  A file may give its own pattern; 0: the
+     * window, where the file has one, is for all layers. */
+    size_t window_pattern;
+    bool window_required;
+    double local_rope_base; /* of sliding-window layers, without rope scaling; 0: as the others */
+
+    /* Models of this many layers scale scores by 1/sqrt(n_embd / n_head), not 1/sqrt(head_dim); 0:
+     * none. */
+    size_t width_scaled_layers;
+};
+
+extern const struct arch arch_llama, arch_gemma3;
+
+/* The family called `name` (len bytes, not terminated), or NULL. */
+const struct arch *arch_find(const char *name, size_t len);
+
+/* All families; *n is set to their number. */
+const struct arch *const *arch_all(size_t *n);
+
+#endif
