@@ -21,20 +21,22 @@ struct quant_format {
 
     /* Integer codes: value = scale[g] * (code - zero) + min[g], g = index / group.
      * code_bits 0: not such a format (floats), explode is NULL. */
-    int code_bits;    /* bits that `code` needs, unsigned: 4, 5, 6 or 8 */
-    int zero;         /* the code that stands for 0 where there is no min: 8, 16, 32, 128; 0 with min */
-    size_t group;     /* values per scale: 16 or 32 */
+    int code_bits; /* bits that `code` needs, unsigned: 4, 5, 6 or 8 */
+    int zero;     /* the code that stands for 0 where there is no min: 8, 16, 32, 128; 0 with min */
+    size_t group; /* values per scale: 16 or 32 */
     bool has_min;
 
     /* y[n_blocks * block_values] = the values, float32, exactly as ggml computes them:
      * scale * code (- min) with each product and sum rounded to float32, no fused multiply-add. */
     void (*decode)(float *y, const void *blocks, size_t n_blocks);
 
-    /* Sum of y[i] * x[i] over n_blocks blocks, plain and in order: the reference for fast kernels. */
+    /* Sum of y[i] * x[i] over n_blocks blocks, plain and in order, kept in double and rounded once:
+     * the reference for fast kernels. */
     float (*dot)(const void *blocks, const float *x, size_t n_blocks);
 
     /* One block into codes[block_values], scale and min[block_values / group] (min untouched
-     * unless has_min).  The products are those of decode up to float32 rounding. */
+     * unless has_min, it may be NULL then).  The products are those of decode up to float32
+     * rounding. */
     void (*explode)(uint8_t *codes, float *scale, float *min, const void *block);
 };
 
