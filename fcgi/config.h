@@ -1,0 +1,94 @@
+/* config.h - what the operator asked for: configuration file, then environment, then command line.
+ *
+ * All three set the same keys (config_keys.c has their table): `max_batch_size = 8` in the file,
+ * AIRSTRIP_MAX_BATCH_SIZE=8 in the environment and --max-batch-size 8 on the command line are one
+ * and the same, and the later wins.  Built by one thread at start, read by all afterwards. */
+#ifndef AIRSTRIP_FCGI_CONFIG_H
+#define AIRSTRIP_FCGI_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inference/engine.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/err.h"
+#include "kernels/base/log.h"
+
+enum { CONFIG_MAX_MODELS = 32, CONFIG_MAX_ALIASES = 32, CONFIG_MAX_KEYS = 64 };
+
+/* One model: a consumer group of its own.  NULL and 0 mean: not set. */
+struct model_config {
+    const char *name;          /* consumer group = the id that clients put into `model` */
+    const char *model;         /* as given: a path, or a name looked up in models_dir */
+    const char *path;          /* the file found for it; set by config_finish() */
+    const char *device;        /* "auto", "cpu", "cuda" */
+    const char *chat_template; /* Jinja text; read from chat_template_file by config_finish() */
+    const char *chat_template_file; /* where it came from */
+    const char *aliases;            /* further ids, separated by commas */
+    size_t max_sequence_length;
+    size_t max_batch_size;
+    size_t max_queued_requests;
+    size_t threads;
+    size_t kv_cache_size; /* bytes */
+    size_t prefill_chunk_size;
+    uint64_t set; /* bit k: key k was set for this model itself, not inherited */
+};
+
+struct config {
+    const char *listen; /* "/path", "host:port", "[::1]:port"; NULL: the socket we were handed */
+    const char *log;    /* file; NULL: stderr */
+    enum log_level log_level;
+    const char *api_keys;        /* file; NULL: no keys, every client may ask */
+    const char *cors_origin;     /* value of Access-Control-Allow-Origin; NULL: no CORS headers */
+    const char *models_dir;      /* searched before the default folders; NULL: only those */
+    size_t body_size_limit;      /* bytes */
+    size_t request_memory_limit; /* bytes of a request's arena */
+    size_t max_connections;      /* requests served at once; more wait */
+    size_t max_choices;          /* most that `n` of a request may ask for */
+    size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
+    size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */
+    size_t listen_mode;        /* of a Unix socket that we make: 0660 */
+
+    struct model_config defaults; /* keys set outside any [model] section */
+    struct model_config models[CONFIG_MAX_MODELS];
+    size_t n_models;
+
+    uint64_t set;         /* bit k: key k was set */
+    const char *file;     /* configuration file read; NULL if none */
+    bool check;           /* --check: say whether all is well, and end */
+    struct arena storage; /* of all strings */
+};
+
+/* Defaults; nothing can fail.  Pair with config_done(). */
+void config_init(struct config *c);
+void config_done(struct config *c);
+
+/* The text of a configuration file.  name is for messages, which read "NAME:LINE: ...".
+ * Errors: ERR_FORMAT, ERR_INVALID with what was expected and found; ERR_NOMEM. */
+int config_parse(struct config *c, const char *name, const char *text, size_t len,
+                 struct err *e) MUST_CHECK;
+
+/* Reads and parses a file.  ERR_NOTFOUND when there is none, ERR_IO. */
+int config_read(struct config *c, const char *path, struct err *e) MUST_CHECK;
+
+/* AIRSTRIP_* and TAKEOFF_* out of "NAME=value" strings ending with NULL.  What is known but has no
+ * effect here is warned about in the log when it asks for something other than the default. */
+int config_environment(struct config *c, char *const *environment, struct err *e) MUST_CHECK;
+
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
+
+/* The command line: --key value or --key=value for every key, and --config FILE, --check, --help,
+ * --version.  Call it twice: once with file_only to learn the file (c->file) before anything else
+ * is read, and last of all to apply the rest. */
+int config_options(struct config *c, int argc, char *const *argv, bool file_only,
+                   enum config_action *action, struct err *e) MUST_CHECK;
+
+/* Fills every model's unset keys from the defaults, finds the model files, reads templates, and
+ * checks what one key cannot tell alone (no model at all, alias given twice, ...). */
+int config_finish(struct config *c, struct err *e) MUST_CHECK;
+
+/* What engine_open() wants to know about a model; borrows from *m. */
+void config_engine(const struct model_config *m, struct engine_config *out);
+
+#endif

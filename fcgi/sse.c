@@ -1,0 +1,80 @@
+#include "fcgi/sse.h"
+
+#include <string.h>
+
+#include "kernels/base/buf.h"
+#include "kernels/base/clock.h"
+
+static bool put(struct sse *s, const void *bytes, size_t len)
+{
+    if (!s->gone && !s->reply->conn->write(s->reply->conn, bytes, len))
+        s->gone = true;
+    return !s->gone;
+}
+
+static bool flush(struct sse *s)
+{
+    if (!s->gone && !s->reply->conn->flush(s->reply->conn))
+        s->gone = true;
+    s->last_ms = clock_ms();
+    return !s->gone;
+}
+
+static bool put_text(struct sse *s, const char *text)
+{
+    return put(s, text, strlen(text)) && flush(s);
+}
+
+bool sse_begin(struct sse *s, struct reply *p)
+{
+    struct buf head = { 0 };
+    bool ok;
+
+    *s = (struct sse){ .reply = p, .last_ms = clock_ms() };
+    p->status = 200;
+    p->content_type = "text/event-stream";
+    p->sent = true;
+    buf_printf(&head,
+               "Status: 200 OK\r\n"
+               "Content-Type: text/event-stream\r\n"
+               "Cache-Control: no-cache\r\n"
+               "X-Accel-Buffering: no\r\n"
+               "x-request-id: %s\r\n%s\r\n",
+               p->id, buf_str(&p->headers));
+    buf_puts(&head, ": ok\n\n");
+    ok = !head.failed && put(s, head.data, head.len) && flush(s);
+    buf_done(&head);
+    s->gone = !ok;
+    return ok;
+}
+
+bool sse_event(struct sse *s, const char *json, size_t len)
+{
+    return put(s, "data: ", 6) && put(s, json, len) && put(s, "\n\n", 2) && flush(s);
+}
+
+bool sse_ping(struct sse *s)
+{
+    return put_text(s, ": ping\n\n");
+}
+
+double sse_idle_ms(const struct sse *s)
+{
+    return clock_ms() - s->last_ms;
+}
+
+bool sse_error(struct sse *s, const struct err *e)
+{
+    struct buf body = { 0 };
+    bool ok;
+
+    reply_error_body(&body, e);
+    ok = !body.failed && sse_event(s, body.data, body.len);
+    buf_done(&body);
+    return ok;
+}
+
+bool sse_done(struct sse *s)
+{
+    return put_text(s, "data: [DONE]\n\n");
+}
