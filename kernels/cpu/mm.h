@@ -1,0 +1,83 @@
+/* mm.h - matrices of weights in the CPU's own order, and y = x W^T (+ bias) with them.
+ *
+ * The one idea: weights are repacked once so that 16 output rows lie side by side; activations are
+ * quantised once per row to 8 bits (blocks of 32), and one step multiplies 16 rows by 4 values with
+ * 32-bit integer sums.  Float matrices stay in the file and are multiplied in float32.
+ *
+ * The result of a row depends on nothing but that row: not on n, on the number of threads or
+ * chunks, or on who claims what; it is the same bit for bit (within one instruction set).  The one
+ * exception are float matrices, which switch from our own loops to OpenBLAS at MM_BLAS_ROWS rows.
+ *
+ * One op, by a team of threads (every thread does the same):
+ *     claim c of 0 .. mm_prepare_chunks(op)-1: mm_prepare(ops, op, s, c)   then a barrier,
+ *                                              both left out where it is 0
+ *     mm_begin(ops, op, s, thread)             once per op and thread, before its first chunk
+ *     claim c of 0 .. mm_chunks(op, n)-1:      mm_chunk(ops, op, s, n_chunks, c, thread)
+ * and a barrier before y is read or x or the scratch are written again. */
+#ifndef AIRSTRIP_CPU_MM_H
+#define AIRSTRIP_CPU_MM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/backend.h"
+
+/* From this many rows on a float matrix goes through sgemm. */
+enum { MM_BLAS_ROWS = 8 };
+
+/* --- weights: made and freed by one thread at a time, read by any --- */
+
+/* Memory for packed weights, in large pages where the system has them.  A zeroed one is empty and
+ * ready. Its memory goes with the last weight made from it: keep it in place until then; nothing to
+ * close. */
+struct weight_store {
+    struct weight_slab *open; /* the one with room left, or NULL */
+};
+
+/* Packs t for `use` (WEIGHT_MATMUL, WEIGHT_EMBED or both).  t and its bytes stay borrowed until
+ * weight_free_all(); the bytes are read after this call only where weight_needs_source().
+ * ERR_FORMAT (shape and bytes do not agree), ERR_UNSUPPORTED (dtype), ERR_NOMEM. */
+int weight_create(struct weight **out, struct weight_store *store, const struct tensor *t,
+                  unsigned use, struct err *e) MUST_CHECK;
+void weight_free_all(struct weight *w); /* NULL is fine */
+
+bool weight_needs_source(const struct weight *w);
+size_t weight_rows(const struct weight *w);
+size_t weight_cols(const struct weight *w);
+
+/* y[cols] = row `row` of the matrix, exactly as the file says.  Needs WEIGHT_EMBED.  Any thread. */
+void weight_row(const struct weight *w, size_t row, float *y);
+
+/* --- the multiplication --- */
+
+/* The leaf kernels of one instruction set, in an object of its own; see mm_ops.h. */
+struct mm_ops;
+extern const struct mm_ops mm_scalar, mm_avx2, mm_avx512;
+
+/* Working memory of one team: quantised activations, and a float panel for each thread. */
+struct mm_scratch {
+    unsigned char *base;
+    size_t shared_bytes,
+        thread_bytes; /* what follows: one part for all, then one for each thread */
+    size_t max_rows, max_cols;
+    size_t n_threads;
+};
+
+/* For ops of up to max_rows rows and max_cols columns by up to n_threads threads.  Call again to
+ * grow, when no op is under way.  Zeroed is fine to start with. */
+int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
+                       struct err *e) MUST_CHECK;
+void mm_scratch_done(struct mm_scratch *s);
+
+/* Leaves.  op is the same for all, 0 < op->n <= max_rows; y must not overlap x. */
+size_t
+mm_prepare_chunks(const struct matmul *op); /* 0: small or float, nothing to prepare together */
+void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                size_t chunk);
+void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t thread);
+size_t mm_chunks(const struct matmul *op, size_t n_threads);
+void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t n_chunks, size_t chunk, size_t thread);
+
+#endif
