@@ -2,13 +2,16 @@
  *
  * pool_run() is called by the one thread that owns the pool; it takes part as index 0.  Between
  * runs the others spin briefly and then sleep on a futex, so that an idle or crowded machine pays little.
- * Work inside a run is claimed dynamically by the function itself (see pool_claim), so that a thread
- * that loses its core holds up one chunk, not a fixed share. */
+ * Work inside a run is claimed chunk by chunk through a gate, so that a thread that loses its core holds up
+ * one chunk, not a fixed share, and one that wakes late holds up nothing: it is left out. */
 #ifndef AIRSTRIP_POOL_H
 #define AIRSTRIP_POOL_H
 
+#include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/base/err.h"
 
@@ -21,8 +24,35 @@ void pool_free(struct pool *p); /* NULL is fine */
 
 size_t pool_threads(const struct pool *p);
 
-/* Calls fn(arg, index) on every thread of the team, index 0 .. n-1, and returns when all are back. */
+/* Calls fn(arg, index) at once as index 0, and as index 1 .. n-1 on every thread of the team that arrives
+ * before index 0 is back; returns when all that came are back.  So index 0 alone must get the work done:
+ * claim it through gates, share nothing out by index. */
 void pool_run(struct pool *p, void (*fn)(void *arg, size_t index), void *arg);
+
+enum { POOL_LINE = 64 }; /* bytes that processors pass to each other as one */
+
+/* One piece of work cut into chunks.  All zero = nothing claimed; zero it again to use it again, while no
+ * run is under way.  At most UINT32_MAX / 2 chunks. */
+struct pool_gate {
+    alignas(POOL_LINE) atomic_uint next; /* first chunk nobody has claimed; may run past the number of chunks */
+    alignas(POOL_LINE) atomic_uint done; /* chunks that are finished */
+    atomic_uint sleepers;                /* threads asleep until all are */
+};
+
+/* Claims one chunk: true with its number, 0 .. n_chunks-1, or false when all are claimed. */
+static inline bool pool_claim(struct pool_gate *g, size_t n_chunks, size_t *chunk)
+{
+    if (atomic_load_explicit(&g->next, memory_order_relaxed) >= n_chunks)
+        return false;
+    *chunk = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed);
+    return *chunk < n_chunks;
+}
+
+/* One claimed chunk is finished; whoever pool_wait()s for the gate sees what was written. */
+void pool_finish(struct pool_gate *g, size_t n_chunks);
+
+/* Returns when all chunks are finished: spins briefly, then sleeps. */
+void pool_wait(struct pool_gate *g, size_t n_chunks);
 
 /* Processors this process may run on (sched_getaffinity), at least 1. */
 size_t pool_processors(void);

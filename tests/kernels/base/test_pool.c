@@ -1,0 +1,177 @@
+/* pool: every chunk exactly once, at any number of threads, run after run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "kernels/base/pool.h"
+
+enum { N_GATES = 40, MAX_CHUNKS = 37 };
+
+struct job {
+    struct pool_gate gates[N_GATES];
+    size_t n_chunks[N_GATES];
+    unsigned hits[N_GATES][MAX_CHUNKS]; /* plain: the gates must order everything (TSan looks on) */
+    atomic_uint wrong;                  /* chunks that ran before the gate in front was finished */
+    atomic_uint seen;                   /* bit i: index i came */
+};
+
+/* Walks the gates as the CPU backend does; each chunk checks the whole of the gate before. */
+static void walk(void *arg, size_t index)
+{
+    struct job *j = arg;
+    size_t c;
+
+    atomic_fetch_or(&j->seen, 1u << index);
+    for (size_t g = 0; g < N_GATES; g++) {
+        while (pool_claim(&j->gates[g], j->n_chunks[g], &c)) {
+            for (size_t k = 0; g > 0 && k < j->n_chunks[g - 1]; k++)
+                if (j->hits[g - 1][k] != 1)
+                    atomic_fetch_add(&j->wrong, 1);
+            j->hits[g][c]++;
+            pool_finish(&j->gates[g], j->n_chunks[g]);
+        }
+        pool_wait(&j->gates[g], j->n_chunks[g]);
+    }
+}
+
+static void run_once(struct pool *p, unsigned seed)
+{
+    struct job *j = aligned_alloc(POOL_LINE, sizeof *j);
+
+    assert_non_null(j);
+    memset(j, 0, sizeof *j);
+    for (size_t g = 0; g < N_GATES; g++)
+        j->n_chunks[g] = 1 + (g * 7 + seed) % MAX_CHUNKS;
+    pool_run(p, walk, j);
+    for (size_t g = 0; g < N_GATES; g++)
+        for (size_t c = 0; c < MAX_CHUNKS; c++)
+            assert_int_equal(j->hits[g][c], c < j->n_chunks[g]);
+    assert_int_equal(atomic_load(&j->wrong), 0);
+    assert_true(atomic_load(&j->seen) & 1);
+    assert_true(atomic_load(&j->seen) < 1u << pool_threads(p));
+    free(j);
+}
+
+static void every_chunk_once_in_order(void **state)
+{
+    static const size_t threads[] = { 1, 2, 3, 5, 8 };
+
+    (void)state;
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        struct pool *p;
+
+        assert_int_equal(pool_create(&p, threads[t], NULL), 0);
+        assert_int_equal(pool_threads(p), threads[t]);
+        for (unsigned i = 0; i < 200; i++)
+            run_once(p, i);
+        usleep(2000); /* all asleep now */
+        for (unsigned i = 0; i < 20; i++)
+            run_once(p, i);
+        pool_free(p);
+    }
+}
+
+static void made_and_freed_again_and_again(void **state)
+{
+    struct pool *p;
+
+    (void)state;
+    for (size_t i = 0; i < 60; i++) {
+        assert_int_equal(pool_create(&p, 1 + i % 6, NULL), 0);
+        if (i % 3)
+            run_once(p, (unsigned)i);
+        pool_free(p);
+    }
+    pool_free(NULL);
+}
+
+static void zero_means_all_processors(void **state)
+{
+    struct pool *p;
+    struct err e;
+
+    (void)state;
+    assert_true(pool_processors() >= 1);
+    assert_int_equal(pool_create(&p, 0, NULL), 0);
+    assert_int_equal(pool_threads(p), pool_processors());
+    pool_free(p);
+    assert_int_equal(pool_create(&p, SIZE_MAX, &e), ERR_INVALID);
+    assert_true(strlen(e.text) > 0);
+}
+
+struct meeting {
+    struct pool_gate gate;
+    size_t n;
+};
+
+/* Index 0 cannot finish without the others: they must all come. */
+static void meet(void *arg, size_t index)
+{
+    struct meeting *m = arg;
+
+    (void)index;
+    pool_finish(&m->gate, m->n);
+    pool_wait(&m->gate, m->n);
+}
+
+static void whoever_is_waited_for_comes(void **state)
+{
+    struct meeting *m = aligned_alloc(POOL_LINE, sizeof *m);
+    struct pool *p;
+
+    (void)state;
+    assert_non_null(m);
+    assert_int_equal(pool_create(&p, 5, NULL), 0);
+    for (int i = 0; i < 50; i++) {
+        memset(m, 0, sizeof *m);
+        m->n = 5;
+        pool_run(p, meet, m);
+        assert_int_equal(atomic_load(&m->gate.done), 5);
+        if (i % 10 == 0)
+            usleep(1000);
+    }
+    pool_free(p);
+    free(m);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void idle_threads_use_no_processor(void **state)
+{
+    struct pool *p;
+    double before;
+
+    (void)state;
+    assert_int_equal(pool_create(&p, 4, NULL), 0);
+    run_once(p, 3);
+    usleep(20000);
+    before = cpu_seconds();
+    usleep(200000);
+    assert_true(cpu_seconds() - before < 0.02);
+    pool_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_chunk_once_in_order),
+        cmocka_unit_test(made_and_freed_again_and_again),
+        cmocka_unit_test(zero_means_all_processors),
+        cmocka_unit_test(whoever_is_waited_for_comes),
+        cmocka_unit_test(idle_threads_use_no_processor),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
