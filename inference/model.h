@@ -16,12 +16,13 @@
 /* Norm weights and biases are device memory (float32), NULL where the family or file has none. */
 struct model_layer {
     float *attn_norm, *attn_post_norm, *ffn_norm, *ffn_post_norm;
-    float *q_norm, *k_norm;             /* [head_dim] */
-    struct weight *wq, *wk, *wv, *wo;   /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
+    float *q_norm, *k_norm; /* [head_dim] */
+    struct weight *wq, *wk, *wv,
+        *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
     float *bq, *bk, *bv, *bo;
-    struct weight *gate, *up, *down;    /* [n_ff, n_embd] x2, [n_embd, n_ff] */
-    size_t window;                      /* 0 = attends to everything */
-    const float *inv_freq;              /* device [n_rot/2]: one of model.inv_freq */
+    struct weight *gate, *up, *down; /* [n_ff, n_embd] x2, [n_embd, n_ff] */
+    size_t window;                   /* 0 = attends to everything */
+    const float *inv_freq;           /* device [n_rot/2]: one of model.inv_freq */
 };
 
 struct model {
@@ -32,13 +33,18 @@ struct model {
     size_t n_layers, n_embd, n_head, n_kv, head_dim, n_ff, n_vocab;
     size_t n_ctx_train, n_rot;
     float norm_eps, embed_scale, attn_scale, attn_softcap, final_softcap, rope_mscale;
+    size_t window;         /* positions a sliding-window layer sees; 0: there is no such layer */
+    size_t window_pattern; /* layer l is global where (l + 1) % pattern == 0; 0: none is */
+    double rope_base[2];   /* of global layers, and of sliding-window layers */
+    double rope_scale;     /* positions of global layers are divided by it (linear scaling) */
 
     struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied */
     float *final_norm;           /* [n_embd] */
     float *inv_freq[2];          /* global, and local (sliding-window layers) where it differs */
     struct model_layer *layers;  /* [n_layers] */
+    float *vectors;              /* device memory that all of the above float vectors lie in */
 
-    enum dtype kv_dtype;      /* F32 where all matrices are float, else F16 */
+    enum dtype kv_dtype; /* F32 where all matrices are float, else F16 */
     uint64_t n_params;
     uint64_t bytes_per_token; /* of matrices read for one token */
     char name[128], quantisation[32];
@@ -48,8 +54,8 @@ struct model {
  * known type, numbers sane.  Fills the numbers of *m; no device needed. */
 int model_check(struct model *m, const struct weights *w, struct err *e) MUST_CHECK;
 
-/* model_check(), then uploads everything.  progress(arg, percent) is called now and then, may be NULL.
- * w stays borrowed until model_close(). */
+/* model_check(), then uploads everything.  progress(arg, percent) is called now and then, may be
+ * NULL. w stays borrowed until model_close(). */
 int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
                void (*progress)(void *arg, int percent), void *arg, struct err *e) MUST_CHECK;
 void model_close(struct model *m); /* a zeroed one is fine */

@@ -1,0 +1,207 @@
+/* model.c - uploads a checked model to a device.
+ *
+ * Matrices go one by one, and their bytes of the file are let go where the device has its own copy.
+ * All norm weights, biases and rope frequencies together are one small block of float32 on the
+ * device. */
+#include "inference/model.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inference/model_slots.h"
+#include "kernels/quant/quant.h"
+
+struct upload {
+    struct model *m;
+    const struct weights *w;
+    size_t done_bytes;
+    void (*progress)(void *arg, int percent);
+    void *arg;
+    int last_percent;
+};
+
+static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
+                         struct weight **out, struct err *e)
+{
+    const struct backend *b = u->m->backend;
+    size_t total = weights_file_bytes(u->w);
+    int percent;
+    int rc = b->upload(u->m->device, t, use, out, e);
+
+    if (rc)
+        return rc;
+    if (!b->needs_source(*out))
+        weights_release(u->w, t);
+    u->done_bytes += t->bytes;
+    percent = total ? (int)(100.0 * (double)u->done_bytes / (double)total) : 100;
+    if (u->progress && percent > u->last_percent)
+        u->progress(u->arg, u->last_percent = percent);
+    return 0;
+}
+
+static int upload_matrices(struct upload *u, struct err *e)
+{
+    struct model *m = u->m;
+    const struct tensor *head = weights_tensor(u->w, "output.weight");
+    int rc = upload_matrix(u, weights_tensor(u->w, "token_embd.weight"),
+                           head ? WEIGHT_EMBED : WEIGHT_EMBED | WEIGHT_MATMUL, &m->embed, e);
+
+    for (size_t l = 0; rc == 0 && l < m->n_layers; l++)
+        for (int s = SLOT_FIRST_MATRIX; rc == 0 && s < N_SLOTS; s++) {
+            const struct tensor *t = slot_tensor(m, u->w, l, (enum arch_slot)s);
+
+            if (t)
+                rc = upload_matrix(u, t, WEIGHT_MATMUL,
+                                   slot_matrix(&m->layers[l], (enum arch_slot)s), e);
+        }
+    if (rc)
+        return rc;
+    if (head)
+        return upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
+    m->head = m->embed;
+    return 0;
+}
+
+/* The float vectors of a model, packed: each begins at a multiple of 16 floats (64 bytes).
+ * A first pass with host NULL only counts. */
+struct packer {
+    float *host;   /* staging, the size of the device's block */
+    float *device; /* its addresses are only computed with, never read through */
+    size_t used;   /* floats */
+};
+
+static float *pack(struct packer *p, size_t count, float **host)
+{
+    size_t at = p->used;
+
+    p->used += (count + 15) & ~(size_t)15;
+    *host = p->host ? p->host + at : NULL;
+    return p->host ? p->device + at : NULL;
+}
+
+static float *pack_tensor(struct packer *p, const struct tensor *t)
+{
+    float *host;
+    float *device;
+
+    if (!t)
+        return NULL;
+    device = pack(p, tensor_count(t), &host);
+    if (host)
+        quant_format(t->dtype)->decode(host, t->data, tensor_count(t));
+    return device;
+}
+
+/* Angles per position: base^(-2i/n_rot), divided by the linear scaling's factor and, where the file
+ * has them, by Llama 3's own factors (rope_freqs.weight). */
+static float *pack_inv_freq(struct packer *p, const struct model *m, double base, double scale,
+                            const struct tensor *factors)
+{
+    size_t n = m->n_rot / 2;
+    float *host;
+    float *device = pack(p, n, &host);
+
+    if (!host)
+        return device;
+    for (size_t i = 0; i < n; i++)
+        host[i] = 1.0f;
+    if (factors)
+        quant_format(factors->dtype)->decode(host, factors->data, n);
+    for (size_t i = 0; i < n; i++)
+        host[i] = (float)(pow(base, -2.0 * (double)i / (double)m->n_rot) / scale / (double)host[i]);
+    return device;
+}
+
+static bool is_global(const struct model *m, size_t layer)
+{
+    return m->window == 0 || (m->window_pattern != 0 && (layer + 1) % m->window_pattern == 0);
+}
+
+static void pack_all(struct packer *p, struct model *m, const struct weights *w)
+{
+    const struct tensor *factors = NULL;
+    bool local = m->arch->local_rope_base > 0 || m->rope_base[1] != m->rope_base[0];
+
+    if (m->arch->rope_factors)
+        factors = weights_tensor(w, "rope_freqs.weight");
+    p->used = 0;
+    m->inv_freq[0] = pack_inv_freq(p, m, m->rope_base[0], m->rope_scale, factors);
+    m->inv_freq[1] = local ? pack_inv_freq(p, m, m->rope_base[1], 1.0, NULL) : NULL;
+    m->final_norm = pack_tensor(p, weights_tensor(w, "output_norm.weight"));
+    for (size_t l = 0; l < m->n_layers; l++) {
+        struct model_layer *layer = &m->layers[l];
+
+        for (int s = 0; s < SLOT_FIRST_MATRIX; s++)
+            *slot_vector(layer, (enum arch_slot)s) =
+                pack_tensor(p, slot_tensor(m, w, l, (enum arch_slot)s));
+        layer->window = is_global(m, l) ? 0 : m->window;
+        layer->inv_freq = layer->window && local ? m->inv_freq[1] : m->inv_freq[0];
+    }
+}
+
+static int upload_vectors(struct model *m, const struct weights *w, struct err *e)
+{
+    struct packer p = { 0 };
+    void *block = NULL;
+    size_t bytes;
+    int rc;
+
+    pack_all(&p, m, w); /* counts; the tensors' sizes were checked against the file's */
+    bytes = p.used * sizeof *p.host;
+    p.host = calloc(p.used, sizeof *p.host);
+    if (!p.host)
+        return err_set(e, ERR_NOMEM, "no memory for %zu bytes of norm weights", bytes);
+    rc = m->backend->alloc(m->device, bytes, &block, e);
+    if (rc == 0) {
+        m->vectors = p.device = block;
+        pack_all(&p, m, w);
+        m->backend->write(m->device, block, p.host, bytes);
+        m->backend->sync(m->device);
+    }
+    free(p.host);
+    return rc;
+}
+
+int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
+               void (*progress)(void *arg, int percent), void *arg, struct err *e)
+{
+    struct upload u = { .m = m, .w = w, .progress = progress, .arg = arg };
+    int rc = model_check(m, w, e);
+
+    if (rc)
+        return rc;
+    m->backend = b;
+    m->device = d;
+    m->layers = calloc(m->n_layers, sizeof *m->layers);
+    if (!m->layers)
+        rc = err_set(e, ERR_NOMEM, "no memory for %zu layers", m->n_layers);
+    if (rc == 0)
+        rc = upload_vectors(m, w, e);
+    if (rc == 0)
+        rc = upload_matrices(&u, e);
+    if (rc)
+        model_close(m);
+    else if (progress && u.last_percent < 100)
+        progress(arg, 100);
+    return rc;
+}
+
+void model_close(struct model *m)
+{
+    const struct backend *b = m->backend;
+
+    for (size_t l = 0; m->layers && l < m->n_layers; l++)
+        for (int s = SLOT_FIRST_MATRIX; s < N_SLOTS; s++)
+            if (*slot_matrix(&m->layers[l], (enum arch_slot)s))
+                b->weight_free(m->device, *slot_matrix(&m->layers[l], (enum arch_slot)s));
+    if (m->head && m->head != m->embed)
+        b->weight_free(m->device, m->head);
+    if (m->embed)
+        b->weight_free(m->device, m->embed);
+    if (m->vectors)
+        b->free(m->device, m->vectors);
+    free(m->layers);
+    memset(m, 0, sizeof *m);
+}

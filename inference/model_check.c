@@ -1,0 +1,408 @@
+/* model_check.c - is this file a model that we can run?  Every number is bounded, every tensor
+ * accounted for.
+ *
+ * What the forward pass would silently ignore (an unknown tensor, a scaling that changes results)
+ * is refused by name instead.  Keys are those of ggml's docs/gguf.md. */
+#include "inference/model_slots.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/base/buf.h"
+#include "kernels/quant/quant.h"
+
+/* Bounds: far above every published model, small enough that no product of three of them wraps. */
+enum {
+    MAX_LAYERS = 1024,
+    MAX_EMBD = 1 << 17,
+    MAX_HEADS = 1024,
+    MAX_HEAD_DIM = 1024,
+    MAX_FF = 1 << 20,
+    MAX_VOCAB = 1 << 22,
+    MAX_CONTEXT = 1 << 30,
+    MAX_KEY_BYTES = 96,
+};
+
+struct keys {
+    const struct weights *w;
+    const char *prefix; /* the architecture's name */
+};
+
+static const char *key_name(const struct keys *k, const char *suffix,
+                            char buf[static MAX_KEY_BYTES])
+{
+    snprintf(buf, MAX_KEY_BYTES, "%s.%s", k->prefix, suffix);
+    return buf;
+}
+
+/* An integer key within min .. max; absent: *out stays, an error where it is required. */
+static int key_size(const struct keys *k, const char *suffix, bool required, size_t min, size_t max,
+                    size_t *out, struct err *e)
+{
+    char name[MAX_KEY_BYTES];
+    uint64_t v = 0;
+    int rc = weights_u64(k->w, key_name(k, suffix, name), &v, e);
+
+    if (rc == ERR_NOTFOUND)
+        return required ? err_set(e, ERR_FORMAT, "metadata key %s is missing", name) : 0;
+    if (rc)
+        return rc;
+    if (v < min || v > max)
+        return err_set(e, ERR_FORMAT, "metadata key %s is %llu, expected %zu to %zu", name,
+                       (unsigned long long)v, min, max);
+    *out = (size_t)v;
+    return 0;
+}
+
+/* A finite number within min .. max; same rule for absent ones. */
+static int key_real(const struct keys *k, const char *suffix, bool required, double min, double max,
+                    double *out, struct err *e)
+{
+    char name[MAX_KEY_BYTES];
+    double v = 0;
+    int rc = weights_f64(k->w, key_name(k, suffix, name), &v, e);
+
+    if (rc == ERR_NOTFOUND)
+        return required ? err_set(e, ERR_FORMAT, "metadata key %s is missing", name) : 0;
+    if (rc)
+        return rc;
+    if (!(v >= min && v <= max)) /* NaN too */
+        return err_set(e, ERR_FORMAT, "metadata key %s is %g, expected %g to %g", name, v, min,
+                       max);
+    *out = v;
+    return 0;
+}
+
+static int find_arch(struct model *m, const struct weights *w, struct err *e)
+{
+    struct str name = { "", 0 };
+    struct buf known = { 0 };
+    size_t n;
+    const struct arch *const *all = arch_all(&n);
+    int rc = weights_str(w, "general.architecture", &name, e);
+
+    if (rc == ERR_NOTFOUND)
+        return err_set(e, ERR_FORMAT, "metadata key general.architecture is missing");
+    if (rc)
+        return rc;
+    m->arch = arch_find(name.data, name.len);
+    if (m->arch)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&known, "%s%s", i ? ", " : "", all[i]->name);
+    rc = err_set(e, ERR_UNSUPPORTED, "architecture \"%.*s\" is not supported; supported are: %s",
+                 (int)(name.len < 64 ? name.len : 64), name.data, buf_str(&known));
+    buf_done(&known);
+    return rc;
+}
+
+static int read_sizes(struct model *m, const struct keys *k, struct err *e)
+{
+    size_t value_len;
+    int rc;
+
+    if ((rc = key_size(k, "block_count", true, 1, MAX_LAYERS, &m->n_layers, e)) ||
+        (rc = key_size(k, "embedding_length", true, 1, MAX_EMBD, &m->n_embd, e)) ||
+        (rc = key_size(k, "feed_forward_length", true, 1, MAX_FF, &m->n_ff, e)) ||
+        (rc = key_size(k, "context_length", true, 1, MAX_CONTEXT, &m->n_ctx_train, e)) ||
+        (rc = key_size(k, "attention.head_count", true, 1, MAX_HEADS, &m->n_head, e)))
+        return rc;
+    m->n_kv = m->n_head;
+    if ((rc = key_size(k, "attention.head_count_kv", false, 1, MAX_HEADS, &m->n_kv, e)))
+        return rc;
+    if (m->n_head % m->n_kv)
+        return err_set(e, ERR_FORMAT, "%zu attention heads cannot share %zu key-value heads evenly",
+                       m->n_head, m->n_kv);
+    m->head_dim = m->n_embd / m->n_head;
+    if ((rc = key_size(k, "attention.key_length", false, 2, MAX_HEAD_DIM, &m->head_dim, e)))
+        return rc;
+    if (m->head_dim == 0 || m->head_dim > MAX_HEAD_DIM || m->head_dim % 2)
+        return err_set(e, ERR_FORMAT,
+                       "attention heads of %zu values; expected an even number up to %d",
+                       m->head_dim, MAX_HEAD_DIM);
+    value_len = m->head_dim;
+    if ((rc = key_size(k, "attention.value_length", false, 1, MAX_HEAD_DIM, &value_len, e)))
+        return rc;
+    if (value_len != m->head_dim)
+        return err_set(e, ERR_UNSUPPORTED, "value heads of %zu values beside key heads of %zu",
+                       value_len, m->head_dim);
+    m->n_rot = m->head_dim;
+    if ((rc = key_size(k, "rope.dimension_count", false, 2, m->head_dim, &m->n_rot, e)))
+        return rc;
+    if (m->n_rot % 2)
+        return err_set(e, ERR_FORMAT, "%zu rotated values of a head; expected an even number",
+                       m->n_rot);
+    return 0;
+}
+
+static int read_rope(struct model *m, const struct keys *k, struct err *e)
+{
+    char name[MAX_KEY_BYTES];
+    struct str type = { "linear", strlen("linear") };
+    double factor = 1.0;
+    int rc;
+
+    m->rope_mscale = 1.0f;
+    m->rope_scale = 1.0;
+    m->rope_base[0] = 10000.0;
+    if ((rc = key_real(k, "rope.freq_base", false, 1.0, 1e12, &m->rope_base[0], e)))
+        return rc;
+    m->rope_base[1] = m->arch->local_rope_base > 0 ? m->arch->local_rope_base : m->rope_base[0];
+    if ((rc = key_real(k, "rope.freq_base_swa", false, 1.0, 1e12, &m->rope_base[1], e)))
+        return rc;
+
+    rc = weights_str(k->w, key_name(k, "rope.scaling.type", name), &type, e);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (type.len == strlen("none") && memcmp(type.data, "none", type.len) == 0)
+        return 0;
+    if (type.len != strlen("linear") || memcmp(type.data, "linear", type.len) != 0)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "rope scaling \"%.*s\" is not supported; supported are: none, linear",
+                       (int)(type.len < 64 ? type.len : 64), type.data);
+    if ((rc = key_real(k, "rope.scale_linear", false, 0.0, 1e6, &factor, e)) ||
+        (rc = key_real(k, "rope.scaling.factor", false, 0.0, 1e6, &factor, e)))
+        return rc;
+    m->rope_scale = factor > 0 ? factor : 1.0; /* llama.cpp: 0 means none */
+    return 0;
+}
+
+static int read_attention(struct model *m, const struct keys *k, struct err *e)
+{
+    double scale = 0, attn_cap = 0, final_cap = 0, eps = 0;
+    const char *eps_key = m->arch->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon"
+                                                    : "attention.layer_norm_epsilon";
+    size_t width = m->head_dim;
+    int rc;
+
+    if ((rc = key_real(k, eps_key, true, 1e-12, 1.0, &eps, e)) ||
+        (rc = key_real(k, "attention.scale", false, 0.0, 1e3, &scale, e)) ||
+        (rc = key_real(k, "attn_logit_softcapping", false, 0.0, 1e6, &attn_cap, e)) ||
+        (rc = key_real(k, "final_logit_softcapping", false, 0.0, 1e6, &final_cap, e)))
+        return rc;
+    if (!m->arch->softcaps && (attn_cap > 0 || final_cap > 0))
+        return err_set(e, ERR_UNSUPPORTED, "capped logits in a model of family %s", m->arch->name);
+    if (m->arch->width_scaled_layers == m->n_layers)
+        width = m->n_embd / m->n_head;
+    m->norm_eps = (float)eps;
+    m->attn_scale = (float)(scale > 0 ? scale : 1.0 / sqrt((double)width));
+    m->attn_softcap = (float)attn_cap;
+    m->final_softcap = (float)final_cap;
+    m->embed_scale = m->arch->scale_embedding ? sqrtf((float)m->n_embd) : 1.0f;
+
+    m->window = 0;
+    m->window_pattern = m->arch->window_pattern;
+    if ((rc = key_size(k, "attention.sliding_window", m->arch->window_required, 0, MAX_CONTEXT,
+                       &m->window, e)))
+        return rc;
+    return key_size(k, "attention.sliding_window_pattern", false, 0, MAX_LAYERS, &m->window_pattern,
+                    e);
+}
+
+/* Keys that would change the result, with the value at which they do not. */
+static int refuse_others(const struct keys *k, struct err *e)
+{
+    static const struct {
+        const char *suffix;
+        double neutral;
+    } keys[] = {
+        { "expert_count", 0 },         { "logit_scale", 1 },
+        { "residual_scale", 1 },       { "embedding_scale", 1 },
+        { "attention.clamp_kqv", 0 },  { "attention.max_alibi_bias", 0 },
+        { "nextn_predict_layers", 0 },
+    };
+    char name[MAX_KEY_BYTES];
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        double v = keys[i].neutral;
+        int rc = key_real(k, keys[i].suffix, false, -1e12, 1e12, &v, e);
+
+        if (rc)
+            return rc;
+        if (v != keys[i].neutral && v != 0)
+            return err_set(e, ERR_UNSUPPORTED, "metadata key %s is %g, which is not supported",
+                           key_name(k, keys[i].suffix, name), v);
+    }
+    return 0;
+}
+
+/* rows 0: a vector of cols values, which must be plain floats. */
+static int check_tensor(const struct tensor *t, const char *name, size_t rows, size_t cols,
+                        struct err *e)
+{
+    const struct quant_format *f;
+    int dims = rows ? 2 : 1;
+
+    if (!t)
+        return err_param(e, name, ERR_FORMAT, "tensor %s is missing", name);
+    f = quant_format(t->dtype);
+    if (!f)
+        return err_param(e, name, ERR_UNSUPPORTED, "tensor %s is of unsupported type %d", name,
+                         (int)t->dtype);
+    if (t->n_dims != dims || tensor_rows(t) != (rows ? rows : 1) || tensor_cols(t) != cols)
+        return err_param(e, name, ERR_FORMAT,
+                         "tensor %s has %d dimensions, [%zu, %zu]; expected %d, [%zu, %zu]", name,
+                         t->n_dims, tensor_rows(t), tensor_cols(t), dims, rows ? rows : 1, cols);
+    if (!rows && f->code_bits)
+        return err_param(e, name, ERR_UNSUPPORTED, "tensor %s is of type %s; expected plain floats",
+                         name, f->name);
+    return 0;
+}
+
+static int check_globals(struct model *m, const struct weights *w, struct err *e)
+{
+    const struct tensor *embed = weights_tensor(w, "token_embd.weight");
+    const struct tensor *head = weights_tensor(w, "output.weight");
+    const struct tensor *factors = weights_tensor(w, "rope_freqs.weight");
+    struct weights_array tokens;
+    int rc;
+
+    m->n_vocab = embed ? tensor_rows(embed) : 0;
+    if ((rc = check_tensor(embed, "token_embd.weight", m->n_vocab ? m->n_vocab : 1, m->n_embd, e)))
+        return rc;
+    if (m->n_vocab > MAX_VOCAB)
+        return err_set(e, ERR_FORMAT, "vocabulary of %zu tokens, expected at most %d", m->n_vocab,
+                       MAX_VOCAB);
+    if (head && (rc = check_tensor(head, "output.weight", m->n_vocab, m->n_embd, e)))
+        return rc;
+    if (factors && m->arch->rope_factors &&
+        (rc = check_tensor(factors, "rope_freqs.weight", 0, m->n_rot / 2, e)))
+        return rc;
+    rc = weights_array(w, "tokenizer.ggml.tokens", &tokens, e);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    /* More rows than tokens is common (padding); more tokens than rows would read past the table.
+     */
+    if (rc == 0 && tokens.len > m->n_vocab)
+        return err_set(e, ERR_FORMAT, "the tokenizer has %zu tokens, the embedding table %zu rows",
+                       tokens.len, m->n_vocab);
+    return check_tensor(weights_tensor(w, "output_norm.weight"), "output_norm.weight", 0, m->n_embd,
+                        e);
+}
+
+static int check_layers(const struct model *m, const struct weights *w, struct err *e)
+{
+    char name[SLOT_NAME_BYTES];
+
+    for (size_t l = 0; l < m->n_layers; l++)
+        for (int s = 0; s < N_SLOTS; s++) {
+            enum arch_slot slot = (enum arch_slot)s;
+            const struct tensor *t = slot_tensor(m, w, l, slot);
+            size_t rows, cols;
+            int rc;
+
+            if (!t && m->arch->layer[slot].presence != ARCH_REQUIRED)
+                continue;
+            slot_shape(m, slot, &rows, &cols);
+            if (s < SLOT_FIRST_MATRIX)
+                rows = 0;
+            rc = check_tensor(t, slot_name(m, l, slot, name), rows, cols, e);
+            if (rc)
+                return rc;
+        }
+    return 0;
+}
+
+/* Does the forward pass use this tensor, or is it known to change nothing? */
+static bool tensor_known(const struct model *m, const char *name)
+{
+    static const char *const globals[] = { "token_embd.weight", "output.weight",
+                                           "output_norm.weight" };
+    /* Frequencies that old converters wrote down; they follow from the metadata. */
+    static const char *const harmless[] = { "attn_rot_embd", "attn_rot_embd.weight",
+                                            "rope_freqs.weight" };
+    char expected[SLOT_NAME_BYTES];
+    size_t layer = 0;
+    int used = 0;
+
+    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
+        if (strcmp(name, globals[i]) == 0)
+            return true;
+    if (strcmp(name, "rope_freqs.weight") == 0)
+        return m->arch->rope_factors;
+    if (sscanf(name, "blk.%4zu.%n", &layer, &used) != 1 || used == 0 || layer >= m->n_layers)
+        return false;
+    for (int s = 0; s < N_SLOTS; s++)
+        if (m->arch->layer[s].presence != ARCH_ABSENT &&
+            strcmp(name, slot_name(m, layer, (enum arch_slot)s, expected)) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (strcmp(name + used, harmless[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Refuses what is not known, and sums up what is. */
+static int survey(struct model *m, const struct weights *w, struct err *e)
+{
+    const struct tensor *head = weights_tensor(w, "output.weight");
+
+    m->kv_dtype = DTYPE_F32;
+    m->n_params = m->bytes_per_token = 0;
+    for (size_t i = 0; i < weights_n_tensors(w); i++) {
+        const struct tensor *t = weights_tensor_at(w, i);
+
+        if (!tensor_known(m, t->name))
+            return err_param(
+                e, t->name, ERR_UNSUPPORTED,
+                "tensor %.64s means nothing to family %s; results would be wrong without it",
+                t->name, m->arch->name);
+        m->n_params += tensor_count(t);
+        if (t->n_dims < 2)
+            continue;
+        if (quant_format(t->dtype)->code_bits)
+            m->kv_dtype = DTYPE_F16;
+        if (!head || strcmp(t->name, "token_embd.weight") != 0)
+            m->bytes_per_token += t->bytes;
+    }
+    return 0;
+}
+
+/* general.file_type as llama.h numbers it (enum llama_ftype), else the type that most values have.
+ */
+static void name_quantisation(struct model *m, const struct weights *w)
+{
+    static const char *const types[] = {
+        [0] = "F32",     [1] = "F16",   [2] = "Q4_0",    [3] = "Q4_1",    [7] = "Q8_0",
+        [8] = "Q5_0",    [9] = "Q5_1",  [14] = "Q4_K_S", [15] = "Q4_K_M", [16] = "Q5_K_S",
+        [17] = "Q5_K_M", [18] = "Q6_K", [32] = "BF16",
+    };
+    uint64_t type = UINT64_MAX;
+    size_t best = 0;
+
+    if (weights_u64(w, "general.file_type", &type, NULL) == 0 &&
+        type < sizeof types / sizeof *types && types[type]) {
+        snprintf(m->quantisation, sizeof m->quantisation, "%s", types[type]);
+        return;
+    }
+    for (size_t i = 0; i < weights_n_tensors(w); i++)
+        if (tensor_count(weights_tensor_at(w, i)) > tensor_count(weights_tensor_at(w, best)))
+            best = i;
+    snprintf(m->quantisation, sizeof m->quantisation, "%s",
+             quant_format(weights_tensor_at(w, best)->dtype)->name);
+}
+
+int model_check(struct model *m, const struct weights *w, struct err *e)
+{
+    struct keys k = { w, NULL };
+    struct str name = { "", 0 };
+    int rc;
+
+    memset(m, 0, sizeof *m);
+    if ((rc = find_arch(m, w, e)))
+        return rc;
+    k.prefix = m->arch->name;
+    if ((rc = read_sizes(m, &k, e)) || (rc = read_rope(m, &k, e)) ||
+        (rc = read_attention(m, &k, e)) || (rc = refuse_others(&k, e)) ||
+        (rc = check_globals(m, w, e)) || (rc = check_layers(m, w, e)) || (rc = survey(m, w, e)))
+        return rc;
+    rc = weights_str(w, "general.name", &name, e);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (name.len >= sizeof m->name)
+        name.len = sizeof m->name - 1;
+    memcpy(m->name, name.data, name.len);
+    name_quantisation(m, w);
+    return 0;
+}

@@ -1,0 +1,87 @@
+/* model_slots.c - one table from a layer's slots to shapes and to the members of struct
+ * model_layer. */
+#include "inference/model_slots.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+enum dim { DIM_ONE, DIM_EMBD, DIM_HEAD, DIM_Q, DIM_KV, DIM_FF };
+
+struct place {
+    size_t offset; /* in struct model_layer, of a pointer */
+    enum dim rows, cols;
+};
+
+#define AT(member) offsetof(struct model_layer, member)
+
+static const struct place places[N_SLOTS] = {
+    [SLOT_ATTN_NORM] = { AT(attn_norm), DIM_ONE, DIM_EMBD },
+    [SLOT_ATTN_POST_NORM] = { AT(attn_post_norm), DIM_ONE, DIM_EMBD },
+    [SLOT_FFN_NORM] = { AT(ffn_norm), DIM_ONE, DIM_EMBD },
+    [SLOT_FFN_POST_NORM] = { AT(ffn_post_norm), DIM_ONE, DIM_EMBD },
+    [SLOT_Q_NORM] = { AT(q_norm), DIM_ONE, DIM_HEAD },
+    [SLOT_K_NORM] = { AT(k_norm), DIM_ONE, DIM_HEAD },
+    [SLOT_BQ] = { AT(bq), DIM_ONE, DIM_Q },
+    [SLOT_BK] = { AT(bk), DIM_ONE, DIM_KV },
+    [SLOT_BV] = { AT(bv), DIM_ONE, DIM_KV },
+    [SLOT_BO] = { AT(bo), DIM_ONE, DIM_EMBD },
+    [SLOT_WQ] = { AT(wq), DIM_Q, DIM_EMBD },
+    [SLOT_WK] = { AT(wk), DIM_KV, DIM_EMBD },
+    [SLOT_WV] = { AT(wv), DIM_KV, DIM_EMBD },
+    [SLOT_WO] = { AT(wo), DIM_EMBD, DIM_Q },
+    [SLOT_GATE] = { AT(gate), DIM_FF, DIM_EMBD },
+    [SLOT_UP] = { AT(up), DIM_FF, DIM_EMBD },
+    [SLOT_DOWN] = { AT(down), DIM_EMBD, DIM_FF },
+};
+
+static size_t dim_size(const struct model *m, enum dim d)
+{
+    switch (d) {
+    case DIM_EMBD:
+        return m->n_embd;
+    case DIM_HEAD:
+        return m->head_dim;
+    case DIM_Q:
+        return m->n_head * m->head_dim; /* model_check() has bounded the factors */
+    case DIM_KV:
+        return m->n_kv * m->head_dim;
+    case DIM_FF:
+        return m->n_ff;
+    case DIM_ONE:
+        break;
+    }
+    return 1;
+}
+
+const char *slot_name(const struct model *m, size_t layer, enum arch_slot slot,
+                      char buf[static SLOT_NAME_BYTES])
+{
+    snprintf(buf, SLOT_NAME_BYTES, "blk.%zu.%s", layer, m->arch->layer[slot].name);
+    return buf;
+}
+
+const struct tensor *slot_tensor(const struct model *m, const struct weights *w, size_t layer,
+                                 enum arch_slot slot)
+{
+    char name[SLOT_NAME_BYTES];
+
+    if (m->arch->layer[slot].presence == ARCH_ABSENT)
+        return NULL;
+    return weights_tensor(w, slot_name(m, layer, slot, name));
+}
+
+void slot_shape(const struct model *m, enum arch_slot slot, size_t *rows, size_t *cols)
+{
+    *rows = dim_size(m, places[slot].rows);
+    *cols = dim_size(m, places[slot].cols);
+}
+
+float **slot_vector(struct model_layer *l, enum arch_slot slot)
+{
+    return (float **)(void *)((char *)l + places[slot].offset);
+}
+
+struct weight **slot_matrix(struct model_layer *l, enum arch_slot slot)
+{
+    return (struct weight **)(void *)((char *)l + places[slot].offset);
+}
