@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..9
+echo 1..10
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
@@ -31,3 +31,4 @@ check inference/text $base $quant $text
 check inference/arch $base $quant kernels/backend.h inference/arch/
 check inference $base $quant kernels/backend.h $text inference/
 check fcgi $base inference/engine.h fcgi/
+check fcgi/api $base inference/engine.h fcgi/

@@ -1,0 +1,131 @@
+#include "fcgi/api/completion_request.h"
+
+#include <stdio.h>
+
+#include "fcgi/api/fields.h"
+
+enum { DEFAULT_MAX_TOKENS = 16, MAX_LOGPROBS = 5 };
+
+static int no_memory(struct err *e)
+{
+    return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
+}
+
+/* A prompt of token ids; the engine checks them against its vocabulary. */
+static int read_ids(const struct value *v, const char *param, struct arena *a,
+                    struct job_request *job, struct err *e)
+{
+    int32_t *ids = arena_array(a, v->list.len + 1, sizeof *ids);
+
+    if (!ids)
+        return no_memory(e);
+    for (size_t i = 0; i < v->list.len; i++) {
+        const struct value *id = v->list.items[i];
+
+        if (id->kind != VALUE_INT || id->integer < 0 || id->integer > INT32_MAX)
+            return field_wrong(e, param, "token ids only", id);
+        ids[i] = (int32_t)id->integer;
+    }
+    job->kind = PROMPT_IDS;
+    job->ids = ids;
+    job->n_ids = v->list.len;
+    return 0;
+}
+
+static int read_prompt(const struct value *v, const char *param, struct arena *a,
+                       struct job_request *job, struct err *e)
+{
+    if (v->kind == VALUE_LIST && v->list.len)
+        return read_ids(v, param, a, job, e);
+    if (v->kind != VALUE_STRING || !v->string.len)
+        return field_wrong(e, param, "a string that is not empty, or an array of token ids", v);
+    job->kind = PROMPT_TEXT;
+    job->text = v->string.data;
+    job->text_len = v->string.len;
+    return 0;
+}
+
+/* prompt: a string, an array of strings, an array of ids, or an array of arrays of ids. */
+static int read_prompts(struct completion_request *c, const struct value *body, size_t max_choices,
+                        struct arena *a, struct err *e)
+{
+    const struct value *v = field_get(body, "prompt");
+    bool many = v && v->kind == VALUE_LIST && v->list.len && v->list.items[0]->kind != VALUE_INT;
+    size_t n = many ? v->list.len : 1;
+    int rc = 0;
+
+    if (!v)
+        return field_wrong(e, "prompt", "a string, or an array of strings or token ids", v);
+    if (n > max_choices / c->params.n)
+        return err_param(
+            e, "prompt", ERR_INVALID,
+            "prompt: expected at most %zu answers in one request, found %zu prompts with n = %zu",
+            max_choices, n, c->params.n);
+    c->jobs = arena_array(a, n, sizeof *c->jobs);
+    if (!c->jobs)
+        return no_memory(e);
+    c->n_prompts = n;
+    for (size_t i = 0; i < n && !rc; i++) {
+        char param[32] = "prompt";
+
+        if (many)
+            snprintf(param, sizeof param, "prompt[%zu]", i);
+        rc = read_prompt(many ? v->list.items[i] : v, param, a, &c->jobs[i], e);
+    }
+    return rc;
+}
+
+static int read_echo(struct completion_request *c, const struct value *body, struct arena *a,
+                     struct err *e)
+{
+    bool echo = false;
+    int rc = field_bool(body, "echo", &echo, e);
+
+    if (rc || !echo)
+        return rc;
+    if (c->top_logprobs >= 0)
+        return err_param(e, "echo", ERR_UNSUPPORTED,
+                         "echo: not supported together with logprobs, the prompt has none");
+    c->echoes = arena_array(a, c->n_prompts, sizeof *c->echoes);
+    if (!c->echoes)
+        return no_memory(e);
+    for (size_t i = 0; i < c->n_prompts; i++) {
+        if (c->jobs[i].kind != PROMPT_TEXT)
+            return err_param(e, "echo", ERR_UNSUPPORTED,
+                             "echo: only supported for prompts that are text");
+        c->echoes[i] = c->jobs[i].text;
+    }
+    return 0;
+}
+
+int completion_request_read(struct completion_request *c, const struct value *body,
+                            size_t max_choices, struct arena *a, struct err *e)
+{
+    int64_t max_tokens = DEFAULT_MAX_TOKENS, top = -1, best_of = 1;
+    int rc;
+
+    *c = (struct completion_request){ 0 };
+    rc = params_read(&c->params, body, max_choices, a, e);
+    if (!rc)
+        rc = field_int(body, "max_tokens", 0, INT64_MAX, &max_tokens, e);
+    if (!rc)
+        rc = field_int(body, "logprobs", 0, MAX_LOGPROBS, &top, e);
+    if (!rc)
+        rc = field_int(body, "best_of", 0, 20, &best_of, e);
+    c->top_logprobs = (int)top;
+    if (!rc)
+        rc = read_prompts(c, body, max_choices, a, e);
+    if (!rc)
+        rc = read_echo(c, body, a, e);
+    if (rc)
+        return rc;
+    if (best_of > (int64_t)c->params.n)
+        return err_param(e, "best_of", ERR_UNSUPPORTED,
+                         "best_of: not supported, ask for n instead");
+    if (field_get(body, "suffix"))
+        return err_param(e, "suffix", ERR_UNSUPPORTED,
+                         "suffix: not supported, this model only continues a text");
+    for (size_t i = 0; i < c->n_prompts; i++)
+        c->jobs[i].max_tokens = (size_t)max_tokens;
+    return 0;
+}

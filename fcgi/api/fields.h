@@ -1,0 +1,42 @@
+/* fields.h - typed reading of a request's JSON object.
+ *
+ * null is the same as absent everywhere: 0 is returned and *out keeps what it held, the default.  A
+ * value of another type or out of range is ERR_INVALID, with the field's name as param and a
+ * sentence that says what was expected and found.  Any thread. */
+#ifndef AIRSTRIP_FIELDS_H
+#define AIRSTRIP_FIELDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/err.h"
+#include "kernels/base/value.h"
+
+/* The member called name, NULL where it is absent or null. */
+const struct value *field_get(const struct value *object, const char *name);
+
+int field_bool(const struct value *object, const char *name, bool *out, struct err *e) MUST_CHECK;
+
+/* Accepts integers and numbers; min <= value <= max. */
+int field_float(const struct value *object, const char *name, double min, double max, float *out,
+                struct err *e) MUST_CHECK;
+
+/* Accepts integers, and numbers without a fraction; min <= value <= max. */
+int field_int(const struct value *object, const char *name, int64_t min, int64_t max, int64_t *out,
+              struct err *e) MUST_CHECK;
+
+/* out: borrowed from the tree. */
+int field_string(const struct value *object, const char *name, const char **out,
+                 struct err *e) MUST_CHECK;
+
+/* "a string", "the number 3.5", "an array": for messages.  v may be NULL: "nothing". */
+struct field_text {
+    char text[64];
+};
+struct field_text field_describe(const struct value *v);
+
+/* ERR_INVALID for param: "<param>: expected <expected>, found <what v is>". */
+int field_wrong(struct err *e, const char *param, const char *expected, const struct value *v);
+
+#endif

@@ -1,0 +1,353 @@
+#include "config.h"
+#include "fcgi/api/generation.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "fcgi/sse.h"
+#include "kernels/base/clock.h"
+#include "kernels/base/json.h"
+
+enum { MAX_BODY_BYTES = 256 << 20 };
+
+/* One run: the generation and what carries it. */
+struct run {
+    struct generation g;
+    struct app *app;
+    struct request *r;
+    struct reply *p;
+    const struct dialect *d;
+    struct inbox *inbox;
+    struct job **jobs; /* [n_choices] */
+    size_t open;       /* choices not over yet */
+    struct sse sse;
+    struct buf frame;
+    double deadline_ms; /* 0: none */
+};
+
+const char *finish_name(enum finish f)
+{
+    return f == FINISH_STOP ? "stop" : "length";
+}
+
+/* Prefix and 24 characters of 62: never the same twice, whatever x-request-id a client repeats. */
+static void make_id(char *out, size_t size, const char *prefix)
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    unsigned char random[24];
+    size_t at = (size_t)snprintf(out, size, "%s", prefix);
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        double now = clock_ms();
+
+        memset(random, 0, sizeof random);
+        memcpy(random, &now, sizeof now);
+        memcpy(random + sizeof now, &out, sizeof out);
+    }
+    for (size_t i = 0; i < sizeof random && at + 1 < size; i++)
+        out[at++] = digits[random[i] % 62];
+    out[at] = '\0';
+}
+
+/* Tells builds, models and instruction sets apart (FNV-1a over their names). */
+static void make_fingerprint(char *out, size_t size, struct engine *engine)
+{
+    struct engine_status s;
+    const char *parts[5];
+    uint64_t h = 0xcbf29ce484222325u;
+
+    engine_status(engine, &s);
+    parts[0] = VERSION;
+    parts[1] = s.architecture;
+    parts[2] = s.model_name;
+    parts[3] = s.quantisation;
+    parts[4] = s.isa ? s.isa : "";
+    for (size_t i = 0; i < 5; i++)
+        for (const char *c = parts[i]; *c; c++)
+            h = (h ^ (unsigned char)*c) * 0x100000001b3u;
+    snprintf(out, size, "fp_%010llx", (unsigned long long)(h & 0xffffffffffu));
+}
+
+/* {"id":..,"object":..,"created":..,"model":..,"system_fingerprint":..,"choices":[ */
+static void put_head(struct buf *b, const struct generation *g, const char *object)
+{
+    buf_printf(b, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", g->id, object,
+               g->created);
+    json_write_string(b, g->model, strlen(g->model));
+    buf_printf(b, ",\"system_fingerprint\":\"%s\",\"choices\":[", g->fingerprint);
+}
+
+/* A prompt counts once for all its choices. */
+static void put_usage(struct buf *b, const struct generation *g)
+{
+    size_t prompt = 0, cached = 0, completion = 0, n = g->n_choices / g->n_prompts;
+
+    for (size_t i = 0; i < g->n_choices; i++) {
+        completion += g->choices[i].usage.generated_tokens;
+        if (i % n == 0) {
+            prompt += g->choices[i].usage.prompt_tokens;
+            cached += g->choices[i].usage.cached_tokens;
+        }
+    }
+    buf_printf(b,
+               "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
+               "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
+               "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
+               prompt, completion, prompt + completion, cached);
+}
+
+/* Sends one event whose only choice put() appends. */
+static bool send_choice(struct run *u, size_t index, const struct event *ev,
+                        void (*put)(struct buf *, const struct generation *, size_t))
+{
+    buf_reset(&u->frame);
+    put_head(&u->frame, &u->g, u->d->chunk_object);
+    if (put)
+        put(&u->frame, &u->g, index);
+    else
+        u->d->delta(&u->frame, &u->g, index, ev);
+    buf_puts(&u->frame, u->g.params->include_usage ? "],\"usage\":null}" : "]}");
+    return !u->frame.failed && sse_event(&u->sse, u->frame.data, u->frame.len);
+}
+
+static bool begin_stream(struct run *u)
+{
+    bool ok = sse_begin(&u->sse, u->p);
+
+    for (size_t i = 0; ok && u->d->first && i < u->g.n_choices; i++)
+        ok = send_choice(u, i, NULL, u->d->first);
+    return ok;
+}
+
+static void end_stream(struct run *u)
+{
+    if (u->g.params->include_usage) {
+        buf_reset(&u->frame);
+        put_head(&u->frame, &u->g, u->d->chunk_object);
+        buf_puts(&u->frame, "],");
+        put_usage(&u->frame, &u->g);
+        buf_putc(&u->frame, '}');
+        if (u->frame.failed || !sse_event(&u->sse, u->frame.data, u->frame.len))
+            return;
+    }
+    sse_done(&u->sse);
+}
+
+static void end_buffered(struct run *u)
+{
+    struct buf *b = &u->p->body;
+
+    put_head(b, &u->g, u->d->object);
+    for (size_t i = 0; i < u->g.n_choices; i++) {
+        if (i)
+            buf_putc(b, ',');
+        u->d->whole(b, &u->g, i);
+    }
+    buf_puts(b, "],");
+    put_usage(b, &u->g);
+    buf_putc(b, '}');
+}
+
+/* For the log line: the first choice's times, all choices' tokens. */
+static void note_usage(struct run *u)
+{
+    struct reply_note *note = &u->p->note;
+    size_t n = u->g.n_choices / u->g.n_prompts;
+
+    note->has_usage = true;
+    for (size_t i = 0; i < u->g.n_choices; i++) {
+        const struct choice *c = &u->g.choices[i];
+
+        if (i % n == 0)
+            note->prompt_tokens += c->usage.prompt_tokens;
+        note->completion_tokens += c->usage.generated_tokens;
+    }
+    note->queue_ms = u->g.choices[0].usage.queue_ms;
+    note->prompt_ms = u->g.choices[0].usage.prompt_ms;
+    note->generate_ms = u->g.choices[0].usage.generate_ms;
+    note->finish = finish_name(u->g.choices[0].finish);
+}
+
+/* Ends the answer with an error: a status, or an error event where the headers are out. */
+static void fail(struct run *u, const struct err *e)
+{
+    if (u->sse.reply)
+        sse_error(&u->sse, e);
+    else
+        reply_err(u->p, e);
+}
+
+/* Handles one event; false ends the run. */
+static bool take(struct run *u, struct event *ev)
+{
+    bool stream = u->g.params->stream;
+    struct choice *c = &u->g.choices[ev->tag];
+
+    switch (ev->kind) {
+    case EVENT_STARTED:
+        return true;
+    case EVENT_TEXT:
+        if (stream)
+            return send_choice(u, ev->tag, ev, NULL);
+        if (u->g.top_logprobs >= 0)
+            u->d->keep(&u->g, ev->tag, ev);
+        buf_put(&c->text, ev->text, ev->text_len);
+        return true;
+    case EVENT_DONE:
+        c->over = true;
+        c->finish = ev->finish;
+        c->usage = ev->usage;
+        u->open--;
+        return !stream || send_choice(u, ev->tag, NULL, u->d->last);
+    case EVENT_FAILED:
+        fail(u, &ev->err);
+        return false;
+    }
+    return true;
+}
+
+static void wake(void *inbox)
+{
+    inbox_wake(inbox);
+}
+
+/* How long to wait for an event: until the next ping or the deadline is due. */
+static int wait_ms(const struct run *u)
+{
+    double ms = 60000;
+
+    if (u->sse.reply && u->app->config->ping_ms)
+        ms = (double)u->app->config->ping_ms - sse_idle_ms(&u->sse);
+    if (u->deadline_ms > 0 && u->deadline_ms - clock_ms() < ms)
+        ms = u->deadline_ms - clock_ms();
+    return ms < 1 ? 1 : (int)ms;
+}
+
+/* Nothing came: has the client left, is a ping due, is time over?  False ends the run. */
+static bool look_around(struct run *u)
+{
+    int stopped = request_stopped(u->r);
+    struct err e;
+
+    if (stopped == ERR_CANCELLED) {
+        u->p->note.cancelled = true;
+        return false;
+    }
+    if (stopped) {
+        err_set(&e, ERR_CLOSING, "the server is shutting down and could not finish this answer");
+        fail(u, &e);
+        return false;
+    }
+    if (u->deadline_ms > 0 && clock_ms() > u->deadline_ms) {
+        err_set(&e, ERR_BUSY, "the answer took longer than this server's limit of %zu ms",
+                u->app->config->request_timeout_ms);
+        fail(u, &e);
+        return false;
+    }
+    if (u->sse.reply && u->app->config->ping_ms &&
+        sse_idle_ms(&u->sse) >= (double)u->app->config->ping_ms)
+        return sse_ping(&u->sse);
+    return true;
+}
+
+static void follow(struct run *u)
+{
+    bool go_on = true;
+
+    if (u->g.params->stream)
+        go_on = begin_stream(u);
+    while (go_on && u->open) {
+        struct event ev;
+
+        if (request_stopped(u->r) || !inbox_wait(u->inbox, wait_ms(u), &ev)) {
+            go_on = look_around(u);
+            continue;
+        }
+        go_on = take(u, &ev);
+        event_done(&ev);
+    }
+    if (go_on && u->g.params->stream)
+        end_stream(u);
+    else if (go_on)
+        end_buffered(u);
+    else if (u->sse.reply && u->sse.gone)
+        u->p->note.cancelled = true;
+    if (!u->open)
+        note_usage(u);
+}
+
+static int submit(struct run *u, struct engine *engine, struct job_request *jobs,
+                  const char *const *echoes, struct err *e)
+{
+    const struct params *params = u->g.params;
+    int rc = 0;
+
+    for (size_t i = 0; i < u->g.n_choices && !rc; i++) {
+        struct job_request *j = &jobs[i / params->n];
+
+        j->id = u->g.id;
+        j->sampling = params->sampling;
+        j->sampling.seed += i % params->n;
+        j->stops = params->stops;
+        j->n_stops = params->n_stops;
+        j->ignore_end = params->ignore_end;
+        j->top_logprobs = u->g.top_logprobs;
+        u->g.choices[i].text.limit = MAX_BODY_BYTES;
+        u->g.choices[i].echo = echoes ? echoes[i / params->n] : NULL;
+        rc = request_stopped(u->r);
+        if (rc)
+            return err_set(e, rc, "the client left before its request was started");
+        rc = engine_submit(engine, j, u->inbox, i, &u->jobs[i], e);
+    }
+    u->open = u->g.n_choices;
+    return rc;
+}
+
+void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
+                    const struct params *params, const struct app_model *model,
+                    struct job_request *jobs, const char *const *echoes, size_t n_prompts,
+                    int top_logprobs)
+{
+    size_t n = n_prompts * params->n;
+    struct run u = { .app = app, .r = r, .p = p, .d = d };
+    struct err e = { 0 };
+
+    u.g = (struct generation){ .params = params,
+                               .model = model->name,
+                               .n_choices = n,
+                               .n_prompts = n_prompts,
+                               .top_logprobs = top_logprobs,
+                               .created = (long long)r->created };
+    make_id(u.g.id, sizeof u.g.id, d->id_prefix);
+    make_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, model->engine);
+    if (app->config->request_timeout_ms)
+        u.deadline_ms = clock_ms() + (double)app->config->request_timeout_ms;
+    u.g.choices = arena_array(&r->arena, n, sizeof *u.g.choices);
+    u.jobs = arena_array(&r->arena, n, sizeof *u.jobs);
+    if (!u.g.choices || !u.jobs) {
+        err_set(&e, ERR_LIMIT, "the request needs more memory than one request may have");
+        reply_err(p, &e);
+        return;
+    }
+    if (inbox_create(&u.inbox, &e)) {
+        reply_err(p, &e);
+        return;
+    }
+    request_on_stop(r, wake, u.inbox);
+    if (submit(&u, model->engine, jobs, echoes, &e)) {
+        p->note.cancelled = e.code == ERR_CANCELLED;
+        reply_err(p, &e);
+    } else {
+        follow(&u);
+    }
+    request_on_stop(r, NULL, NULL);
+    for (size_t i = 0; i < n; i++) {
+        job_free(u.jobs[i]);
+        buf_done(&u.g.choices[i].text);
+        for (size_t k = 0; k < 4; k++)
+            buf_done(&u.g.choices[i].lists[k]);
+    }
+    inbox_free(u.inbox);
+    buf_done(&u.frame);
+}

@@ -1,0 +1,62 @@
+/* generation.h - one request's jobs, from submission to the last byte of the answer.
+ *
+ * Chat completions and completions differ in the shape of their JSON only: a struct dialect holds
+ * the difference, generation_run() does the rest: n choices, buffered or streamed, pings while it
+ * is silent, clients who leave, usage, errors before and after the headers. Runs on the worker's
+ * thread. */
+#ifndef AIRSTRIP_GENERATION_H
+#define AIRSTRIP_GENERATION_H
+
+#include "fcgi/api/params.h"
+#include "fcgi/app.h"
+#include "fcgi/reply.h"
+#include "fcgi/request.h"
+
+struct choice {
+    struct buf text;     /* what was generated */
+    struct buf lists[4]; /* dialect's own: log-probabilities of a buffered answer */
+    size_t text_chars;   /* dialect's own: characters of text so far */
+    const char *echo;    /* completions: text to put before it; NULL if none */
+    bool over;
+    enum finish finish;
+    struct usage usage;
+};
+
+struct generation {
+    char id[48];
+    char fingerprint[32];
+    long long created;
+    const char *model; /* served name */
+    const struct params *params;
+    int top_logprobs; /* -1: none */
+    struct choice *choices;
+    size_t n_choices;
+    size_t n_prompts; /* choice i answers prompt i / (n_choices / n_prompts) */
+};
+
+struct dialect {
+    const char *id_prefix;    /* "chatcmpl-" */
+    const char *object;       /* of a buffered answer */
+    const char *chunk_object; /* of an event */
+
+    /* Appends one choice's object to the array "choices" of: the first event (may be NULL), an
+     * event with text, the last event, the buffered answer. */
+    void (*first)(struct buf *b, const struct generation *g, size_t index);
+    void (*delta)(struct buf *b, struct generation *g, size_t index, const struct event *ev);
+    void (*last)(struct buf *b, const struct generation *g, size_t index);
+    void (*whole)(struct buf *b, const struct generation *g, size_t index);
+
+    /* Buffered: keeps an event's log-probabilities for whole(). */
+    void (*keep)(struct generation *g, size_t index, const struct event *ev);
+};
+
+/* Submits jobs[n_prompts] params->n times each, with seeds seed, seed + 1, ..., and answers through
+ * p.  jobs' sampling, stops and logprobs fields are filled in here. */
+void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
+                    const struct params *params, const struct app_model *model,
+                    struct job_request *jobs, const char *const *echoes, size_t n_prompts,
+                    int top_logprobs);
+
+const char *finish_name(enum finish f); /* "stop" or "length" */
+
+#endif

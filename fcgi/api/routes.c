@@ -1,0 +1,14 @@
+/* routes.c - every endpoint, one line each. */
+#include "fcgi/api/handlers.h"
+#include "fcgi/router.h"
+
+const struct route api_routes[] = {
+    { "POST", "/v1/chat/completions", chat_handle, false },
+    { "POST", "/v1/completions", completions_handle, false },
+    { "GET", "/v1/models", models_list, false },
+    { "GET", "/v1/models/{id}", models_get, false },
+    { "GET", "/livez", health_live, true },
+    { "GET", "/readyz", health_ready, true },
+    { "GET", "/health", health_report, false },
+    { 0 },
+};
