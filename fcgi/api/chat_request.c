@@ -35,7 +35,7 @@ static int add_part(struct buf *text, const struct value *part, const char *wher
 
     if (part->kind != VALUE_MAP)
         return field_wrong(e, where, "an object with a type", part);
-    snprintf(param, sizeof param, "%s.type", where);
+    snprintf(param, sizeof param, "%.80s.type", where);
     if (!type || type->kind != VALUE_STRING)
         return field_wrong(e, param, "a string", type);
     if (strcmp(type->string.data, "text") && strcmp(type->string.data, "refusal"))
@@ -44,7 +44,7 @@ static int add_part(struct buf *text, const struct value *part, const char *wher
             "%s: parts of type \"%.40s\" are not supported, this model reads text only", where,
             type->string.data);
     v = field_get(part, type->string.data);
-    snprintf(param, sizeof param, "%s.%s", where, type->string.data);
+    snprintf(param, sizeof param, "%.70s.%.10s", where, type->string.data);
     if (!v || v->kind != VALUE_STRING)
         return field_wrong(e, param, "a string", v);
     if (text->len)
@@ -150,7 +150,7 @@ static int read_context(struct chat_request *c, const struct value *body, struct
                         struct err *e)
 {
     const struct value *kwargs = field_get(body, "chat_template_kwargs");
-    struct value *messages, *map = value_map(a);
+    struct value *messages = NULL, *map = value_map(a);
     bool add_prompt = true;
     int rc = read_messages(body, a, &messages, e);
 

@@ -1,0 +1,15 @@
+/* probe.h - the subcommands of airstrip-probe, which shows what single parts of the house compute.
+ *
+ * A subcommand lives in probe_<noun>.c, is declared here and has a line in probe.c's table.
+ * argv[0] is its own name.  It writes results to stdout and returns 0, or ERR_* with a sentence
+ * that probe.c prints; ERR_INVALID (wrong arguments) makes the exit status 2, everything else 1. */
+#ifndef AIRSTRIP_PROBE_H
+#define AIRSTRIP_PROBE_H
+
+#include "kernels/base/err.h"
+
+/* dequant TYPE: raw blocks of a storage format on stdin until it ends, little-endian float32 on
+ * stdout. */
+int probe_dequant(int argc, char **argv, struct err *e) MUST_CHECK;
+
+#endif
