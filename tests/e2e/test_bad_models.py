@@ -141,7 +141,7 @@ CASES = [
     ("missing matrix", lambda g: g.drop_tensor("blk.0.attn_q.weight"), None, "blk.0.attn_q.weight"),
     ("missing norm", lambda g: g.drop_tensor("output_norm.weight"), None, "output_norm.weight"),
     ("missing embedding", lambda g: g.drop_tensor("token_embd.weight"), None, "token_embd.weight"),
-    ("wrong shape", dims("blk.0.attn_k.weight", 64, 32), None, "blk.0.attn_k.weight"),
+    ("wrong shape", dims("blk.0.attn_k.weight", 64, 16), None, "blk.0.attn_k.weight"),
     ("shape whose product wraps", dims("blk.0.attn_k.weight", 1 << 33, 1 << 33), None, "blk.0.attn_k.weight"),
     ("shape with a zero", dims("blk.0.attn_k.weight", 64, 0), None, "blk.0.attn_k.weight"),
     ("five dimensions", dims("blk.0.attn_k.weight", 64, 1, 1, 1, 1), None, "blk.0.attn_k.weight"),
@@ -158,7 +158,7 @@ CASES = [
     ("no tokens", lambda g: g.drop_key("tokenizer.ggml.tokens"), None, "tokenizer.ggml.tokens"),
     ("fewer token types than tokens", shorten_array("tokenizer.ggml.token_type"), None, "token_type"),
     ("fewer scores than tokens", shorten_array("tokenizer.ggml.scores"), None, "scores"),
-    ("end token beyond the vocabulary", u32("tokenizer.ggml.eos_token_id", 1 << 30), None, "eos"),
+    ("first token beyond the vocabulary", u32("tokenizer.ggml.bos_token_id", 1 << 30), None, "bos"),
     ("a template that does not parse", lambda g: g.keys.append(
         [b"tokenizer.chat_template", STRING, struct.pack("<Q", 9) + b"{% if x %"]) if not any(
             k[0] == b"tokenizer.chat_template" for k in g.keys) else text_key("tokenizer.chat_template", b"{% if x %")(g), None,
