@@ -1,0 +1,218 @@
+/* mm.c - one op in chunks: who multiplies which rows of which matrix with which activation rows.
+ *
+ * An op of n activation rows is cut into ranges of them (as many as stay in the second-level cache)
+ * times ranges of weight rows; a chunk is one of each.  None of the cuts changes a result. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kernels/cpu/mm_ops.h"
+
+enum {
+    PREPARE_ROWS = 8,     /* a chunk of mm_prepare() */
+    PRIVATE_BLOCKS = 128, /* up to here each thread quantises for itself: cheaper than a barrier */
+    RANGE_ROWS = 192,     /* activation rows of a chunk: whole tiles, 450 kB at 1536 columns */
+    CHUNKS_PER_THREAD = 16,  /* so that a thread that lost its core holds up little */
+    CHUNK_BYTES = 256 << 10, /* of weights, at most */
+    ONE_PANEL_ROWS = 4,      /* up to here two panels at once gain nothing */
+};
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return a / b + (a % b > 0);
+}
+
+/* From one activation row to the next, in bytes: an odd number of cache lines, so that the rows of
+ * a tile do not meet in the same set. */
+static size_t act_stride(size_t cols)
+{
+    return (ceil_div(cols / MM_BLOCK * sizeof(struct act_block), 64) | 1) * 64;
+}
+
+static bool any_packed(const struct matmul *op)
+{
+    for (size_t i = 0; i < op->n_out; i++)
+        if (op->w[i]->kind == WEIGHT_PACKED)
+            return true;
+    return false;
+}
+
+static bool is_private(const struct matmul *op)
+{
+    return op->n * (op->w[0]->cols / MM_BLOCK) <= PRIVATE_BLOCKS;
+}
+
+/* --- scratch: activations of all; then for each thread its own few activations and its panel of
+ * floats --- */
+
+static size_t private_bytes(void)
+{
+    return PRIVATE_BLOCKS *
+           (sizeof(struct act_block) + 128); /* rows of one block have the widest gaps */
+}
+
+int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
+                       struct err *e)
+{
+    size_t shared, thread;
+    void *base;
+
+    if (s->base && max_rows <= s->max_rows && max_cols <= s->max_cols && n_threads <= s->n_threads)
+        return 0;
+    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 4 / (2 * max_cols + 128) ||
+        n_threads > 65536)
+        return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns", max_rows,
+                       max_cols);
+    shared = max_rows * act_stride(max_cols);
+    thread = (private_bytes() + MM_FLOAT_ROWS * max_cols * sizeof(float) + 4095) / 4096 * 4096;
+    base = mmap(NULL, shared + thread * n_threads, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns: %s", max_rows,
+                       max_cols, strerror(errno));
+    mm_scratch_done(s);
+    *s = (struct mm_scratch){ base, shared, thread, max_rows, max_cols, n_threads };
+    return 0;
+}
+
+void mm_scratch_done(struct mm_scratch *s)
+{
+    if (s->base)
+        munmap(s->base, s->shared_bytes + s->thread_bytes * s->n_threads);
+    *s = (struct mm_scratch){ 0 };
+}
+
+static struct act_block *act_row(const struct matmul *op, const struct mm_scratch *s, size_t thread,
+                                 size_t row)
+{
+    unsigned char *base = s->base;
+
+    if (is_private(op))
+        base += s->shared_bytes + thread * s->thread_bytes;
+    return (void *)(base + row * act_stride(op->w[0]->cols));
+}
+
+static float *float_panel(const struct mm_scratch *s, size_t thread)
+{
+    return (void *)(s->base + s->shared_bytes + thread * s->thread_bytes + private_bytes());
+}
+
+/* --- activations --- */
+
+static void quantise_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                          size_t thread, size_t row, size_t end)
+{
+    size_t cols = op->w[0]->cols;
+
+    for (; row < end; row++)
+        ops->quantise(act_row(op, s, thread, row), op->x + row * cols, cols / MM_BLOCK);
+}
+
+size_t mm_prepare_chunks(const struct matmul *op)
+{
+    return any_packed(op) && !is_private(op) ? ceil_div(op->n, PREPARE_ROWS) : 0;
+}
+
+void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                size_t chunk)
+{
+    quantise_rows(ops, op, s, 0, chunk * PREPARE_ROWS, min_size((chunk + 1) * PREPARE_ROWS, op->n));
+}
+
+void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t thread)
+{
+    if (any_packed(op) && is_private(op))
+        quantise_rows(ops, op, s, thread, 0, op->n);
+}
+
+/* --- chunks --- */
+
+/* Weight rows are handed out in units: one or two groups, or what a call of sgemm should have. */
+static size_t unit_rows(const struct weight *w, size_t n)
+{
+    if (w->kind == WEIGHT_FLOAT && n >= MM_BLAS_ROWS)
+        return MM_FLOAT_ROWS;
+    return w->kind == WEIGHT_FLOAT || n <= ONE_PANEL_ROWS ? MM_GROUP : 2 * MM_GROUP;
+}
+
+static size_t unit_count(const struct weight *w, size_t n)
+{
+    return ceil_div(w->rows, unit_rows(w, n));
+}
+
+size_t mm_chunks(const struct matmul *op, size_t n_threads)
+{
+    size_t ranges = ceil_div(op->n, RANGE_ROWS), units = 0, bytes = 0, parts;
+
+    for (size_t i = 0; i < op->n_out; i++) {
+        units += unit_count(op->w[i], op->n);
+        bytes += op->w[i]->rows * op->w[i]->row_bytes;
+    }
+    parts = ceil_div(n_threads * CHUNKS_PER_THREAD, ranges);
+    if (parts < bytes / CHUNK_BYTES)
+        parts = bytes / CHUNK_BYTES;
+    return min_size(parts, units) * ranges;
+}
+
+/* Groups of up to two panels times activation rows i .. i + n - 1. */
+static void packed_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                        size_t matrix, size_t row, size_t end, size_t i, size_t n, size_t thread)
+{
+    const struct weight *w = op->w[matrix];
+    size_t unit = unit_rows(w, op->n);
+    size_t panels = ceil_div(w->n_blocks, MM_PANEL_BLOCKS);
+    struct mm_panel_buf buf[2];
+    struct mm_tile t = { .w = w, .a_stride = act_stride(w->cols), .n = n, .y_stride = w->rows };
+
+    for (; row < end; row += unit) {
+        t.rows = min_size(unit, w->rows - row);
+        t.n_panels = ceil_div(t.rows, MM_GROUP);
+        t.y = op->y[matrix] + i * w->rows + row;
+        t.bias = op->bias[matrix] ? op->bias[matrix] + row : NULL;
+        for (size_t p = 0; p < panels; p++) {
+            size_t b = w->n_blocks * p / panels;
+
+            t.n_blocks = w->n_blocks * (p + 1) / panels - b;
+            t.first = p == 0;
+            t.last = p == panels - 1;
+            t.a = act_row(op, s, thread, i) + b;
+            for (size_t g = 0; g < t.n_panels; g++) {
+                t.factor[g] = weight_factor(w, row / MM_GROUP + g);
+                ops->expand(&t.panel[g], &buf[g], w, row / MM_GROUP + g, b, t.n_blocks);
+            }
+            ops->tile(&t);
+        }
+    }
+}
+
+void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t n_chunks, size_t chunk, size_t thread)
+{
+    size_t ranges = ceil_div(op->n, RANGE_ROWS), parts = n_chunks / ranges;
+    size_t range = chunk / parts, part = chunk % parts, units = 0, begin, end;
+    size_t step = ceil_div(ceil_div(op->n, ranges), 12) * 12; /* whole tiles */
+    size_t i = min_size(range * step, op->n), n = min_size(step, op->n - i);
+
+    for (size_t m = 0; m < op->n_out; m++)
+        units += unit_count(op->w[m], op->n);
+    begin = units * part / parts;
+    end = units * (part + 1) / parts;
+    for (size_t m = 0; n > 0 && m < op->n_out && end > 0; m++) {
+        const struct weight *w = op->w[m];
+        size_t count = unit_count(w, op->n), unit = unit_rows(w, op->n);
+        size_t row = min_size(begin, count) * unit, row_end = min_size(end * unit, w->rows);
+
+        if (row < row_end && w->kind == WEIGHT_PACKED)
+            packed_rows(ops, op, s, m, row, row_end, i, n, thread);
+        else if (row < row_end)
+            mm_float(ops, op, m, row, row_end - row, i, n, float_panel(s, thread));
+        begin -= min_size(begin, count);
+        end -= min_size(end, count);
+    }
+}

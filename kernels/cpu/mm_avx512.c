@@ -1,0 +1,356 @@
+/* mm_avx512.c - AVX-512 with VNNI: 16 rows are the lanes of one register, VPDPBUSD adds four
+ * columns of each. Its panels hold unsigned codes with zero point MM_ZERO (0 where the format has
+ * minimums), so that act_block.start is what every sum begins with. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/cpu/mm_ops.h"
+
+/* The innermost functions are written once, for constants, and inlined for each set of them. */
+#define SPECIALISED static inline __attribute__((always_inline))
+
+/* Ahead of what is being expanded, in bytes; the weights of an op lie in the order they are used.
+ */
+enum { PREFETCH = 4096 };
+
+/* --- activations --- */
+
+static void quantise(struct act_block *a, const float *x, size_t n_blocks)
+{
+    for (size_t b = 0; b < n_blocks; b++, a++, x += MM_BLOCK) {
+        __m512 lo = _mm512_loadu_ps(x), hi = _mm512_loadu_ps(x + 16);
+        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
+        __m512 inverse = _mm512_set1_ps(max > MM_TINY ? 127 / max : 0);
+        __m512i limit = _mm512_set1_epi32(-127);
+        __m512i clo = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(lo, inverse)), limit);
+        __m512i chi = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(hi, inverse)), limit);
+        int32_t sum_lo = _mm512_reduce_add_epi32(clo), sum_hi = _mm512_reduce_add_epi32(chi);
+
+        _mm_storeu_si128((void *)a->code, _mm512_cvtsepi32_epi8(clo));
+        _mm_storeu_si128((void *)(a->code + 16), _mm512_cvtsepi32_epi8(chi));
+        a->scale = max > MM_TINY ? max / 127 : 0;
+        a->ssum = a->scale * (float)(sum_lo + sum_hi);
+        a->start = -MM_ZERO * (sum_lo + sum_hi);
+        a->start_hi = -MM_ZERO * sum_hi;
+    }
+}
+
+/* --- weights --- */
+
+SPECIALISED void put(uint8_t *code, int step, __m512i v)
+{
+    _mm512_store_si512((void *)(code + step * MM_STEP_BYTES), v);
+}
+
+/* Bits 4 and up of a step from a plane: those that `mask` says once `plane` is shifted left by
+ * `shift`. */
+SPECIALISED __m512i upper(__m512i low, __m512i plane, int shift, __m512i mask)
+{
+    __m512i by = _mm512_set1_epi16((short)(shift >= 0 ? shift : -shift));
+    __m512i moved = shift >= 0 ? _mm512_sllv_epi16(plane, by) : _mm512_srlv_epi16(plane, by);
+
+    return _mm512_ternarylogic_epi64(low, moved, mask, 0xf8); /* low | (moved & mask) */
+}
+
+SPECIALISED void expand_codes(uint8_t *out, const unsigned char *in, size_t n, int bits, int bias)
+{
+    const __m512i nibble = _mm512_set1_epi8(15), bit4 = _mm512_set1_epi8(16);
+    const __m512i bits45 = _mm512_set1_epi8(48), add = _mm512_set1_epi8((char)bias);
+
+    for (; n > 0; n--, in += bits * 64, out += MM_STEPS * MM_STEP_BYTES) {
+        __m512i v[MM_STEPS];
+
+        for (int k = 0; k < 4; k++) {
+            __m512i both = _mm512_load_si512((const void *)(in + 64 * k));
+
+            _mm_prefetch((const char *)in + 64 * k + PREFETCH, _MM_HINT_T0);
+            v[k] = _mm512_and_si512(both, nibble);
+            v[k + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+        }
+        if (bits == 5) {
+            __m512i plane = _mm512_load_si512((const void *)(in + 256));
+
+            _mm_prefetch((const char *)in + 256 + PREFETCH, _MM_HINT_T0);
+#pragma GCC unroll 8
+            for (int k = 0; k < MM_STEPS; k++)
+                v[k] = upper(v[k], plane, 4 - k, bit4);
+        }
+        if (bits == 6) {
+            __m512i plane[2];
+
+            for (int k = 0; k < 2; k++) {
+                plane[k] = _mm512_load_si512((const void *)(in + 256 + 64 * k));
+                _mm_prefetch((const char *)in + 256 + 64 * k + PREFETCH, _MM_HINT_T0);
+            }
+#pragma GCC unroll 8
+            for (int k = 0; k < MM_STEPS; k++)
+                v[k] = upper(v[k], plane[k / 4], 4 - 2 * (k % 4), bits45);
+        }
+#pragma GCC unroll 8
+        for (int k = 0; k < MM_STEPS; k++)
+            put(out, k, bias ? _mm512_add_epi8(v[k], add) : v[k]);
+    }
+}
+
+static void expand_scales(struct mm_panel_buf *buf, const uint16_t *in, size_t n, size_t subs,
+                          bool has_min)
+{
+    float *scale = buf->scale, *min = buf->min;
+
+    for (; n > 0; n--) {
+        _mm_prefetch((const char *)in + PREFETCH, _MM_HINT_T0);
+        for (size_t s = 0; s < subs; s++, in += MM_GROUP, scale += MM_GROUP)
+            _mm512_store_ps(scale, _mm512_cvtph_ps(_mm256_load_si256((const void *)in)));
+        if (has_min) {
+            _mm512_store_ps(min, _mm512_cvtph_ps(_mm256_load_si256((const void *)in)));
+            in += MM_GROUP;
+            min += MM_GROUP;
+        }
+    }
+}
+
+static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
+                   size_t group, size_t b, size_t n)
+{
+    const unsigned char *in = weight_codes(w, group, b);
+
+    *p = (struct mm_panel){ buf->code, buf->scale, buf->min };
+    expand_scales(buf, weight_scales(w, group, b), n, (size_t)w->subs, w->has_min);
+    if (w->bits == 8) { /* as they should be already */
+        p->code = in;
+        for (size_t i = 0; i < n * w->code_bytes; i += 64)
+            _mm_prefetch((const char *)in + i + PREFETCH, _MM_HINT_T0);
+    } else if (w->bits == 4 && w->has_min) {
+        expand_codes(buf->code, in, n, 4, 0);
+    } else if (w->bits == 4) {
+        expand_codes(buf->code, in, n, 4, MM_ZERO - 8);
+    } else if (w->bits == 5 && w->has_min) {
+        expand_codes(buf->code, in, n, 5, 0);
+    } else if (w->bits == 5) {
+        expand_codes(buf->code, in, n, 5, MM_ZERO - 16);
+    } else {
+        expand_codes(buf->code, in, n, 6, w->has_min ? 0 : MM_ZERO - 32);
+    }
+}
+
+/* --- G panels times T activation rows --- */
+
+SPECIALISED __mmask16 row_mask(const struct mm_tile *t, int g)
+{
+    size_t rows = t->rows - (size_t)g * MM_GROUP;
+
+    return (__mmask16)(rows >= MM_GROUP ? 0xffff : (1u << rows) - 1);
+}
+
+SPECIALISED const struct act_block *act_at(const struct mm_tile *t, size_t i, size_t b)
+{
+    return (const struct act_block *)(const void *)((const char *)t->a + i * t->a_stride) + b;
+}
+
+/* Adds one sub-block (all steps, or half of them) of block b to acc. */
+SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, __m512 *acc, const int G,
+                           const int T, const int subs, const int sub, const bool has_min)
+{
+    const int steps = MM_STEPS / subs;
+    __m512i sum[12];
+
+#pragma GCC unroll 6
+    for (int r = 0; r < T; r++) {
+        const struct act_block *a = act_at(t, i + (size_t)r, b);
+        __m512i start = _mm512_setzero_si512();
+
+        if (subs == 2 && sub == 0)
+            start = _mm512_set1_epi32(a->start - a->start_hi);
+        else if (!has_min)
+            start = _mm512_set1_epi32(subs == 1 ? a->start : a->start_hi);
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++)
+            sum[r * G + g] = start;
+    }
+#pragma GCC unroll 8
+    for (int k = sub * steps; k < (sub + 1) * steps; k++) {
+        __m512i w[2];
+
+#pragma GCC unroll 2
+        for (int g = 0; g < G; g++)
+            w[g] = _mm512_load_si512(
+                (const void *)(t->panel[g].code + (b * MM_STEPS + (size_t)k) * MM_STEP_BYTES));
+#pragma GCC unroll 6
+        for (int r = 0; r < T; r++) {
+            int32_t four;
+            __m512i a;
+
+            memcpy(&four, act_at(t, i + (size_t)r, b)->code + 4 * k, sizeof four);
+            a = _mm512_set1_epi32(four);
+#pragma GCC unroll 2
+            for (int g = 0; g < G; g++)
+                sum[r * G + g] = _mm512_dpbusd_epi32(sum[r * G + g], w[g], a);
+        }
+    }
+#pragma GCC unroll 2
+    for (int g = 0; g < G; g++) {
+        size_t at = b * (size_t)subs + (size_t)sub;
+        __m512 scale = _mm512_load_ps(t->panel[g].scale + at * MM_GROUP);
+        __m512 min = has_min ? _mm512_load_ps(t->panel[g].min + b * MM_GROUP) : scale;
+
+#pragma GCC unroll 6
+        for (int r = 0; r < T; r++) {
+            const struct act_block *a = act_at(t, i + (size_t)r, b);
+            __m512 s = _mm512_mul_ps(scale, _mm512_set1_ps(a->scale));
+
+            acc[r * G + g] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r * G + g]), s, acc[r * G + g]);
+            if (has_min)
+                acc[r * G + g] = _mm512_fmadd_ps(min, _mm512_set1_ps(a->ssum), acc[r * G + g]);
+        }
+    }
+}
+
+SPECIALISED void tile_rows(const struct mm_tile *t, size_t i, const int G, const int T,
+                           const int subs, const bool has_min)
+{
+    __m512 acc[12];
+
+#pragma GCC unroll 12
+    for (int j = 0; j < G * T; j++) {
+        const float *y = t->y + (i + (size_t)(j / G)) * t->y_stride + j % G * MM_GROUP;
+
+        acc[j] = t->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(t, j % G), y);
+    }
+    for (size_t b = 0; b < t->n_blocks; b++) {
+        add_block(t, i, b, acc, G, T, subs, 0, has_min);
+        if (subs == 2)
+            add_block(t, i, b, acc, G, T, subs, 1, has_min);
+    }
+#pragma GCC unroll 12
+    for (int j = 0; j < G * T; j++) {
+        float *y = t->y + (i + (size_t)(j / G)) * t->y_stride + j % G * MM_GROUP;
+        __mmask16 m = row_mask(t, j % G);
+
+        if (t->last) {
+            acc[j] = _mm512_mul_ps(acc[j], _mm512_load_ps(t->factor[j % G]));
+            if (t->bias)
+                acc[j] =
+                    _mm512_add_ps(acc[j], _mm512_maskz_loadu_ps(m, t->bias + j % G * MM_GROUP));
+        }
+        _mm512_mask_storeu_ps(y, m, acc[j]);
+    }
+}
+
+/* Tiles of six rows, then what is left in one. */
+SPECIALISED void tile_all(const struct mm_tile *t, const int G, const int subs, const bool has_min)
+{
+    size_t i = 0;
+
+    for (; i + 6 <= t->n; i += 6)
+        tile_rows(t, i, G, 6, subs, has_min);
+    switch (t->n - i) {
+    case 1:
+        tile_rows(t, i, G, 1, subs, has_min);
+        break;
+    case 2:
+        tile_rows(t, i, G, 2, subs, has_min);
+        break;
+    case 3:
+        tile_rows(t, i, G, 3, subs, has_min);
+        break;
+    case 4:
+        tile_rows(t, i, G, 4, subs, has_min);
+        break;
+    case 5:
+        tile_rows(t, i, G, 5, subs, has_min);
+        break;
+    default:
+        break;
+    }
+}
+
+static void tile(const struct mm_tile *t)
+{
+    if (t->w->has_min && t->n_panels == 2)
+        tile_all(t, 2, 1, true);
+    else if (t->w->has_min)
+        tile_all(t, 1, 1, true);
+    else if (t->w->subs == 1 && t->n_panels == 2)
+        tile_all(t, 2, 1, false);
+    else if (t->w->subs == 1)
+        tile_all(t, 1, 1, false);
+    else if (t->n_panels == 2)
+        tile_all(t, 2, 2, false);
+    else
+        tile_all(t, 1, 2, false);
+}
+
+/* --- float matrices --- */
+
+SPECIALISED __m512 values(const unsigned char *w, enum dtype dtype, size_t c, __mmask16 m)
+{
+    __m256i half;
+
+    if (dtype == DTYPE_F32)
+        return _mm512_maskz_loadu_ps(m, w + 4 * c);
+    half = _mm256_maskz_loadu_epi16(m, w + 2 * c);
+    if (dtype == DTYPE_F16)
+        return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* Two sums for each activation row: even and odd runs of 16 columns. */
+SPECIALISED void dots_rows(float *y, size_t y_stride, const unsigned char *w, enum dtype dtype,
+                           const float *x, size_t x_stride, size_t cols, const int T)
+{
+    __m512 even[4], odd[4];
+    size_t c = 0;
+
+#pragma GCC unroll 4
+    for (int r = 0; r < T; r++)
+        even[r] = odd[r] = _mm512_setzero_ps();
+    for (; c < cols; c += 32) {
+        __mmask16 m0 = (__mmask16)(cols - c >= 16 ? 0xffff : (1u << (cols - c)) - 1);
+        __mmask16 m1 = (__mmask16)(cols - c >= 32   ? 0xffff
+                                   : cols - c <= 16 ? 0
+                                                    : (1u << (cols - c - 16)) - 1);
+        __m512 w0 = values(w, dtype, c, m0), w1 = values(w, dtype, c + 16, m1);
+
+        _mm_prefetch((const char *)w + c * (dtype == DTYPE_F32 ? 4 : 2) + PREFETCH, _MM_HINT_T0);
+#pragma GCC unroll 4
+        for (int r = 0; r < T; r++) {
+            const float *xr = x + (size_t)r * x_stride + c;
+
+            even[r] = _mm512_fmadd_ps(w0, _mm512_maskz_loadu_ps(m0, xr), even[r]);
+            odd[r] = _mm512_fmadd_ps(w1, _mm512_maskz_loadu_ps(m1, xr + 16), odd[r]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < T; r++)
+        y[(size_t)r * y_stride] = _mm512_reduce_add_ps(_mm512_add_ps(even[r], odd[r]));
+}
+
+SPECIALISED void dots_of(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                         size_t x_stride, size_t cols, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        dots_rows(y + i * y_stride, y_stride, w, dtype, x + i * x_stride, x_stride, cols, 4);
+    for (; i < n; i++)
+        dots_rows(y + i * y_stride, y_stride, w, dtype, x + i * x_stride, x_stride, cols, 1);
+}
+
+static void dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                 size_t x_stride, size_t cols, size_t n)
+{
+    if (dtype == DTYPE_F32)
+        dots_of(y, y_stride, w, DTYPE_F32, x, x_stride, cols, n);
+    else if (dtype == DTYPE_F16)
+        dots_of(y, y_stride, w, DTYPE_F16, x, x_stride, cols, n);
+    else
+        dots_of(y, y_stride, w, DTYPE_BF16, x, x_stride, cols, n);
+}
+
+const struct mm_ops mm_avx512 = {
+    .name = "avx512",
+    .quantise = quantise,
+    .expand = expand,
+    .tile = tile,
+    .dots = dots,
+};

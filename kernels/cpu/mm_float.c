@@ -1,0 +1,58 @@
+/* mm_float.c - float matrices: our own dots for few activation rows, OpenBLAS for many. */
+#include <cblas.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "kernels/cpu/mm_ops.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* The threads are ours; each calls sgemm for a part of its own. */
+static void single_threaded(void)
+{
+    openblas_set_num_threads(1);
+}
+
+/* The rows as aligned floats: the source itself where it is that, else a copy in panel. */
+static const float *rows_as_floats(const struct weight *w, size_t row, size_t n_rows, float *panel)
+{
+    const unsigned char *from = w->source + row * w->row_bytes;
+
+    if (w->format->dtype == DTYPE_F32 && (uintptr_t)from % sizeof(float) == 0)
+        return (const void *)from;
+    w->format->decode(panel, from, n_rows * w->cols);
+    return panel;
+}
+
+static void blas(const struct matmul *op, size_t matrix, size_t r, size_t n_rows, size_t i,
+                 size_t n, float *panel)
+{
+    const struct weight *w = op->w[matrix];
+
+    pthread_once(&once, single_threaded);
+    for (size_t end = r + n_rows; r < end; r += n_rows) {
+        n_rows = end - r < MM_FLOAT_ROWS ? end - r : MM_FLOAT_ROWS;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_rows,
+                    (blasint)w->cols, 1, op->x + i * w->cols, (blasint)w->cols,
+                    rows_as_floats(w, r, n_rows, panel), (blasint)w->cols, 0,
+                    op->y[matrix] + i * w->rows + r, (blasint)w->rows);
+    }
+}
+
+void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
+              size_t n_rows, size_t i, size_t n, float *panel)
+{
+    const struct weight *w = op->w[matrix];
+    const float *bias = op->bias[matrix], *x = op->x + i * w->cols;
+    float *y = op->y[matrix] + i * w->rows;
+
+    if (op->n >= MM_BLAS_ROWS)
+        blas(op, matrix, r, n_rows, i, n, panel);
+    else
+        for (size_t k = r; k < r + n_rows; k++)
+            ops->dots(y + k, w->rows, w->source + k * w->row_bytes, w->format->dtype, x, w->cols,
+                      w->cols, n);
+    for (size_t t = 0; bias && t < n; t++)
+        for (size_t k = r; k < r + n_rows; k++)
+            y[t * w->rows + k] += bias[k];
+}

@@ -1,0 +1,146 @@
+/* mm_ops.h - what one instruction set offers the matrix multiplication, and the orders it works on.
+ * Seen by mm_*.c only; everybody else includes mm.h.
+ *
+ * Packed weights.  A group is 16 rows, a block 32 columns of a group, a step 4 columns of a block:
+ * 64 codes, byte 4 r + c = row r, column 4 step + c.  A group lies together, 64-aligned, groups in
+ * order: codes   n_blocks x code_bytes; by bits: 4  4 x 64: low nibbles of line i are step i, high
+ * ones step i + 4      (256 bytes) 5  as 4, then 64 bytes whose bit s is bit 4 of the codes of step
+ * s     (320 bytes) 6  as 4, then 2 x 64 bytes: bits 2 s .. 2 s + 1 of line p are bits 4 .. 5 of
+ * the codes of step 4 p + s                                        (384 bytes) 8  8 x 64: one line
+ * a step                                             (512 bytes) scales  n_blocks x { f16
+ * scale[subs][16]; f16 min[16] if has_min } factor  f32 [16]: a power of two for each row that its
+ * scales were divided by (1 where the file's scales are halves; otherwise it keeps them in a half's
+ * range) Rows past the last are zeros.
+ *
+ * A panel is a run of blocks of one group spread out for the inner loop, in the nearest cache: one
+ * byte a code, biased as the instruction set likes it, float32 scales.  All storage formats meet
+ * there.
+ *
+ * The arithmetic, for each row and activation row, blocks in order (sub = halves of 16 columns if
+ * subs is 2): acc += (scale * act.scale) * sum(code * act.code)     integer sum, zero point taken
+ * off exactly acc += min * act.ssum                                 if has_min with fused
+ * multiply-adds; at the end y = acc * factor + bias. */
+#ifndef AIRSTRIP_CPU_MM_OPS_H
+#define AIRSTRIP_CPU_MM_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu/mm.h"
+#include "kernels/quant/quant.h"
+
+enum {
+    MM_GROUP = 16,        /* rows */
+    MM_BLOCK = 32,        /* columns */
+    MM_STEPS = 8,         /* of a block */
+    MM_STEP_BYTES = 64,   /* codes of a step in a panel */
+    MM_PANEL_BLOCKS = 24, /* two panels and the activations of a tile stay in 48 kB */
+    MM_ZERO = 128,        /* the zero point that act_block.start takes off */
+};
+
+enum weight_kind {
+    WEIGHT_PACKED, /* codes in groups, see above */
+    WEIGHT_FLOAT,  /* F32, F16, BF16 in the source */
+    WEIGHT_ROWS,   /* only weight_row() */
+};
+
+struct weight {
+    enum weight_kind kind;
+    const struct quant_format *format;
+    size_t rows, cols;
+    const unsigned char *source; /* borrowed; NULL where it is no longer read */
+    size_t row_bytes;            /* of the source */
+
+    /* WEIGHT_PACKED */
+    struct weight_slab *slab;
+    unsigned char *packed; /* [n_groups][group_bytes], in the slab */
+    size_t n_groups, n_blocks;
+    size_t code_bytes, scale_bytes; /* of a block */
+    size_t scale_at, factor_at, group_bytes;
+    int bits, zero; /* of the codes, as in quant_format */
+    int subs;       /* scales per row and block: 1 or 2 */
+    bool has_min;   /* only with subs 1; zero is 0 then */
+};
+
+/* 32 quantised activations: x = scale * code, code = -127 .. 127. */
+struct act_block {
+    int8_t code[MM_BLOCK];
+    float scale;      /* max|x| / 127 */
+    float ssum;       /* scale * sum(code) */
+    int32_t start;    /* -MM_ZERO * sum(code) */
+    int32_t start_hi; /* the part of it that comes from codes 16 .. 31 */
+};
+
+struct mm_panel_buf {
+    uint8_t code[MM_PANEL_BLOCKS * MM_STEPS * MM_STEP_BYTES];
+    float scale[MM_PANEL_BLOCKS * 2 * MM_GROUP]; /* [blocks][subs][16] */
+    float min[MM_PANEL_BLOCKS * MM_GROUP];       /* [blocks][16], has_min only */
+} __attribute__((aligned(64)));
+
+struct mm_panel {
+    const uint8_t *code; /* the buffer's, or the packed weights themselves */
+    const float *scale, *min;
+};
+
+/* One or two panels times n rows of activations, added to y. */
+struct mm_tile {
+    const struct weight *w;
+    struct mm_panel panel[2];
+    size_t n_panels; /* 1 or 2 */
+    size_t rows;     /* of weights: 1 .. 16 * n_panels; y has no others */
+    size_t n_blocks;
+    const struct act_block *a; /* [n][n_blocks ..], the panel's first block */
+    size_t a_stride;           /* in bytes */
+    size_t n;
+    float *y;               /* [n][rows], in between it holds acc */
+    size_t y_stride;        /* in floats */
+    bool first, last;       /* acc starts at 0; y = acc * factor + bias */
+    const float *factor[2]; /* [16] for each panel */
+    const float *bias;      /* [rows] or NULL */
+};
+
+struct mm_ops {
+    const char *name;
+
+    /* x[n_blocks * 32] into blocks: code = round to even(x * (127 / max|x|)), all 0 where max|x| is
+     * too small to divide by. */
+    void (*quantise)(struct act_block *a, const float *x, size_t n_blocks);
+
+    /* Blocks b .. b + n - 1 of a group; buf may end up unused.  n <= MM_PANEL_BLOCKS. */
+    void (*expand)(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
+                   size_t group, size_t b, size_t n);
+    void (*tile)(const struct mm_tile *t);
+
+    /* y[i * y_stride] = sum of w[c] * x[i][c], i < n, always in the same order whatever n is.
+     * w: cols values of F32, F16 or BF16, unaligned. */
+    void (*dots)(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                 size_t x_stride, size_t cols, size_t n);
+};
+
+static inline const unsigned char *weight_codes(const struct weight *w, size_t group, size_t b)
+{
+    return w->packed + group * w->group_bytes + b * w->code_bytes;
+}
+
+static inline const uint16_t *weight_scales(const struct weight *w, size_t group, size_t b)
+{
+    return (const uint16_t *)(const void *)(w->packed + group * w->group_bytes + w->scale_at +
+                                            b * w->scale_bytes);
+}
+
+static inline const float *weight_factor(const struct weight *w, size_t group)
+{
+    return (const float *)(const void *)(w->packed + group * w->group_bytes + w->factor_at);
+}
+
+/* Below this a block is taken for zeros: its reciprocal would overflow. */
+#define MM_TINY 1e-30f
+
+/* mm_float.c: rows r .. r + n_rows - 1 of a float matrix times activation rows i .. i + n - 1 of
+ * op. panel: [MM_FLOAT_ROWS][cols] floats of this thread. */
+enum { MM_FLOAT_ROWS = 64 };
+void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
+              size_t n_rows, size_t i, size_t n, float *panel);
+
+#endif

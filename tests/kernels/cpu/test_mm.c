@@ -1,0 +1,369 @@
+/* Matrix multiplication: every instruction set that runs here, every storage format, awkward
+ * shapes, against sums in double of the decoded weights times the quantised activations. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+#include "kernels/cpu/mm.h"
+#include "tests/kernels/cpu/mm_case.h"
+
+enum { MAX_N = 200, MAX_ROWS = 576, MAX_COLS = 1536 };
+
+static const struct mm_ops *isa(const char *name)
+{
+    if (strcmp(name, "scalar") == 0)
+        return &mm_scalar;
+#ifdef HAVE_ISA_AVX2
+    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+        return &mm_avx2;
+#endif
+#ifdef HAVE_ISA_AVX512
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512vnni") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        return &mm_avx512;
+#endif
+    return NULL;
+}
+
+/* --- running one op --- */
+
+static void run(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                size_t n_threads)
+{
+    size_t chunks = mm_chunks(op, n_threads);
+
+    for (size_t c = 0; c < mm_prepare_chunks(op); c++)
+        mm_prepare(ops, op, s, c);
+    for (size_t t = 0; t < n_threads; t++)
+        mm_begin(ops, op, s, t);
+    assert_true(chunks > 0);
+    for (size_t c = chunks; c-- > 0;)
+        mm_chunk(ops, op, s, chunks, c, c % n_threads);
+}
+
+/* What the kernels are to compute with: blocks of 32 codes of 8 bits. */
+static void quantised(double *a, const float *x, size_t cols)
+{
+    for (size_t b = 0; b < cols; b += 32) {
+        float max = 0;
+
+        for (size_t i = 0; i < 32; i++)
+            max = fmaxf(max, fabsf(x[b + i]));
+        for (size_t i = 0; i < 32; i++)
+            a[b + i] =
+                max > 1e-30f ? (double)(max / 127) * (double)rintf(x[b + i] * (127 / max)) : 0;
+    }
+}
+
+/* How activations are made. */
+enum fill { FILL_RANDOM, FILL_ZERO, FILL_MAX, FILL_MIN, FILL_SIGNS, FILL_SPIKE };
+
+static void activations(float *x, size_t count, enum fill fill, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = fill == FILL_RANDOM  ? mm_case_uniform(&seed) * (i % 37 == 0 ? 9 : 1)
+               : fill == FILL_ZERO  ? 0
+               : fill == FILL_MAX   ? 3
+               : fill == FILL_MIN   ? -3
+               : fill == FILL_SIGNS ? (i % 2 ? 3.f : -3.f)
+                                    : (i % 32 == 5 ? 1e-3f : 1e-36f);
+}
+
+struct shape {
+    size_t n_out, rows[3], cols, n;
+    bool bias;
+    int weight_fill; /* -1 random, else every byte of the codes */
+    enum fill fill;
+};
+
+/* y[r] against the sum in double; the tolerance is relative to the sum of what could have been
+ * added. */
+static void check_row(const struct tensor *t, const double *a, const float *bias, const float *y,
+                      double tolerance, const char *what)
+{
+    const struct quant_format *f = quant_format(t->dtype);
+    size_t cols = tensor_cols(t), row_bytes = cols / f->block_values * f->block_bytes;
+    static float w[MAX_COLS];
+
+    for (size_t r = 0; r < tensor_rows(t); r++) {
+        double sum = bias ? (double)bias[r] : 0, size = fabs(sum), largest = 0, all = 0;
+
+        f->decode(w, (const unsigned char *)t->data + r * row_bytes, cols / f->block_values);
+        for (size_t c = 0; c < cols; c++) {
+            sum += (double)w[c] * a[c];
+            size += fabs((double)w[c] * a[c]);
+            largest = fmax(largest, fabs((double)w[c]));
+            all += fabs(a[c]);
+        }
+        size += largest * all;
+        if (!(fabs((double)y[r] - sum) <= tolerance * size + 1e-30))
+            fail_msg("%s: row %zu is %.9g, not %.9g (error %.3g of %.3g)", what, r, (double)y[r],
+                     sum, fabs((double)y[r] - sum), size);
+    }
+}
+
+static void check_shape(const struct mm_ops *ops, const char *isa_name,
+                        const struct quant_format *f, const struct shape *s)
+{
+    /* scales that are products are kept as halves: 2^-12 of each at most */
+    double tolerance = f->block_values > 32 ? 2.5e-4 : f->code_bits > 0 ? 1e-6 : 5e-6;
+    struct matmul op = { .n_out = s->n_out, .n = s->n };
+    struct weight_store store = { 0 };
+    struct mm_scratch scratch = { 0 };
+    struct weight *w[3] = { 0 };
+    struct tensor t[3];
+    float *x = malloc(s->n * s->cols * sizeof *x), *bias[3], *y[3];
+    double *a = malloc(s->cols * sizeof *a);
+    char what[128];
+    struct err e;
+
+    snprintf(what, sizeof what, "%s %s rows %zu cols %zu n %zu fill %d %d", isa_name, f->name,
+             s->rows[0], s->cols, s->n, s->weight_fill, (int)s->fill);
+    activations(x, s->n * s->cols, s->fill, 7);
+    assert_int_equal(mm_scratch_reserve(&scratch, s->n, s->cols, 3, &e), 0);
+    op.x = x;
+    for (size_t m = 0; m < s->n_out; m++) {
+        t[m] = mm_case_tensor(f, s->rows[m], s->cols, s->weight_fill, m == 1, (uint32_t)(m + 1));
+        assert_int_equal(weight_create(&w[m], &store, &t[m], WEIGHT_MATMUL, &e), 0);
+        bias[m] = malloc(s->rows[m] * sizeof(float));
+        y[m] = malloc(s->n * s->rows[m] * sizeof(float));
+        activations(bias[m], s->rows[m], FILL_RANDOM, 99);
+        op.w[m] = w[m];
+        op.y[m] = y[m];
+        op.bias[m] = s->bias ? bias[m] : NULL;
+    }
+    run(ops, &op, &scratch, 3);
+    for (size_t i = 0; i < s->n; i++) {
+        if (f->code_bits > 0)
+            quantised(a, x + i * s->cols, s->cols);
+        else
+            for (size_t c = 0; c < s->cols; c++)
+                a[c] = (double)x[i * s->cols + c];
+        for (size_t m = 0; m < s->n_out; m++)
+            check_row(&t[m], a, op.bias[m], y[m] + i * s->rows[m], tolerance, what);
+    }
+    for (size_t m = 0; m < s->n_out; m++) {
+        weight_free_all(w[m]);
+        mm_case_free(&t[m]);
+        free(bias[m]);
+        free(y[m]);
+    }
+    assert_null(store.open);
+    mm_scratch_done(&scratch);
+    free(x);
+    free(a);
+}
+
+static void every_shape(const char *isa_name)
+{
+    static const struct shape shapes[] = {
+        { 1, { 1 }, 256, 1, false, -1, FILL_RANDOM },
+        { 1, { 7 }, 512, 2, true, -1, FILL_RANDOM },
+        { 1, { 15 }, 256, 3, false, -1, FILL_RANDOM },
+        { 1, { 16 }, 1536, 5, true, -1, FILL_RANDOM },
+        { 1, { 17 }, 256, 8, true, -1, FILL_RANDOM },
+        { 1, { 31 }, 512, 13, false, -1, FILL_RANDOM },
+        { 1, { 48 }, 1280, 16, true, -1, FILL_RANDOM },
+        { 1, { 33 }, 256, 33, false, -1, FILL_RANDOM },
+        { 2, { 48, 47 }, 256, 64, true, -1, FILL_RANDOM },
+        { 3, { 64, 16, 17 }, 512, 4, true, -1, FILL_RANDOM },
+        { 3, { 1, 100, 31 }, 256, 7, false, -1, FILL_RANDOM },
+        { 1, { 70 }, 256, 200, true, -1, FILL_RANDOM },
+        { 1, { 576 }, 32, 9, false, -1, FILL_RANDOM },
+        { 1, { 17 }, 64, 6, true, -1, FILL_RANDOM },
+        { 2, { 192, 17 }, 576, 11, false, -1, FILL_RANDOM },
+        { 1, { 17 }, 256, 7, true, -1, FILL_ZERO },
+        { 1, { 17 }, 256, 7, false, 255, FILL_MAX },
+        { 1, { 17 }, 256, 7, false, 255, FILL_MIN },
+        { 1, { 17 }, 256, 7, false, 255, FILL_SIGNS },
+        { 1, { 17 }, 256, 7, false, 0, FILL_MAX },
+        { 1, { 17 }, 256, 7, false, 0, FILL_MIN },
+        { 1, { 17 }, 256, 7, false, 0x80, FILL_MAX },
+        { 1, { 17 }, 256, 7, false, 0x80, FILL_MIN },
+        { 1, { 17 }, 256, 7, false, 0x7f, FILL_SIGNS },
+        { 1, { 17 }, 256, 7, false, -1, FILL_SPIKE },
+    };
+    const struct mm_ops *ops = isa(isa_name);
+    const struct quant_format *const *formats;
+    size_t n;
+
+    if (!ops)
+        skip();
+    formats = quant_all(&n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
+            if (shapes[k].cols % formats[i]->block_values == 0)
+                check_shape(ops, isa_name, formats[i], &shapes[k]);
+}
+
+/* A row's result is the same bit for bit whatever else is in the batch, however it is cut. */
+static void same_whatever_n(const char *isa_name)
+{
+    static const size_t sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 33, 64, 193, 200 };
+    const struct mm_ops *ops = isa(isa_name);
+    const struct quant_format *const *formats;
+    size_t n_formats, cols = 1280, rows[2] = { 81, 16 };
+    static float x[MAX_N * 1280], all[2][MAX_N * 81], y[2][MAX_N * 81];
+
+    if (!ops)
+        skip();
+    formats = quant_all(&n_formats);
+    activations(x, MAX_N * cols, FILL_RANDOM, 3);
+    for (size_t i = 0; i < n_formats; i++) {
+        struct weight_store store = { 0 };
+        struct mm_scratch scratch = { 0 };
+        struct matmul op = { .n_out = 2, .x = x };
+        struct weight *w[2];
+        struct tensor t[2];
+        struct err e;
+
+        assert_int_equal(mm_scratch_reserve(&scratch, MAX_N, cols, 64, &e), 0);
+        for (size_t m = 0; m < 2; m++) {
+            t[m] = mm_case_tensor(formats[i], rows[m], cols, -1, 1, 5);
+            assert_int_equal(weight_create(&w[m], &store, &t[m], WEIGHT_MATMUL, &e), 0);
+            op.w[m] = w[m];
+        }
+        for (size_t k = sizeof sizes / sizeof sizes[0]; k-- > 0;) {
+            size_t n = sizes[k];
+            /* the largest first; float matrices change to sgemm at MM_BLAS_ROWS */
+            bool blas = formats[i]->code_bits == 0 && n >= MM_BLAS_ROWS;
+            bool keep = n == MAX_N || (formats[i]->code_bits == 0 && n == MM_BLAS_ROWS - 1);
+
+            if (blas)
+                continue;
+            for (size_t threads = 1; threads <= 64; threads *= 8) {
+                op.n = n;
+                for (size_t m = 0; m < 2; m++)
+                    op.y[m] = keep && threads == 1 ? all[m] : y[m];
+                run(ops, &op, &scratch, threads);
+                for (size_t m = 0; m < 2; m++)
+                    if (memcmp(op.y[m], all[m], n * rows[m] * sizeof(float)) != 0)
+                        fail_msg("%s %s: n %zu, %zu threads differ from n %d", isa_name,
+                                 formats[i]->name, n, threads, MAX_N);
+            }
+        }
+        for (size_t m = 0; m < 2; m++) {
+            weight_free_all(w[m]);
+            mm_case_free(&t[m]);
+        }
+        mm_scratch_done(&scratch);
+    }
+}
+
+static void scalar_shapes(void **state)
+{
+    (void)state;
+    every_shape("scalar");
+}
+
+static void avx2_shapes(void **state)
+{
+    (void)state;
+    every_shape("avx2");
+}
+
+static void avx512_shapes(void **state)
+{
+    (void)state;
+    every_shape("avx512");
+}
+
+static void scalar_same(void **state)
+{
+    (void)state;
+    same_whatever_n("scalar");
+}
+
+static void avx2_same(void **state)
+{
+    (void)state;
+    same_whatever_n("avx2");
+}
+
+static void avx512_same(void **state)
+{
+    (void)state;
+    same_whatever_n("avx512");
+}
+
+/* --- what weights keep, and what they refuse --- */
+
+static void rows_are_exact(void **state)
+{
+    const struct quant_format *const *formats;
+    size_t n, cols = 512;
+    float y[512], expected[512];
+
+    (void)state;
+    formats = quant_all(&n);
+    for (size_t i = 0; i < n; i++)
+        for (unsigned use = 1; use <= 3; use++) {
+            struct tensor t = mm_case_tensor(formats[i], 19, cols, -1, 1, 11);
+            struct weight_store store = { 0 };
+            struct weight *w;
+            struct err e;
+
+            assert_int_equal(weight_create(&w, &store, &t, use, &e), 0);
+            assert_int_equal(weight_needs_source(w),
+                             formats[i]->code_bits == 0 || (use & WEIGHT_EMBED) != 0);
+            assert_int_equal(weight_rows(w), 19);
+            assert_int_equal(weight_cols(w), cols);
+            for (size_t r = 0; (use & WEIGHT_EMBED) && r < 19; r++) {
+                formats[i]->decode(expected, (const unsigned char *)t.data + r * (t.bytes / 19),
+                                   cols / formats[i]->block_values);
+                weight_row(w, r, y);
+                assert_memory_equal(y, expected, sizeof y);
+            }
+            weight_free_all(w);
+            mm_case_free(&t);
+        }
+    weight_free_all(NULL);
+}
+
+static void bad_tensors(void **state)
+{
+    const struct quant_format *f = quant_format(DTYPE_Q4_K);
+    struct tensor good = mm_case_tensor(f, 4, 512, -1, 0, 1), t;
+    struct weight_store store = { 0 };
+    struct weight *w = NULL;
+    struct err e;
+
+    (void)state;
+    t = good;
+    t.bytes--;
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_MATMUL, &e), ERR_FORMAT);
+    t = good;
+    t.shape[1] = 511;
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_MATMUL, &e), ERR_FORMAT);
+    t = good;
+    t.shape[0] = SIZE_MAX / 2048;
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_MATMUL, &e), ERR_FORMAT);
+    t = good;
+    t.shape[0] = 0;
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_EMBED, &e), ERR_FORMAT);
+    t = good;
+    t.dtype = (enum dtype)29;
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_EMBED, &e), ERR_UNSUPPORTED);
+    assert_null(w);
+    assert_null(store.open);
+    mm_case_free(&good);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_exact), cmocka_unit_test(bad_tensors),
+        cmocka_unit_test(scalar_shapes),  cmocka_unit_test(avx2_shapes),
+        cmocka_unit_test(avx512_shapes),  cmocka_unit_test(scalar_same),
+        cmocka_unit_test(avx2_same),      cmocka_unit_test(avx512_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
