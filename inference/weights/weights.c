@@ -103,7 +103,7 @@ int weights_open(struct weights **out, const char *path, struct err *e)
 int weights_open_memory(struct weights **out, const char *name, const void *bytes, size_t n,
                         struct err *e)
 {
-    return open_either(out, name, bytes, n, e);
+    return open_either(out, name, bytes ? bytes : "", n, e);
 }
 
 void weights_close(struct weights *w)
