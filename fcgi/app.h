@@ -16,13 +16,14 @@
 #include "inference/engine.h"
 #include "kernels/base/err.h"
 
-/* One served model.  Constant after app_open(). */
+/* One served model.  Constant after app_open(), but for what is main's own. */
 struct app_model {
     const char *name; /* consumer group: the id in /v1/models */
     const struct model_config *config;
     struct engine *engine; /* NULL when even opening it failed: see failure */
     struct err failure;    /* why engine is NULL */
     time_t created;        /* modification time of the model file, for /v1/models */
+    bool reported;         /* main's: the end of its loading was logged */
 };
 
 /* Counters since start; relaxed atomics. */
@@ -68,5 +69,9 @@ const struct app_model *app_find_model(const struct app *a, const char *name, st
  * ERR_LOADING (also for a failed one), ERR_INTERNAL for an engine that has work but made no step
  * for stall_ms. The sentence says which model. */
 int app_ready(const struct app *a, double stall_ms, struct err *e) MUST_CHECK;
+
+/* Whether no model is loading any more, and how many can answer; logs what became of each. Main
+ * only. */
+bool app_settled(struct app *a, size_t *n_ready);
 
 #endif

@@ -54,6 +54,7 @@ struct config {
     struct model_config models[CONFIG_MAX_MODELS];
     size_t n_models;
 
+    const char *group;    /* consumer group that environment or command line speak of; NULL: none */
     uint64_t set;         /* bit k: key k was set */
     const char *file;     /* configuration file read; NULL if none */
     bool check;           /* --check: say whether all is well, and end */
@@ -87,6 +88,9 @@ int config_options(struct config *c, int argc, char *const *argv, bool file_only
 /* Fills every model's unset keys from the defaults, finds the model files, reads templates, and
  * checks what one key cannot tell alone (no model at all, alias given twice, ...). */
 int config_finish(struct config *c, struct err *e) MUST_CHECK;
+
+/* Whether name is one of the model's aliases. */
+bool config_has_alias(const struct model_config *m, const char *name);
 
 /* What engine_open() wants to know about a model; borrows from *m. */
 void config_engine(const struct model_config *m, struct engine_config *out);

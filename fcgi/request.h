@@ -51,6 +51,10 @@ int request_init(struct request *r, char *const *params, size_t arena_bytes,
  * ERR_NOMEM. */
 int request_read(struct request *r, struct conn *c, size_t limit_bytes, struct err *e) MUST_CHECK;
 
+/* Watches the connection from now on: right after request_read().  The worker calls it, not
+ * handlers. */
+void request_watch(struct request *r, struct watcher *w, int fd);
+
 void request_done(struct request *r);
 
 /* A header by its HTTP name, in any case ("Content-Type", "authorization"); NULL if it was not

@@ -1,0 +1,227 @@
+#include "fcgi/acceptor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fcgi/worker.h"
+#include "kernels/base/log.h"
+
+enum { STACK_BYTES = 512 * 1024, QUEUE_MAX = 4096, PAUSE_MS = 100 };
+
+struct acceptor {
+    struct app *app;
+    const struct listener *listener;
+    int wake_fd; /* readable: stop, or there is room in the queue again */
+    pthread_t thread;
+    atomic_size_t unfinished;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t work;  /* queue not empty, or stopping */
+    pthread_cond_t ended; /* a worker ended */
+    int queue[QUEUE_MAX]; /* ring of accepted connections */
+    size_t head, len;
+    size_t n_workers, n_idle;
+    bool stopping;
+};
+
+static void wake(struct acceptor *a)
+{
+    uint64_t one = 1;
+    ssize_t n;
+
+    do
+        n = write(a->wake_fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+}
+
+static void *run_worker(void *arg)
+{
+    struct acceptor *a = arg;
+
+    pthread_mutex_lock(&a->lock);
+    for (;;) {
+        int fd;
+
+        a->n_idle++;
+        while (!a->len && !a->stopping)
+            pthread_cond_wait(&a->work, &a->lock);
+        a->n_idle--;
+        if (!a->len)
+            break;
+        fd = a->queue[a->head];
+        a->head = (a->head + 1) % QUEUE_MAX;
+        if (a->len-- == QUEUE_MAX)
+            wake(a);
+        a->app->counters.waiting = a->len;
+        pthread_mutex_unlock(&a->lock);
+        worker_serve(a->app, fd, &a->unfinished);
+        pthread_mutex_lock(&a->lock);
+    }
+    a->n_workers--;
+    pthread_cond_signal(&a->ended);
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+/* Lock held.  False where the system gives no more threads. */
+static bool add_worker(struct acceptor *a)
+{
+    pthread_attr_t attr;
+    pthread_t t;
+    int rc;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    rc = pthread_create(&t, &attr, run_worker, a);
+    pthread_attr_destroy(&attr);
+    if (rc) {
+        log_msg(LOG_WARN, "acceptor", "cannot start worker %zu: %s", a->n_workers + 1,
+                strerror(rc));
+        return false;
+    }
+    a->n_workers++;
+    return true;
+}
+
+static void push(struct acceptor *a, int fd)
+{
+    pthread_mutex_lock(&a->lock);
+    a->queue[(a->head + a->len) % QUEUE_MAX] = fd;
+    a->len++;
+    a->app->counters.waiting = a->len;
+    if (a->len > a->n_idle && a->n_workers < a->app->config->max_connections)
+        add_worker(a);
+    pthread_cond_signal(&a->work);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* Takes every connection there is.  False when the queue is full. */
+static bool accept_all(struct acceptor *a)
+{
+    const struct config *c = a->app->config;
+
+    for (;;) {
+        bool full;
+        int fd;
+
+        pthread_mutex_lock(&a->lock);
+        full = a->len == QUEUE_MAX;
+        pthread_mutex_unlock(&a->lock);
+        if (full)
+            return false;
+        fd = listener_accept(a->listener, c->read_timeout_ms, c->write_timeout_ms);
+        if (fd >= 0) {
+            a->app->counters.accepted++;
+            push(a, fd);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            struct timespec pause = { .tv_nsec = PAUSE_MS * 1000 * 1000 };
+
+            log_msg(LOG_WARN, "acceptor", "cannot accept: %s", strerror(errno));
+            nanosleep(&pause, NULL);
+            return true;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return true;
+        }
+    }
+}
+
+static void *run(void *arg)
+{
+    struct acceptor *a = arg;
+    bool room = true, stopping = false;
+
+    while (!stopping) {
+        struct pollfd p[2] = { { .fd = a->wake_fd, .events = POLLIN },
+                               { .fd = room ? a->listener->fd : -1, .events = POLLIN } };
+        uint64_t n;
+
+        if (poll(p, 2, -1) < 0)
+            continue;
+        if (p[0].revents && read(a->wake_fd, &n, sizeof n) > 0)
+            room = true;
+        if (p[1].revents & (POLLIN | POLLERR))
+            room = accept_all(a);
+        pthread_mutex_lock(&a->lock);
+        stopping = a->stopping;
+        pthread_mutex_unlock(&a->lock);
+    }
+    return NULL;
+}
+
+int acceptor_create(struct acceptor **out, struct app *app, const struct listener *l, struct err *e)
+{
+    struct acceptor *a = calloc(1, sizeof *a);
+    pthread_condattr_t attr;
+    int rc;
+
+    if (!a)
+        return err_set(e, ERR_NOMEM, "no memory for the acceptor");
+    a->app = app;
+    a->listener = l;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->work, NULL);
+    pthread_cond_init(&a->ended, &attr);
+    pthread_condattr_destroy(&attr);
+    a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = a->wake_fd < 0 ? errno : pthread_create(&a->thread, NULL, run, a);
+    if (rc) {
+        rc = err_set(e, ERR_IO, "cannot start the acceptor: %s", strerror(rc));
+        acceptor_free(a);
+        return rc;
+    }
+    *out = a;
+    return 0;
+}
+
+size_t acceptor_unfinished(const struct acceptor *a)
+{
+    return a->unfinished;
+}
+
+bool acceptor_stop(struct acceptor *a, int timeout_ms)
+{
+    struct timespec end;
+    bool all;
+
+    pthread_mutex_lock(&a->lock);
+    a->stopping = true;
+    pthread_cond_broadcast(&a->work);
+    pthread_mutex_unlock(&a->lock);
+    wake(a);
+    pthread_join(a->thread, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (end.tv_nsec >= 1000000000L) {
+        end.tv_nsec -= 1000000000L;
+        end.tv_sec++;
+    }
+    pthread_mutex_lock(&a->lock);
+    while (a->n_workers && pthread_cond_timedwait(&a->ended, &a->lock, &end) != ETIMEDOUT)
+        ;
+    all = !a->n_workers;
+    pthread_mutex_unlock(&a->lock);
+    return all;
+}
+
+void acceptor_free(struct acceptor *a)
+{
+    if (!a)
+        return;
+    if (a->wake_fd >= 0)
+        close(a->wake_fd);
+    pthread_mutex_destroy(&a->lock);
+    pthread_cond_destroy(&a->work);
+    pthread_cond_destroy(&a->ended);
+    free(a);
+}

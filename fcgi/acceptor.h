@@ -1,0 +1,32 @@
+/* acceptor.h - takes connections and hands each to a worker thread.
+ *
+ * One thread accepts; workers are made as they are needed, up to config->max_connections, and each
+ * serves one connection at a time.  What comes beyond waits here, then in the socket's own backlog.
+ */
+#ifndef AIRSTRIP_ACCEPTOR_H
+#define AIRSTRIP_ACCEPTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fcgi/app.h"
+#include "fcgi/listener.h"
+#include "kernels/base/err.h"
+
+struct acceptor;
+
+/* Starts to accept.  app and l are borrowed until acceptor_free(). Main only, as are the others. */
+int acceptor_create(struct acceptor **out, struct app *app, const struct listener *l,
+                    struct err *e) MUST_CHECK;
+
+/* Requests that were begun before app->draining was set and are not finished yet. */
+size_t acceptor_unfinished(const struct acceptor *a);
+
+/* Accepts no more, serves what was accepted, ends the workers.  False when some are still busy
+ * after timeout_ms: then the process can only exit. */
+bool acceptor_stop(struct acceptor *a, int timeout_ms);
+
+/* After acceptor_stop() returned true. */
+void acceptor_free(struct acceptor *a);
+
+#endif

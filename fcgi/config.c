@@ -1,0 +1,245 @@
+#include "fcgi/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fcgi/config_keys.h"
+#include "kernels/base/buf.h"
+
+enum { FILE_MAX_BYTES = 4 * 1024 * 1024, NAME_MAX_BYTES = 128 };
+
+void config_init(struct config *c)
+{
+    *c = (struct config){
+        .log_level = LOG_INFO,
+        .body_size_limit = 16 * 1024 * 1024,
+        .request_memory_limit = 64 * 1024 * 1024,
+        .max_connections = 512,
+        .max_choices = 8,
+        .drain_timeout_ms = 120 * 1000,
+        .ping_ms = 15 * 1000,
+        .read_timeout_ms = 10 * 1000,
+        .write_timeout_ms = 60 * 1000,
+        .listen_mode = 0660,
+        .defaults = { .device = "auto" },
+    };
+    arena_init(&c->storage, 0);
+}
+
+void config_done(struct config *c)
+{
+    arena_done(&c->storage);
+}
+
+static bool is_name(const char *s)
+{
+    size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-");
+
+    return len && !s[len] && len <= NAME_MAX_BYTES;
+}
+
+int config_model(struct config *c, const char *name, struct model_config **out, struct err *e)
+{
+    struct model_config *m;
+
+    for (size_t i = 0; i < c->n_models; i++)
+        if (!strcmp(c->models[i].name, name)) {
+            *out = &c->models[i];
+            return 0;
+        }
+    if (!is_name(name))
+        return err_set(e, ERR_INVALID,
+                       "expected a model name of letters, digits and . _ : / @ -, found \"%.130s\"",
+                       name);
+    if (c->n_models == CONFIG_MAX_MODELS)
+        return err_set(e, ERR_INVALID, "expected at most %d models, found one more: \"%s\"",
+                       CONFIG_MAX_MODELS, name);
+    m = &c->models[c->n_models];
+    *m = (struct model_config){ .name = arena_strndup(&c->storage, name, strlen(name)) };
+    if (!m->name)
+        return err_set(e, ERR_NOMEM, "no memory for the configuration");
+    c->n_models++;
+    *out = m;
+    return 0;
+}
+
+int config_set_for(struct config *c, const char *name, const struct config_key *k,
+                   const char *value, struct err *e)
+{
+    struct model_config *m = NULL;
+    int rc = 0;
+
+    if (!k->of_model)
+        return config_set(c, NULL, k, value, e);
+    if (!name && !strcmp(k->name, "model"))
+        name = "primary";
+    if (name) {
+        rc = config_model(c, name, &m, e);
+        return rc ? rc : config_set(c, m, k, value, e);
+    }
+    rc = config_set(c, &c->defaults, k, value, e);
+    for (size_t i = 0; !rc && i < c->n_models; i++)
+        rc = config_set(c, &c->models[i], k, value, e);
+    return rc;
+}
+
+/* Reads a whole file of at most FILE_MAX_BYTES into b. */
+static int read_file(struct buf *b, const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 0;
+    int rc = 0;
+
+    if (fd < 0)
+        return err_set(e, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "cannot open %s: %s", path,
+                       strerror(errno));
+    b->limit = FILE_MAX_BYTES;
+    for (;;) {
+        char *to = buf_room(b, 4096);
+
+        if (!to) {
+            rc = err_set(e, ERR_LIMIT, "%s: expected at most %d bytes", path, FILE_MAX_BYTES);
+            break;
+        }
+        n = read(fd, to, 4096);
+        if (n <= 0)
+            break;
+        b->len += (size_t)n;
+        b->data[b->len] = '\0';
+    }
+    if (n < 0)
+        rc = err_set(e, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+    close(fd);
+    return rc;
+}
+
+int config_read(struct config *c, const char *path, struct err *e)
+{
+    struct buf text = { 0 };
+    int rc = read_file(&text, path, e);
+
+    if (!rc)
+        rc = config_parse(c, path, buf_str(&text), text.len, e);
+    buf_done(&text);
+    return rc;
+}
+
+/* Keys that the model does not set itself come from those outside any section. */
+static void inherit(struct model_config *m, const struct model_config *from)
+{
+    for (const struct config_key *k = config_keys; k->name; k++) {
+        size_t bytes =
+            k->kind == KEY_TEXT || k->kind == KEY_DEVICE ? sizeof(char *) : sizeof(size_t);
+
+        if (k->of_model && !(m->set & config_bit(k)))
+            memcpy((char *)m + k->offset, (const char *)from + k->offset, bytes);
+    }
+}
+
+static int read_template(struct config *c, struct model_config *m, struct err *e)
+{
+    struct buf text = { 0 };
+    int rc;
+
+    if (!m->chat_template_file)
+        return 0;
+    rc = read_file(&text, m->chat_template_file, e);
+    if (!rc && memchr(buf_str(&text), 0, text.len))
+        rc = err_set(e, ERR_FORMAT, "chat_template_file %s: expected text, found a zero byte",
+                     m->chat_template_file);
+    if (!rc) {
+        m->chat_template = arena_strndup(&c->storage, buf_str(&text), text.len);
+        if (!m->chat_template)
+            rc = err_set(e, ERR_NOMEM, "no memory for %s", m->chat_template_file);
+    }
+    buf_done(&text);
+    return rc;
+}
+
+/* Every id, name or alias, may mean one model only. */
+static int check_ids(const struct config *c, struct err *e)
+{
+    for (size_t i = 0; i < c->n_models; i++)
+        for (size_t j = 0; j < c->n_models; j++) {
+            const struct model_config *m = &c->models[j];
+
+            if (i != j && config_has_alias(&c->models[i], m->name))
+                return err_param(e, "aliases", ERR_INVALID,
+                                 "model \"%s\": the alias \"%s\" is the name of another model",
+                                 c->models[i].name, m->name);
+            for (const char *a = m->aliases, *end; i < j && a && *a; a = end + strspn(end, ", ")) {
+                char alias[NAME_MAX_BYTES + 1];
+
+                a += strspn(a, ", ");
+                end = a + strcspn(a, ", ");
+                if ((size_t)(end - a) >= sizeof alias)
+                    continue;
+                memcpy(alias, a, (size_t)(end - a));
+                alias[end - a] = '\0';
+                if (*alias && config_has_alias(&c->models[i], alias))
+                    return err_param(e, "aliases", ERR_INVALID,
+                                     "the alias \"%s\" is given to both \"%s\" and \"%s\"", alias,
+                                     c->models[i].name, m->name);
+            }
+        }
+    return 0;
+}
+
+bool config_has_alias(const struct model_config *m, const char *name)
+{
+    size_t len = strlen(name), n;
+
+    for (const char *a = m->aliases; a && *a; a += n) {
+        a += strspn(a, ", \t");
+        n = strcspn(a, ", \t");
+        if (n && n == len && !memcmp(a, name, n))
+            return true;
+    }
+    return false;
+}
+
+int config_finish(struct config *c, struct err *e)
+{
+    int rc;
+
+    if (!c->n_models)
+        return err_param(e, "model", ERR_INVALID,
+                         "no model to serve: give --model FILE, set TAKEOFF_MODEL_NAME, or write "
+                         "model = FILE into the configuration file");
+    for (size_t i = 0; i < c->n_models; i++) {
+        struct model_config *m = &c->models[i];
+
+        inherit(m, &c->defaults);
+        if (!m->model)
+            return err_param(e, "model", ERR_INVALID,
+                             "model \"%s\": expected model = FILE, found none", m->name);
+        rc = models_dir_find(c, m->model, &m->path, e);
+        if (!rc)
+            rc = read_template(c, m, e);
+        if (rc)
+            return rc;
+    }
+    return check_ids(c, e);
+}
+
+void config_engine(const struct model_config *m, struct engine_config *out)
+{
+    *out = (struct engine_config){
+        .name = m->name,
+        .model_path = m->path,
+        .device = m->device,
+        .chat_template = m->chat_template,
+        .chat_template_name = m->chat_template_file,
+        .n_ctx = m->max_sequence_length,
+        .max_batch = m->max_batch_size,
+        .max_queue = m->max_queued_requests,
+        .n_threads = m->threads,
+        .kv_bytes = m->kv_cache_size,
+        .max_step_rows = m->prefill_chunk_size,
+    };
+}

@@ -1,0 +1,294 @@
+#include "fcgi/config_keys.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { KB = 1024, MB = 1024 * KB, MAX_DISTANCE = 3, NAME_MAX_BYTES = 64 };
+static const size_t HUGE_COUNT = (size_t)1 << 40;
+static const size_t DAY_MS = 24 * 3600 * 1000;
+
+#define SERVER(field) false, offsetof(struct config, field)
+#define MODEL(field)  true, offsetof(struct model_config, field)
+
+/* clang-format off */
+const struct config_key config_keys[] = {
+    { "model", KEY_TEXT, MODEL(model), 0, 0, "MODEL_NAME", "FILE  model file (GGUF), or its name in a models folder" },
+    { "device", KEY_DEVICE, MODEL(device), 0, 0, "DEVICE", "NAME  auto, cpu or cuda" },
+    { "max_sequence_length", KEY_COUNT, MODEL(max_sequence_length), 0, (size_t)1 << 24, "MAX_SEQUENCE_LENGTH", "N  longest prompt and answer together, in tokens; 0: the model's own" },
+    { "max_batch_size", KEY_COUNT, MODEL(max_batch_size), 0, 4096, "MAX_BATCH_SIZE", "N  sequences generated together; 0: the default" },
+    { "max_queued_requests", KEY_COUNT, MODEL(max_queued_requests), 0, HUGE_COUNT, "MAX_QUEUED_REQUESTS", "N  requests that may wait; more are answered 503" },
+    { "prefill_chunk_size", KEY_COUNT, MODEL(prefill_chunk_size), 0, (size_t)1 << 20, "PREFILL_CHUNK_SIZE", "N  prompt tokens evaluated per step" },
+    { "threads", KEY_COUNT, MODEL(threads), 0, 4096, NULL, "N  processor threads; 0: one per processor" },
+    { "kv_cache_size", KEY_BYTES, MODEL(kv_cache_size), 0, SIZE_MAX, "PAGE_CACHE_SIZE", "SIZE  memory for keys and values, such as 5GB or 50%" },
+    { "chat_template", KEY_TEXT, MODEL(chat_template), 0, 0, NULL, "TEXT  Jinja chat template that replaces the model's" },
+    { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
+    { "aliases", KEY_TEXT, MODEL(aliases), 0, 0, NULL, "A,B  further names that clients may ask for" },
+    { "listen", KEY_TEXT, SERVER(listen), 0, 0, NULL, "WHERE  socket path, HOST:PORT or [ADDRESS]:PORT" },
+    { "listen_mode", KEY_OCTAL, SERVER(listen_mode), 0, 0777, NULL, "MODE  permissions of the socket, such as 0660" },
+    { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
+    { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGIN  value of Access-Control-Allow-Origin" },
+    { "models_dir", KEY_TEXT, SERVER(models_dir), 0, 0, NULL, "DIR  where model names are looked up first" },
+    { "body_size_limit", KEY_BYTES, SERVER(body_size_limit), 1, SIZE_MAX / 2, "BODY_SIZE_LIMIT_BYTES", "SIZE  largest request body" },
+    { "request_memory_limit", KEY_BYTES, SERVER(request_memory_limit), 64 * KB, SIZE_MAX / 2, NULL, "SIZE  most memory for one request's contents" },
+    { "max_connections", KEY_COUNT, SERVER(max_connections), 1, 16384, NULL, "N  requests served at the same time" },
+    { "max_choices", KEY_COUNT, SERVER(max_choices), 1, 128, NULL, "N  most choices (n) in one request" },
+    { "ping_interval", KEY_DURATION, SERVER(ping_ms), 0, DAY_MS, NULL, "TIME  between comments in a silent stream; 0: none" },
+    { "request_timeout", KEY_DURATION, SERVER(request_timeout_ms), 0, DAY_MS, NULL, "TIME  longest a request may take; 0: no limit" },
+    { "drain_timeout", KEY_DURATION, SERVER(drain_timeout_ms), 0, DAY_MS, NULL, "TIME  for running requests to finish at shutdown" },
+    { "read_timeout", KEY_DURATION, SERVER(read_timeout_ms), 1, DAY_MS, NULL, "TIME  the web server may pause while it sends a request" },
+    { "write_timeout", KEY_DURATION, SERVER(write_timeout_ms), 1, DAY_MS, NULL, "TIME  the web server may refuse to take the answer" },
+    { "log", KEY_TEXT, SERVER(log), 0, 0, NULL, "FILE  log file; without it standard error" },
+    { "log_level", KEY_LEVEL, SERVER(log_level), 0, 0, "LOG_LEVEL", "LEVEL  debug, info, warn or error" },
+    { NULL, KEY_TEXT, false, 0, 0, 0, NULL, NULL },
+};
+/* clang-format on */
+
+_Static_assert(sizeof config_keys / sizeof *config_keys <= CONFIG_MAX_KEYS, "a bit for every key");
+
+const struct config_key *config_key(const char *name)
+{
+    if (!strcmp(name, "path"))
+        name = "model";
+    for (const struct config_key *k = config_keys; k->name; k++)
+        if (!strcmp(k->name, name))
+            return k;
+    return NULL;
+}
+
+uint64_t config_bit(const struct config_key *k)
+{
+    return (uint64_t)1 << (k - config_keys);
+}
+
+/* Levenshtein distance; both strings shorter than NAME_MAX_BYTES. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[NAME_MAX_BYTES + 1], n = strlen(b);
+
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *config_nearest(const char *name)
+{
+    const char *nearest = NULL;
+    size_t best = MAX_DISTANCE + 1;
+
+    if (strlen(name) >= NAME_MAX_BYTES)
+        return NULL;
+    for (const struct config_key *k = config_keys; k->name; k++) {
+        size_t d = distance(name, k->name);
+
+        if (d < best && d < strlen(k->name)) {
+            best = d;
+            nearest = k->name;
+        }
+    }
+    return nearest;
+}
+
+/* Leading decimal digits of *s, which moves past them; false without any or past SIZE_MAX. */
+static bool take_number(const char **s, size_t *out)
+{
+    size_t n = 0;
+
+    if (!isdigit((unsigned char)**s))
+        return false;
+    for (; isdigit((unsigned char)**s); (*s)++)
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, **s - '0', &n))
+            return false;
+    *s += strspn(*s, " ");
+    *out = n;
+    return true;
+}
+
+struct unit {
+    const char *name;
+    size_t factor;
+};
+
+/* "10 MB" by a table of units that ends with a NULL name. */
+static bool take_units(const char *s, const struct unit *units, size_t *out)
+{
+    if (!take_number(&s, out))
+        return false;
+    for (; units->name; units++)
+        if (!strcasecmp(units->name, s))
+            return !__builtin_mul_overflow(*out, units->factor, out);
+    return false;
+}
+
+static bool take_bytes(const char *s, size_t *out)
+{
+    static const struct unit units[] = {
+        { "", 1 },          { "b", 1 },          { "k", KB },          { "kb", KB },
+        { "kib", KB },      { "m", MB },         { "mb", MB },         { "mib", MB },
+        { "g", 1024 * MB }, { "gb", 1024 * MB }, { "gib", 1024 * MB }, { NULL, 0 }
+    };
+    const char *end = s;
+
+    if (take_number(&end, out) && !strcmp(end, "%") && *out <= 100) {
+        size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), page = (size_t)sysconf(_SC_PAGESIZE);
+
+        *out = pages / 100 * *out * page;
+        return true;
+    }
+    return take_units(s, units, out);
+}
+
+static bool take_duration(const char *s, size_t *out)
+{
+    static const struct unit units[] = {
+        { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 },
+    };
+
+    return take_units(s, units, out);
+}
+
+static bool take_octal(const char *s, size_t *out)
+{
+    char *end;
+
+    if (!*s || s[strspn(s, "01234567")] || strlen(s) > 6)
+        return false;
+    *out = strtoul(s, &end, 8);
+    return true;
+}
+
+static int set_number(const struct config_key *k, void *field, const char *value, struct err *e)
+{
+    static const char *const expected[] = {
+        [KEY_COUNT] = "a whole number",
+        [KEY_BYTES] = "a size such as 512KB, 10MB or 5GB",
+        [KEY_DURATION] = "a time such as 500ms, 30s, 2m or 1h",
+        [KEY_OCTAL] = "an octal file mode such as 0660",
+    };
+    const char *end = value;
+    size_t n = 0;
+    bool ok;
+
+    switch (k->kind) {
+    case KEY_BYTES:
+        ok = take_bytes(value, &n);
+        break;
+    case KEY_DURATION:
+        ok = take_duration(value, &n);
+        break;
+    case KEY_OCTAL:
+        ok = take_octal(value, &n);
+        break;
+    default:
+        ok = take_number(&end, &n) && !*end;
+    }
+    if (!ok)
+        return err_param(e, k->name, ERR_INVALID, "%s: expected %s, found \"%.80s\"", k->name,
+                         expected[k->kind], value);
+    if (n < k->min || n > k->max)
+        return err_param(e, k->name, ERR_INVALID, "%s: expected %zu to %zu%s, found \"%.80s\"",
+                         k->name, k->min, k->max,
+                         k->kind == KEY_BYTES      ? " bytes"
+                         : k->kind == KEY_DURATION ? " ms"
+                                                   : "",
+                         value);
+    memcpy(field, &n, sizeof n);
+    return 0;
+}
+
+/* Levels and devices in lower case, as Takeoff's users write INFO. */
+static int set_word(struct config *c, const struct config_key *k, void *field, const char *value,
+                    struct err *e)
+{
+    char word[16] = "";
+    const char *kept;
+    enum log_level level;
+
+    for (size_t i = 0; value[i] && i + 1 < sizeof word; i++)
+        word[i] = (char)tolower((unsigned char)value[i]);
+    if (k->kind == KEY_LEVEL) {
+        if (!strcmp(word, "warning"))
+            strcpy(word, "warn");
+        else if (!strcmp(word, "trace"))
+            strcpy(word, "debug");
+        if (log_parse_level(word, &level))
+            return err_param(e, k->name, ERR_INVALID,
+                             "%s: expected debug, info, warn or error, found \"%.80s\"", k->name,
+                             value);
+        memcpy(field, &level, sizeof level);
+        return 0;
+    }
+    if (!strcmp(word, "api"))
+        return err_param(e, k->name, ERR_INVALID,
+                         "%s: api (a remote model) is not offered; expected auto, cpu or cuda",
+                         k->name);
+    if (strcmp(word, "auto") && strcmp(word, "cpu") && strcmp(word, "cuda"))
+        return err_param(e, k->name, ERR_INVALID, "%s: expected auto, cpu or cuda, found \"%.80s\"",
+                         k->name, value);
+    kept = arena_strndup(&c->storage, word, strlen(word));
+    if (!kept)
+        return err_set(e, ERR_NOMEM, "no memory for the configuration");
+    memcpy(field, &kept, sizeof kept);
+    return 0;
+}
+
+static int set_text(struct config *c, const struct config_key *k, void *field, const char *value,
+                    struct err *e)
+{
+    const char *kept;
+
+    if (!*value)
+        return err_param(e, k->name, ERR_INVALID, "%s: expected a value, found none", k->name);
+    kept = arena_strndup(&c->storage, value, strlen(value));
+    if (!kept)
+        return err_set(e, ERR_NOMEM, "no memory for the configuration");
+    memcpy(field, &kept, sizeof kept);
+    return 0;
+}
+
+int config_set(struct config *c, struct model_config *m, const struct config_key *k,
+               const char *value, struct err *e)
+{
+    void *field = (char *)(k->of_model ? (void *)m : (void *)c) + k->offset;
+    uint64_t *set = k->of_model ? &m->set : &c->set;
+    int rc;
+
+    if (k->kind == KEY_TEXT)
+        rc = set_text(c, k, field, value, e);
+    else if (k->kind == KEY_LEVEL || k->kind == KEY_DEVICE)
+        rc = set_word(c, k, field, value, e);
+    else
+        rc = set_number(k, field, value, e);
+    if (rc)
+        return rc;
+    *set |= config_bit(k);
+    if (!strcmp(k->name, "chat_template") || !strcmp(k->name, "chat_template_file")) {
+        /* Two ways to say one thing: the later one, wherever it comes from, replaces the other. */
+        *set |=
+            config_bit(config_key("chat_template")) | config_bit(config_key("chat_template_file"));
+        if (field == &m->chat_template)
+            m->chat_template_file = NULL;
+        else
+            m->chat_template = NULL;
+    }
+    return 0;
+}

@@ -1,0 +1,234 @@
+#include "fcgi/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, SYSTEMD_FD = 3 };
+
+static bool is_listening(int fd)
+{
+    int yes = 0;
+    socklen_t len = sizeof yes;
+
+    return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) && yes;
+}
+
+static int take_over(struct listener *l, struct err *e)
+{
+    const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+
+    if (is_listening(STDIN_FILENO)) {
+        l->fd = STDIN_FILENO;
+    } else if (pid && fds && strtol(pid, NULL, 10) == getpid() && strtol(fds, NULL, 10) >= 1) {
+        if (!is_listening(SYSTEMD_FD))
+            return err_set(e, ERR_INVALID,
+                           "LISTEN_FDS is set, but descriptor 3 is no listening socket");
+        l->fd = SYSTEMD_FD;
+    } else {
+        return err_set(e, ERR_INVALID,
+                       "no socket to listen on: start airstrip from spawn-fcgi, systemd or a web "
+                       "server, or give --listen PATH");
+    }
+    snprintf(l->name, sizeof l->name, "descriptor %d", l->fd);
+    return 0;
+}
+
+/* Whether somebody answers at the address: then the socket file is not stale. */
+static bool is_answered(const struct sockaddr_un *a)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool yes = fd >= 0 && (!connect(fd, (const struct sockaddr *)a, sizeof *a) || errno == EAGAIN);
+
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+static int make_unix(struct listener *l, const char *path, size_t mode, struct err *e)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct stat st;
+    mode_t old;
+    int rc;
+
+    if (strlen(path) >= sizeof a.sun_path)
+        return err_set(e, ERR_INVALID, "listen: expected a path of at most %zu bytes, found %.120s",
+                       sizeof a.sun_path - 1, path);
+    memcpy(a.sun_path, path, strlen(path) + 1);
+    if (!lstat(path, &st)) {
+        if (!S_ISSOCK(st.st_mode))
+            return err_set(e, ERR_IO, "listen: %s exists and is no socket", path);
+        if (is_answered(&a))
+            return err_set(e, ERR_IO, "listen: another program listens on %s", path);
+        unlink(path);
+    }
+    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (l->fd < 0)
+        return err_set(e, ERR_IO, "cannot make a socket: %s", strerror(errno));
+    old = umask(0777 & ~(mode_t)mode); /* from the first moment on no more than mode allows */
+    rc = bind(l->fd, (struct sockaddr *)&a, sizeof a);
+    umask(old);
+    if (rc)
+        return err_set(e, ERR_IO, "cannot make the socket %s: %s", path, strerror(errno));
+    memcpy(l->path, path, strlen(path) + 1);
+    if (listen(l->fd, BACKLOG))
+        return err_set(e, ERR_IO, "cannot listen on %s: %s", path, strerror(errno));
+    return 0;
+}
+
+/* Splits "host:port" or "[address]:port"; false if it is neither. */
+static bool split(const char *where, char host[128], const char **port)
+{
+    const char *colon = strrchr(where, ':');
+    size_t len = colon ? (size_t)(colon - where) : 0;
+
+    if (!colon || !colon[1] || colon[1 + strspn(colon + 1, "0123456789")] || len >= 128)
+        return false;
+    if (*where == '[') {
+        if (len < 2 || where[len - 1] != ']')
+            return false;
+        where++;
+        len -= 2;
+    } else if (memchr(where, ':', len)) {
+        return false; /* an IPv6 address without its brackets */
+    }
+    memcpy(host, where, len);
+    host[len] = '\0';
+    *port = colon + 1;
+    return true;
+}
+
+static int make_tcp(struct listener *l, const char *where, struct err *e)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    char host[128];
+    const char *port;
+    int yes = 1, rc;
+
+    if (!split(where, host, &port))
+        return err_set(e, ERR_INVALID,
+                       "listen: expected /PATH, HOST:PORT or [ADDRESS]:PORT, found \"%.120s\"",
+                       where);
+    rc = getaddrinfo(*host ? host : "127.0.0.1", port, &hints, &list);
+    if (rc)
+        return err_set(e, ERR_INVALID, "listen: \"%.120s\": %s", where, gai_strerror(rc));
+    l->fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) ||
+        bind(l->fd, list->ai_addr, list->ai_addrlen) || listen(l->fd, BACKLOG))
+        rc = err_set(e, ERR_IO, "cannot listen on %.120s: %s", where, strerror(errno));
+    freeaddrinfo(list);
+    return rc;
+}
+
+int listener_open(struct listener *l, const char *where, size_t mode, struct err *e)
+{
+    struct sockaddr_storage a = { 0 };
+    socklen_t len = sizeof a;
+    int rc;
+
+    *l = (struct listener){ .fd = -1 };
+    if (where) {
+        bool is_path = *where == '/' || *where == '.' || !strncmp(where, "unix:", 5);
+
+        snprintf(l->name, sizeof l->name, "%s", where);
+        rc = is_path ? make_unix(l, where + (strncmp(where, "unix:", 5) ? 0 : 5), mode, e)
+                     : make_tcp(l, where, e);
+    } else {
+        rc = take_over(l, e);
+    }
+    if (!rc && getsockname(l->fd, (struct sockaddr *)&a, &len))
+        rc = err_set(e, ERR_IO, "the listening socket: %s", strerror(errno));
+    if (rc) {
+        listener_done(l);
+        return rc;
+    }
+    l->is_unix = a.ss_family == AF_UNIX;
+    fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK);
+    fcntl(l->fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
+void listener_done(struct listener *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    if (*l->path)
+        unlink(l->path);
+    l->fd = -1;
+    l->path[0] = '\0';
+}
+
+/* Whether the numeric address stands in the comma-separated list (FastCGI specification 3.2).  IPv4
+ * addresses that come mapped into IPv6 count as what they are. */
+static bool is_listed(const struct sockaddr_storage *peer, const char *list)
+{
+    const struct sockaddr_in *v4 = (const void *)peer;
+    const struct sockaddr_in6 *v6 = (const void *)peer;
+    unsigned char wanted[16] = { 0 }, one[16];
+    size_t wanted_len = 4, len;
+    char text[INET6_ADDRSTRLEN];
+
+    if (peer->ss_family == AF_INET)
+        memcpy(wanted, &v4->sin_addr, 4);
+    else if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        memcpy(wanted, v6->sin6_addr.s6_addr + 12, 4);
+    else if (peer->ss_family == AF_INET6)
+        memcpy(wanted, &v6->sin6_addr, wanted_len = 16);
+    else
+        return false;
+    for (; *list; list += len) {
+        list += strspn(list, ", ");
+        len = strcspn(list, ", ");
+        if (!len || len >= sizeof text)
+            continue;
+        memcpy(text, list, len);
+        text[len] = '\0';
+        if (inet_pton(wanted_len == 4 ? AF_INET : AF_INET6, text, one) == 1 &&
+            !memcmp(one, wanted, wanted_len))
+            return true;
+    }
+    return false;
+}
+
+static void set_timeout(int fd, int option, size_t ms)
+{
+    struct timeval t = { .tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+
+    setsockopt(fd, SOL_SOCKET, option, &t, sizeof t);
+}
+
+int listener_accept(const struct listener *l, size_t read_timeout_ms, size_t write_timeout_ms)
+{
+    struct sockaddr_storage peer = { 0 };
+    socklen_t len = sizeof peer;
+    int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC), yes = 1;
+    const char *allowed;
+
+    if (fd < 0)
+        return -1;
+    if (!l->is_unix) {
+        allowed = getenv("FCGI_WEB_SERVER_ADDRS");
+        if (allowed && *allowed && !is_listed(&peer, allowed)) {
+            close(fd);
+            errno = ECONNABORTED;
+            return -1;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    }
+    set_timeout(fd, SO_RCVTIMEO, read_timeout_ms);
+    set_timeout(fd, SO_SNDTIMEO, write_timeout_ms);
+    return fd;
+}

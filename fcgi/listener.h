@@ -1,0 +1,34 @@
+/* listener.h - the socket that web servers connect to: handed to us, or made by us.
+ *
+ * Main makes it; the acceptor's thread then uses it. */
+#ifndef AIRSTRIP_LISTENER_H
+#define AIRSTRIP_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/base/err.h"
+
+struct listener {
+    int fd;         /* non-blocking, close-on-exec */
+    bool is_unix;   /* else TCP */
+    char path[108]; /* of a Unix socket that we made, removed by listener_done(); else "" */
+    char name[160]; /* for the log */
+};
+
+/* where NULL: descriptor 0 where that is a listening socket (spawn-fcgi, lighttpd, systemd's
+ * StandardInput=socket), else descriptor 3 where LISTEN_PID and LISTEN_FDS speak of us
+ * (sd_listen_fds(3)). Otherwise "/path" or "unix:/path" (made with mode; a stale one is replaced,
+ * one that somebody listens on is an error), "HOST:PORT", "[ADDRESS]:PORT" or ":PORT" (127.0.0.1).
+ * Errors: ERR_INVALID, ERR_IO. */
+int listener_open(struct listener *l, const char *where, size_t mode, struct err *e) MUST_CHECK;
+
+/* Closes our descriptor; never shuts the socket down, since others may share it. */
+void listener_done(struct listener *l);
+
+/* The next connection, close-on-exec, with time-outs set: its number, or -1 with errno of
+ * accept4(2).  A TCP peer that FCGI_WEB_SERVER_ADDRS does not list is closed, and errno is
+ * ECONNABORTED. */
+int listener_accept(const struct listener *l, size_t read_timeout_ms, size_t write_timeout_ms);
+
+#endif

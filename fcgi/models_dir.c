@@ -1,0 +1,133 @@
+/* From a model's name to its file.  NAME is a path; or, in each models folder in turn: NAME,
+ * NAME.gguf, or the one file that begins with what follows the last '/' of an id such as org/model.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "fcgi/config_keys.h"
+#include "kernels/base/buf.h"
+
+enum { MAX_DIRS = 4 };
+
+static bool is_file(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+/* The folders, most specific first; all live in the configuration's arena. */
+static size_t list_dirs(struct config *c, const char *dirs[MAX_DIRS])
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    struct buf b = { 0 };
+    size_t n = 0;
+
+    if (c->models_dir)
+        dirs[n++] = c->models_dir;
+    if (cache && *cache)
+        buf_printf(&b, "%s/airstrip/models", cache);
+    else if (home && *home)
+        buf_printf(&b, "%s/.cache/airstrip/models", home);
+    if (b.len) {
+        dirs[n] = arena_strndup(&c->storage, b.data, b.len);
+        n += dirs[n] != NULL;
+    }
+    buf_done(&b);
+    dirs[n++] = "/var/lib/airstrip/models";
+    return n;
+}
+
+/* How well a file's name fits: 2 for LAST.gguf and LAST.Q4_K.gguf, 1 for LAST-q4_k.gguf, else 0. */
+static int fit(const char *file, const char *last)
+{
+    size_t len = strlen(last), n = strlen(file);
+
+    if (n < len + 5 || strncasecmp(file, last, len) || strcasecmp(file + n - 5, ".gguf"))
+        return 0;
+    return file[len] == '.' ? 2 : file[len] == '-' || file[len] == '_' ? 1 : 0;
+}
+
+/* Looks for the best fit in one folder.  0 with *path NULL: none. */
+static int search(struct config *c, const char *dir, const char *last, const char **path,
+                  struct err *e)
+{
+    char best[256] = "", other[256] = "";
+    struct dirent *entry;
+    int best_fit = 0;
+    struct buf b = { 0 };
+    DIR *d = opendir(dir);
+
+    *path = NULL;
+    if (!d)
+        return 0;
+    while ((entry = readdir(d))) {
+        int f = fit(entry->d_name, last);
+
+        if (f > best_fit) {
+            best_fit = f;
+            snprintf(best, sizeof best, "%s", entry->d_name);
+            *other = '\0';
+        } else if (f && f == best_fit) {
+            snprintf(other, sizeof other, "%s", entry->d_name);
+        }
+    }
+    closedir(d);
+    if (!best_fit)
+        return 0;
+    if (*other)
+        return err_param(
+            e, "model", ERR_INVALID,
+            "model \"%.80s\" fits several files in %.100s, %.80s and %.80s among them: "
+            "name the file",
+            last, dir, best, other);
+    buf_printf(&b, "%s/%s", dir, best);
+    *path = b.failed ? NULL : arena_strndup(&c->storage, b.data, b.len);
+    buf_done(&b);
+    return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
+}
+
+/* dir/name + suffix where that is a file, else NULL. */
+static const char *exact(struct config *c, const char *dir, const char *name, const char *suffix)
+{
+    struct buf b = { 0 };
+    const char *path = NULL;
+
+    buf_printf(&b, "%s/%s%s", dir, name, suffix);
+    if (!b.failed && is_file(b.data))
+        path = arena_strndup(&c->storage, b.data, b.len);
+    buf_done(&b);
+    return path;
+}
+
+int models_dir_find(struct config *c, const char *model, const char **path, struct err *e)
+{
+    const char *dirs[MAX_DIRS], *last = strrchr(model, '/');
+    size_t n = list_dirs(c, dirs);
+    char places[300] = "";
+    int rc = 0;
+
+    *path = NULL;
+    last = last ? last + 1 : model;
+    if (is_file(model)) {
+        *path = arena_strndup(&c->storage, model, strlen(model));
+        return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
+    }
+    if (*model == '/')
+        return err_param(e, "model", ERR_NOTFOUND, "model: there is no file %.300s", model);
+    for (size_t i = 0; !rc && !*path && i < n; i++) {
+        size_t used = strlen(places);
+
+        snprintf(places + used, sizeof places - used, "%s%s", i ? ", " : "", dirs[i]);
+        if (!(*path = exact(c, dirs[i], model, "")) && !(*path = exact(c, dirs[i], model, ".gguf")))
+            rc = *last ? search(c, dirs[i], last, path, e) : 0;
+    }
+    if (!rc && !*path)
+        rc = err_param(e, "model", ERR_NOTFOUND,
+                       "model \"%.100s\" is neither a file nor found in %s", model, places);
+    return rc;
+}

@@ -1,0 +1,18 @@
+/* worker.h - serves one FastCGI connection: adopt it, read the request, answer, log.
+ *
+ * The only file that knows libfcgi. */
+#ifndef AIRSTRIP_WORKER_H
+#define AIRSTRIP_WORKER_H
+
+#include <stdatomic.h>
+
+#include "fcgi/app.h"
+
+/* Once, before any thread is made: libfcgi's own set-up.  -1 if it fails. */
+int worker_init(void);
+
+/* Serves the request on fd and closes fd.  *unfinished is raised while a request that was begun
+ * before app->draining was set is being served. */
+void worker_serve(struct app *app, int fd, atomic_size_t *unfinished);
+
+#endif

@@ -1,0 +1,336 @@
+#include "inference/engine.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inference/batch.h"
+#include "inference/loaded.h"
+#include "inference/prompt.h"
+#include "inference/scheduler.h"
+#include "kernels/base/clock.h"
+#include "kernels/base/log.h"
+
+enum { DEFAULT_QUEUE = 1024 };
+
+struct engine {
+    struct loaded loaded;
+    struct scheduler *scheduler;
+    char *name, *path; /* for the log */
+    pthread_t thread;
+    double opened_ms;
+    atomic_int load_percent;
+    atomic_bool serving; /* loaded: the device's numbers may be read */
+    double load_ms;      /* written before serving is set */
+};
+
+/* --- the engine's thread --- */
+
+static void progress(void *arg, int percent)
+{
+    struct engine *g = arg;
+
+    atomic_store(&g->load_percent, percent);
+}
+
+static void log_ready(const struct engine *g)
+{
+    const struct loaded *l = &g->loaded;
+    struct log_line line;
+
+    log_begin(&line, LOG_INFO, "ready");
+    log_str(&line, "group", g->name);
+    log_str(&line, "model", l->model.name);
+    log_str(&line, "file", g->path);
+    log_str(&line, "architecture", l->model.arch->name);
+    log_str(&line, "quantisation", l->model.quantisation);
+    log_int(&line, "params", (long long)l->model.n_params);
+    log_int(&line, "weight_mb", (long long)(weights_file_bytes(l->weights) >> 20));
+    log_int(&line, "kv_mb", (long long)(l->kv_bytes >> 20));
+    log_str(&line, "backend", l->backend->name);
+    log_str(&line, "isa", l->info.isa);
+    log_int(&line, "threads", (long long)l->info.n_threads);
+    log_int(&line, "n_ctx", (long long)l->n_ctx);
+    log_int(&line, "max_batch", (long long)l->max_batch);
+    log_ms(&line, "load_ms", g->load_ms);
+    log_end(&line);
+}
+
+static void log_failed(const struct engine *g, const struct err *e)
+{
+    struct log_line line;
+
+    log_begin(&line, LOG_ERROR, "failed");
+    log_str(&line, "group", g->name);
+    log_str(&line, "file", g->path);
+    log_str(&line, "msg", e->text);
+    log_end(&line);
+}
+
+static int start_up(struct engine *g, struct batch *b, struct err *e)
+{
+    struct loaded *l = &g->loaded;
+    int rc = loaded_upload(l, progress, g, e);
+
+    if (rc)
+        return rc;
+    return batch_open(b, g->scheduler, &l->cache, l->forward, l->tokenizer, l->n_vocab,
+                      l->max_batch, l->max_rows, e);
+}
+
+static void *run(void *arg)
+{
+    struct engine *g = arg;
+    struct batch b = { 0 };
+    struct err e;
+
+    if (start_up(g, &b, &e)) {
+        log_failed(g, &e);
+        err_prefix(&e, "the model could not be loaded: ");
+        scheduler_loaded(g->scheduler, &e);
+        batch_close(&b);
+        return NULL;
+    }
+    g->load_ms = clock_ms() - g->opened_ms;
+    atomic_store(&g->load_percent, 100);
+    atomic_store(&g->serving, true);
+    log_ready(g);
+    scheduler_loaded(g->scheduler, NULL);
+    while (scheduler_turn(g->scheduler, b.jobs, &b.n_jobs))
+        batch_step(&b);
+    batch_clear(&b);
+    scheduler_clear(g->scheduler);
+    batch_close(&b);
+    return NULL;
+}
+
+/* Signals are main's to wait for: a thread of ours never takes one. */
+static int start_thread(struct engine *g, struct err *e)
+{
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&g->thread, NULL, run, g);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc ? err_set(e, ERR_IO, "starting the engine's thread: %s", strerror(rc)) : 0;
+}
+
+/* --- open and close --- */
+
+static void destroy(struct engine *g)
+{
+    loaded_done(&g->loaded);
+    scheduler_unref(g->scheduler);
+    free(g->name);
+    free(g->path);
+    free(g);
+}
+
+int engine_open(struct engine **out, const struct engine_config *c, struct err *e)
+{
+    struct engine *g = calloc(1, sizeof *g);
+    int rc;
+
+    if (!g)
+        return err_set(e, ERR_NOMEM, "no memory for an engine");
+    g->opened_ms = clock_ms();
+    atomic_init(&g->load_percent, 0);
+    atomic_init(&g->serving, false);
+    rc = loaded_check(&g->loaded, c, e);
+    if (rc)
+        goto fail;
+    g->name = strdup(c->name ? c->name : "");
+    g->path = strdup(c->model_path);
+    if (!g->name || !g->path) {
+        rc = err_set(e, ERR_NOMEM, "no memory for an engine");
+        goto fail;
+    }
+    rc = scheduler_create(&g->scheduler, g->loaded.max_batch,
+                          c->max_queue ? c->max_queue : DEFAULT_QUEUE, g->loaded.kv_shape.n_pages,
+                          g->loaded.kv_shape.page_tokens, e);
+    if (rc == 0)
+        rc = start_thread(g, e);
+    if (rc)
+        goto fail;
+    *out = g;
+    return 0;
+fail:
+    destroy(g);
+    return rc;
+}
+
+int engine_check(const struct engine_config *c, struct err *e)
+{
+    struct loaded l;
+    int rc = loaded_check(&l, c, e);
+
+    if (rc == 0)
+        loaded_done(&l);
+    return rc;
+}
+
+void engine_drain(struct engine *g)
+{
+    scheduler_drain(g->scheduler);
+}
+
+void engine_close(struct engine *g)
+{
+    if (!g)
+        return;
+    scheduler_stop(g->scheduler);
+    pthread_join(g->thread, NULL);
+    destroy(g);
+}
+
+/* --- looking --- */
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    size_t n = strnlen(from, size - 1);
+
+    memcpy(to, from, n);
+    to[n] = '\0';
+}
+
+static void describe(const struct engine *g, struct engine_status *out)
+{
+    const struct loaded *l = &g->loaded;
+
+    out->load_ms = g->load_ms;
+    out->isa = l->info.isa;
+    out->n_threads = l->info.n_threads;
+    copy_text(out->architecture, sizeof out->architecture, l->model.arch->name);
+    copy_text(out->model_name, sizeof out->model_name, l->model.name);
+    copy_text(out->quantisation, sizeof out->quantisation, l->model.quantisation);
+    out->n_params = l->model.n_params;
+    out->weight_bytes = l->model.bytes_per_token;
+}
+
+void engine_status(const struct engine *g, struct engine_status *out)
+{
+    struct scheduler *s = g->scheduler;
+
+    *out = (struct engine_status){ .n_ctx = g->loaded.n_ctx,
+                                   .n_vocab = g->loaded.n_vocab,
+                                   .max_batch = g->loaded.max_batch,
+                                   .kv_pages = g->loaded.kv_shape.n_pages,
+                                   .has_chat_template = g->loaded.template != NULL,
+                                   .load_percent = atomic_load(&g->load_percent) };
+    if (atomic_load(&g->serving))
+        describe(g, out);
+    pthread_mutex_lock(&s->lock);
+    out->state = s->state;
+    out->failure = s->failure;
+    out->running = s->n_running;
+    out->waiting = s->n_waiting;
+    out->done = s->n_ended;
+    out->cancelled = s->n_cancelled;
+    out->prompt_tokens = s->prompt_tokens;
+    out->generated_tokens = s->generated_tokens;
+    out->kv_pages_used = s->pages_used;
+    out->last_step_ms_ago = clock_ms() - s->last_step_ms;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* --- submitting --- */
+
+static int check_number(const char *name, float x, float lo, float hi, struct err *e)
+{
+    if (x >= lo && x <= hi) /* NaN is not */
+        return 0;
+    return err_param(e, name, ERR_INVALID, "%s is %g, it must lie between %g and %g", name,
+                     (double)x, (double)lo, (double)hi);
+}
+
+static int check_sampling(const struct engine *g, const struct sampling *p, struct err *e)
+{
+    int rc = check_number("temperature", p->temperature, 0, 2, e);
+
+    rc = rc ? rc : check_number("top_p", p->top_p, 0, 1, e);
+    rc = rc ? rc : check_number("min_p", p->min_p, 0, 1, e);
+    rc = rc ? rc : check_number("frequency_penalty", p->frequency_penalty, -2, 2, e);
+    rc = rc ? rc : check_number("presence_penalty", p->presence_penalty, -2, 2, e);
+    rc = rc ? rc : check_number("repetition_penalty", p->repetition_penalty, 0.01f, 100, e);
+    for (size_t i = 0; !rc && i < p->n_bias; i++) {
+        if (p->bias[i].id < 0 || (size_t)p->bias[i].id >= g->loaded.n_vocab)
+            rc =
+                err_param(e, "logit_bias", ERR_INVALID, "token %d is outside the vocabulary of %zu",
+                          (int)p->bias[i].id, g->loaded.n_vocab);
+        else if (!isfinite(p->bias[i].bias))
+            rc = err_param(e, "logit_bias", ERR_INVALID, "the bias of token %d is not a number",
+                           (int)p->bias[i].id);
+    }
+    return rc;
+}
+
+static int check_request(const struct engine *g, const struct job_request *r, struct err *e)
+{
+    for (size_t i = 0; i < r->n_stops; i++) {
+        size_t len = strnlen(r->stops[i], STOP_MAX_BYTES + 1);
+
+        if (len == 0 || len > STOP_MAX_BYTES)
+            return err_param(e, "stop", ERR_INVALID, "a stop string must have 1 to %d bytes",
+                             STOP_MAX_BYTES);
+    }
+    if (r->top_logprobs < -1 || r->top_logprobs > SAMPLER_MAX_TOP)
+        return err_param(e, "top_logprobs", ERR_INVALID, "top_logprobs is %d, the most is %d",
+                         r->top_logprobs, SAMPLER_MAX_TOP);
+    return check_sampling(g, &r->sampling, e);
+}
+
+int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
+                  struct job **out, struct err *e)
+{
+    struct ids ids = { 0 };
+    struct job *j = NULL;
+    size_t room;
+    int rc;
+
+    /* Turned away before the work, not after it; queueing looks again. */
+    rc = scheduler_accepts(g->scheduler, e);
+    if (rc == 0)
+        rc = check_request(g, r, e);
+    if (rc == 0)
+        rc = prompt_encode(&g->loaded, r, &ids, e);
+    if (rc) {
+        ids_done(&ids);
+        return rc;
+    }
+    room = g->loaded.n_ctx - ids.len;
+    rc = job_create(&j, g->scheduler, g->loaded.tokenizer, r, &ids,
+                    r->max_tokens < room ? r->max_tokens : room, in, tag, e);
+    if (rc)
+        return rc;
+    rc = scheduler_submit(g->scheduler, j, e);
+    if (rc) {
+        job_free(j);
+        return rc;
+    }
+    *out = j;
+    return 0;
+}
+
+int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special, int32_t **ids,
+                    size_t *n, struct err *e)
+{
+    struct encode_options o = { .add_special = add_special };
+    struct ids found = { 0 };
+    int rc;
+
+    if (!atomic_load(&g->serving))
+        return err_set(e, ERR_LOADING, "the model is still being loaded");
+    rc = tokenizer_encode(g->loaded.tokenizer, text, len, &o, &found, e);
+    if (rc) {
+        ids_done(&found);
+        return rc;
+    }
+    *ids = found.data;
+    *n = found.len;
+    return 0;
+}

@@ -1,0 +1,115 @@
+#include "inference/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inference/scheduler.h"
+
+/* One block: the array of strings, then their bytes. */
+static int copy_stops(struct job *j, const struct job_request *r)
+{
+    size_t bytes = r->n_stops * sizeof *j->stops;
+    char *p;
+
+    if (!r->n_stops)
+        return 0;
+    for (size_t i = 0; i < r->n_stops; i++)
+        bytes += strlen(r->stops[i]);
+    j->stops = malloc(bytes);
+    if (!j->stops)
+        return ERR_NOMEM;
+    p = (char *)(j->stops + r->n_stops);
+    for (size_t i = 0; i < r->n_stops; i++) {
+        size_t len = strlen(r->stops[i]);
+
+        memcpy(p, r->stops[i], len);
+        j->stops[i] = (struct str){ .data = p, .len = len };
+        p += len;
+    }
+    j->n_stops = r->n_stops;
+    return 0;
+}
+
+static int copy_sampling(struct job *j, const struct sampling *p)
+{
+    struct token_bias *bias = NULL;
+
+    if (p->n_bias) {
+        bias = malloc(p->n_bias * sizeof *bias);
+        if (!bias)
+            return ERR_NOMEM;
+        memcpy(bias, p->bias, p->n_bias * sizeof *bias);
+    }
+    j->sampling = *p;
+    j->sampling.bias = bias;
+    j->rng.state = p->has_seed ? p->seed : rng_random_seed();
+    return 0;
+}
+
+static int take_ids(struct job *j, struct ids *ids, size_t max_new)
+{
+    size_t n = ids->len + max_new;
+    int32_t *p = realloc(ids->data, n * sizeof *p);
+
+    if (!p)
+        return ERR_NOMEM;
+    j->ids = p;
+    j->n_ids = j->n_prompt = ids->len;
+    j->max_new = max_new;
+    *ids = (struct ids){ 0 };
+    return 0;
+}
+
+int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
+               const struct job_request *r, struct ids *ids, size_t max_new, struct inbox *in,
+               size_t tag, struct err *e)
+{
+    struct job *j = calloc(1, sizeof *j);
+    int rc = ERR_NOMEM;
+
+    if (!j)
+        goto out;
+    j->scheduler = scheduler_ref(s);
+    j->inbox = in;
+    j->tag = tag;
+    j->refs = 1;
+    j->top_logprobs = r->top_logprobs;
+    j->ignore_end = r->ignore_end;
+    j->started = event_node_new(EVENT_STARTED, tag);
+    j->last = event_node_new(EVENT_DONE, tag);
+    j->id = r->id ? strdup(r->id) : NULL;
+    if (!j->started || !j->last || (r->id && !j->id))
+        goto out;
+    if (copy_stops(j, r) || copy_sampling(j, &r->sampling) || take_ids(j, ids, max_new))
+        goto out;
+    answer_init(&j->answer, t, j->stops, j->n_stops, j->top_logprobs);
+    rc = 0;
+    *out = j;
+out:
+    ids_done(ids);
+    if (rc) {
+        job_destroy(j);
+        return err_set(e, rc, "no memory for another request");
+    }
+    return 0;
+}
+
+void job_destroy(struct job *j)
+{
+    if (!j)
+        return;
+    answer_done(&j->answer);
+    event_node_free(j->started);
+    event_node_free(j->last);
+    free((void *)(uintptr_t)j->sampling.bias);
+    free(j->stops);
+    free(j->ids);
+    free(j->id);
+    scheduler_unref(j->scheduler);
+    free(j);
+}
+
+size_t job_prompt_tokens(const struct job *j)
+{
+    return j->n_prompt;
+}

@@ -1,0 +1,63 @@
+/* job.h - one prompt and its answer, from engine_submit() to the last event.
+ *
+ * A job has two owners, the caller and the engine; it is freed when both have let go.  Which thread
+ * may touch what is said at each group of fields. */
+#ifndef AIRSTRIP_JOB_H
+#define AIRSTRIP_JOB_H
+
+#include "inference/answer.h"
+#include "inference/engine.h"
+#include "inference/kvcache.h"
+#include "inference/sampler.h"
+
+struct scheduler;
+
+enum job_state { JOB_NEW, JOB_WAITING, JOB_RUNNING, JOB_ENDED };
+
+struct job {
+    /* Fixed when the job is made. */
+    struct scheduler *scheduler; /* holds a reference */
+    char *id;                    /* NULL if none */
+    size_t tag;
+    struct sampling sampling; /* bias is the job's own copy */
+    struct str *stops;        /* [n_stops], the job's own copies */
+    size_t n_stops;
+    int top_logprobs;
+    bool ignore_end;
+    size_t n_prompt, max_new; /* n_prompt + max_new <= n_ctx */
+
+    /* Under the scheduler's lock. */
+    struct inbox *inbox; /* NULL once nobody listens */
+    enum job_state state;
+    bool cancelled;
+    unsigned refs;
+    struct job *prev, *next;           /* neighbours in the queue */
+    struct event_node *started, *last; /* made in advance, so that the end is always told */
+
+    /* The engine thread's alone once the job is queued. */
+    int32_t *ids;  /* [n_prompt + max_new]: the prompt, then what was generated */
+    size_t n_ids;  /* known */
+    size_t n_done; /* evaluated: their keys and values are in the cache */
+    struct kv_table table;
+    struct rng rng;
+    struct answer answer;
+    bool over; /* its end was posted; leaves the batch after this step */
+    double queued_ms, started_ms, first_ms; /* clock_ms() at those moments */
+};
+
+/* Copies what it needs of r; takes ids (n_ids > 0, freed by the job or, on error, here).  max_new:
+ * what r->max_tokens comes to within the context.  One reference, the caller's. */
+int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
+               const struct job_request *r, struct ids *ids, size_t max_new, struct inbox *in,
+               size_t tag, struct err *e) MUST_CHECK;
+
+/* After the last reference is gone. */
+void job_destroy(struct job *j);
+
+/* The tokens it may have in the cache at most. */
+static inline size_t job_max_tokens(const struct job *j)
+{
+    return j->n_prompt + j->max_new;
+}
+
+#endif

@@ -1,0 +1,213 @@
+#include "inference/loaded.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/base/log.h"
+
+enum {
+    DEFAULT_BATCH = 16,
+    MAX_BATCH = 4096,
+    DEFAULT_ROWS = 512,
+    MAX_ROWS = 65536,
+    PAGE_TOKENS = 64,
+};
+
+/* The memory this process may use: the machine's, or less where its control group says so. */
+static uint64_t memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
+    uint64_t bytes = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : (uint64_t)1 << 32;
+    unsigned long long limit;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+
+    if (!f)
+        return bytes;
+    if (fscanf(f, "%llu", &limit) == 1 && limit < bytes) /* "max" where there is no limit */
+        bytes = limit;
+    fclose(f);
+    return bytes;
+}
+
+static int open_template(struct loaded *l, const struct engine_config *c, struct err *e)
+{
+    struct str s;
+    int rc;
+
+    if (c->chat_template) {
+        rc = template_parse(&l->template, c->chat_template, strlen(c->chat_template), e);
+        if (rc)
+            err_prefix(e, "%s: ", c->chat_template_name ? c->chat_template_name : "chat template");
+        return rc;
+    }
+    rc = weights_str(l->weights, "tokenizer.chat_template", &s, e);
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    if (rc == 0)
+        rc = template_parse(&l->template, s.data, s.len, e);
+    if (rc)
+        err_prefix(e, "%s: chat template: ", c->model_path);
+    return rc;
+}
+
+/* Keys and values of one page: two of [n_layers, page_tokens, n_kv, head_dim]. */
+static int page_bytes(const struct model *m, size_t *out, struct err *e)
+{
+    size_t n = 2 * PAGE_TOKENS * (m->kv_dtype == DTYPE_F32 ? sizeof(float) : sizeof(uint16_t));
+
+    if (__builtin_mul_overflow(n, m->n_layers, &n) || __builtin_mul_overflow(n, m->n_kv, &n) ||
+        __builtin_mul_overflow(n, m->head_dim, &n) || n == 0)
+        return err_set(e, ERR_FORMAT,
+                       "keys and values of %zu layers, %zu heads of %zu are out of range",
+                       m->n_layers, m->n_kv, m->head_dim);
+    *out = n;
+    return 0;
+}
+
+/* As many pages as the batch can use, within the memory allowed; a smaller cache shortens the
+ * context. */
+static int plan_cache(struct loaded *l, const struct engine_config *c, struct err *e)
+{
+    const struct model *m = &l->model;
+    size_t per_sequence = (l->n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS, bytes = 0, pages, fit;
+    uint64_t allowed = c->kv_bytes ? c->kv_bytes : memory_bytes() / 2;
+    int rc = page_bytes(m, &bytes, e);
+
+    if (rc)
+        return rc;
+    fit = (size_t)(allowed / bytes);
+    if (!fit)
+        return err_param(e, "kv_bytes", ERR_INVALID,
+                         "%llu bytes hold not even one page of keys and values, which takes %zu",
+                         (unsigned long long)allowed, bytes);
+    if (__builtin_mul_overflow(per_sequence, l->max_batch, &pages) || pages > fit)
+        pages = fit;
+    if (pages > INT32_MAX)
+        pages = INT32_MAX;
+    if (l->n_ctx > pages * PAGE_TOKENS) {
+        log_msg(LOG_WARN, "context",
+                "memory for keys and values holds %zu tokens: the context is cut from %zu to that",
+                pages * PAGE_TOKENS, l->n_ctx);
+        l->n_ctx = pages * PAGE_TOKENS;
+    }
+    l->kv_shape = (struct kv_shape){ .n_layers = m->n_layers,
+                                     .n_kv = m->n_kv,
+                                     .head_dim = m->head_dim,
+                                     .n_pages = pages,
+                                     .page_tokens = PAGE_TOKENS,
+                                     .dtype = m->kv_dtype };
+    l->kv_bytes = pages * bytes;
+    return 0;
+}
+
+static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
+{
+    const struct model *m = &l->model;
+
+    l->n_vocab = m->n_vocab;
+    if (tokenizer_n_vocab(l->tokenizer) > m->n_vocab)
+        return err_set(e, ERR_FORMAT,
+                       "%s: the tokenizer has %zu tokens, the embedding only %zu rows",
+                       c->model_path, tokenizer_n_vocab(l->tokenizer), m->n_vocab);
+    l->max_batch = c->max_batch ? c->max_batch : DEFAULT_BATCH;
+    if (l->max_batch > MAX_BATCH)
+        return err_param(e, "max_batch", ERR_INVALID, "max_batch is %zu, the most is %d",
+                         l->max_batch, MAX_BATCH);
+    l->max_rows = c->max_step_rows ? c->max_step_rows : DEFAULT_ROWS;
+    if (l->max_rows > MAX_ROWS)
+        return err_param(e, "max_step_rows", ERR_INVALID, "max_step_rows is %zu, the most is %d",
+                         l->max_rows, MAX_ROWS);
+    l->n_ctx = c->n_ctx ? c->n_ctx : m->n_ctx_train;
+    if (l->n_ctx > m->n_ctx_train)
+        return err_param(e, "n_ctx", ERR_INVALID,
+                         "a context of %zu tokens was asked for, the model was trained for %zu",
+                         l->n_ctx, m->n_ctx_train);
+    if (l->n_ctx < 2)
+        return err_param(e, "n_ctx", ERR_INVALID, "a context of %zu tokens is too short", l->n_ctx);
+    return plan_cache(l, c, e);
+}
+
+int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
+{
+    struct backend_options o = { .n_threads = c->n_threads, .isa = c->isa };
+    int rc;
+
+    *l = (struct loaded){ 0 };
+    rc = weights_open(&l->weights, c->model_path, e);
+    if (rc)
+        return rc;
+    rc = model_check(&l->model, l->weights, e);
+    if (rc)
+        goto out;
+    rc = tokenizer_open(&l->tokenizer, l->weights, e);
+    if (rc)
+        goto out;
+    rc = open_template(l, c, e);
+    if (rc)
+        goto out;
+    rc = plan(l, c, e);
+    if (rc)
+        goto out;
+    l->backend = backend_find(c->device ? c->device : "auto", e);
+    if (!l->backend) {
+        rc = ERR_UNSUPPORTED;
+        goto out;
+    }
+    rc = l->backend->open(&l->device, &o, e);
+    if (rc == 0)
+        l->backend->info(l->device, &l->info);
+out:
+    if (rc)
+        loaded_done(l);
+    return rc;
+}
+
+/* One token through all layers: touches every weight, and shows that a step works. */
+static int warm_up(struct loaded *l, struct err *e)
+{
+    int32_t bos = tokenizer_bos(l->tokenizer), id = bos >= 0 ? bos : 0, row = 0;
+    struct kv_table table = { 0 };
+    struct seq_span span = { .n = 1 };
+    struct step step = { &id, 1, &span, 1, &row, 1 };
+    int rc = kvcache_grow(&l->cache, &table, 1, e);
+
+    if (rc)
+        return rc;
+    span.pages = table.pages;
+    forward_run(l->forward, &step);
+    id = forward_argmax(l->forward, 0);
+    kvcache_drop(&l->cache, &table);
+    if (id < 0 || (size_t)id >= l->n_vocab)
+        return err_set(e, ERR_INTERNAL, "the warm-up step gave token %d of %zu", (int)id,
+                       l->n_vocab);
+    return 0;
+}
+
+int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), void *arg,
+                  struct err *e)
+{
+    int rc = model_open(&l->model, l->weights, l->backend, l->device, progress, arg, e);
+
+    if (rc == 0)
+        rc = kvcache_open(&l->cache, l->backend, l->device, &l->kv_shape, e);
+    if (rc == 0)
+        rc = forward_open(&l->forward, &l->model, &l->cache, l->max_rows + l->max_batch,
+                          l->max_batch, e);
+    return rc ? rc : warm_up(l, e);
+}
+
+void loaded_done(struct loaded *l)
+{
+    forward_close(l->forward);
+    if (l->cache.kv)
+        kvcache_close(&l->cache);
+    model_close(&l->model);
+    if (l->backend)
+        l->backend->close(l->device);
+    template_free(l->template);
+    tokenizer_close(l->tokenizer);
+    weights_close(l->weights);
+    *l = (struct loaded){ 0 };
+}

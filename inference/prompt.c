@@ -1,0 +1,174 @@
+#include "inference/prompt.h"
+
+#include <string.h>
+#include <time.h>
+
+/* A longer prompt is refused anyway: no need to know by how much to the token. */
+static size_t max_ids(const struct loaded *l)
+{
+    return l->n_ctx > SIZE_MAX / 8 ? SIZE_MAX : 4 * l->n_ctx + 4096;
+}
+
+static int too_long(const struct loaded *l, size_t n, const char *more, struct err *e)
+{
+    return err_set(e, ERR_CONTEXT,
+                   "this model's maximum context length is %zu tokens, the prompt has %s%zu tokens",
+                   l->n_ctx, more, n);
+}
+
+static int encode(const struct loaded *l, const char *text, size_t len,
+                  const struct encode_options *o, struct ids *out, struct err *e)
+{
+    int rc = tokenizer_encode(l->tokenizer, text, len, o, out, e);
+
+    return rc == ERR_LIMIT ? too_long(l, o->max_ids, "more than ", e) : rc;
+}
+
+static bool set(struct arena *a, struct value *map, const char *key, struct value *v)
+{
+    return value_set(a, map, key, strlen(key), v);
+}
+
+static bool set_token(struct arena *a, struct value *map, const char *key,
+                      const struct tokenizer *t, int32_t id)
+{
+    struct str s = tokenizer_piece(t, id, true);
+    struct value *v;
+
+    if (id < 0)
+        return true; /* stays undefined, as in Hugging Face's renderer */
+    v = value_string(a, s.data, s.len);
+    if (v)
+        v->trusted = true;
+    return set(a, map, key, v);
+}
+
+/* The caller's variables, and those that Hugging Face's apply_chat_template() always passes.  A
+ * client's bos_token must not pass for ours, so these come last. */
+static struct value *template_context(const struct loaded *l, const struct value *given,
+                                      struct arena *a)
+{
+    static const char *const NULLS[] = { "tools", "documents" };
+    struct value *c = value_map(a);
+    bool ok = c != NULL;
+
+    for (size_t i = 0; ok && given && given->kind == VALUE_MAP && i < given->map.len; i++) {
+        const struct value_pair *p = &given->map.pairs[i];
+
+        ok = value_set(a, c, p->key, p->key_len, p->value);
+    }
+    for (size_t i = 0; ok && i < sizeof NULLS / sizeof *NULLS; i++)
+        if (!value_get(c, NULLS[i]))
+            ok = set(a, c, NULLS[i], value_null(a));
+    if (ok && !value_get(c, "add_generation_prompt"))
+        ok = set(a, c, "add_generation_prompt", value_bool(a, true));
+    ok = ok && set_token(a, c, "bos_token", l->tokenizer, tokenizer_bos(l->tokenizer)) &&
+         set_token(a, c, "eos_token", l->tokenizer, tokenizer_eos(l->tokenizer));
+    return ok ? c : NULL;
+}
+
+/* BOS once, where the model wants it and the template did not write it. */
+static int add_bos(const struct loaded *l, struct ids *ids, struct err *e)
+{
+    int32_t bos = tokenizer_bos(l->tokenizer);
+    int rc;
+
+    if (bos < 0 || !tokenizer_adds_bos(l->tokenizer) || (ids->len && ids->data[0] == bos))
+        return 0;
+    rc = ids_push(ids, bos, e);
+    if (rc)
+        return rc;
+    memmove(ids->data + 1, ids->data, (ids->len - 1) * sizeof *ids->data);
+    ids->data[0] = bos;
+    return 0;
+}
+
+/* What a template cannot do with these messages is the request's fault as much as what it raises
+ * itself. */
+static int render(const struct loaded *l, const struct value *context, struct rendering *r,
+                  struct err *e)
+{
+    int rc = template_render(l->template, context, time(NULL), NULL, r, e);
+
+    if (rc != ERR_FORMAT)
+        return rc;
+    err_prefix(e, "chat template: ");
+    e->code = ERR_INVALID;
+    return ERR_INVALID;
+}
+
+static int encode_chat(const struct loaded *l, const struct value *given, struct ids *out,
+                       struct err *e)
+{
+    struct rendering r = { 0 };
+    struct encode_options o = { .parse_special = true, .max_ids = max_ids(l) };
+    struct arena a;
+    struct value *context;
+    int rc;
+
+    if (!l->template)
+        return err_param(
+            e, "messages", ERR_UNSUPPORTED,
+            "the model file has no chat template: give one with the option chat_template");
+    arena_init(&a, 0);
+    context = template_context(l, given, &a);
+    if (context)
+        rc = render(l, context, &r, e);
+    else
+        rc = err_set(e, ERR_NOMEM, "no memory to render the chat template");
+    if (rc == 0) {
+        o.plain = r.plain;
+        o.n_plain = r.n_plain;
+        rc = encode(l, buf_str(&r.text), r.text.len, &o, out, e);
+    }
+    if (rc == 0)
+        rc = add_bos(l, out, e);
+    rendering_done(&r);
+    arena_done(&a);
+    return rc;
+}
+
+static int copy_ids(const struct loaded *l, const struct job_request *r, struct ids *out,
+                    struct err *e)
+{
+    if (r->n_ids > max_ids(l))
+        return too_long(l, r->n_ids, "", e);
+    for (size_t i = 0; i < r->n_ids; i++) {
+        int rc;
+
+        if (r->ids[i] < 0 || (size_t)r->ids[i] >= l->n_vocab)
+            return err_param(e, "prompt", ERR_INVALID,
+                             "token %zu of the prompt is %d, outside the vocabulary of %zu", i,
+                             (int)r->ids[i], l->n_vocab);
+        rc = ids_push(out, r->ids[i], e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int prompt_encode(const struct loaded *l, const struct job_request *r, struct ids *out,
+                  struct err *e)
+{
+    struct encode_options o = { .add_special = true, .max_ids = max_ids(l) };
+    int rc = 0;
+
+    switch (r->kind) {
+    case PROMPT_CHAT:
+        rc = encode_chat(l, r->context, out, e);
+        break;
+    case PROMPT_TEXT:
+        rc = encode(l, r->text, r->text_len, &o, out, e);
+        break;
+    case PROMPT_IDS:
+        rc = copy_ids(l, r, out, e);
+        break;
+    }
+    if (rc)
+        return rc;
+    if (!out->len)
+        return err_param(e, "prompt", ERR_INVALID, "the prompt is empty");
+    if (out->len >= l->n_ctx)
+        return too_long(l, out->len, "", e);
+    return 0;
+}

@@ -1,0 +1,15 @@
+/* prompt.h - what a request asks, as token ids.
+ *
+ * Runs on the caller's thread and only reads the model's text side.  Text that a client wrote never
+ * becomes a control token: only the template's own text can. */
+#ifndef AIRSTRIP_PROMPT_H
+#define AIRSTRIP_PROMPT_H
+
+#include "inference/loaded.h"
+
+/* Appends the prompt's ids to *out (empty before), at least one and fewer than n_ctx.
+ * Errors: ERR_INVALID, ERR_CONTEXT, ERR_UNSUPPORTED (no template), ERR_LIMIT, ERR_NOMEM. */
+int prompt_encode(const struct loaded *l, const struct job_request *r, struct ids *out,
+                  struct err *e) MUST_CHECK;
+
+#endif

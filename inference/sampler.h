@@ -1,0 +1,56 @@
+/* sampler.h - from the logits of one position to the next token.
+ *
+ *   logits -> + bias -> repetition, frequency, presence penalties -> top_k -> min_p -> top_p
+ *          -> temperature -> one draw of the sequence's own generator
+ *
+ * Everything that narrows the choice is a threshold in the order (logit descending, id ascending),
+ * found without sorting the vocabulary; the draw then walks the kept tokens in order of id.  Logits
+ * that differ by rounding (another batch, another order of sums) therefore move the draw by as
+ * little. The scratch belongs to one thread; generators belong to their sequences. */
+#ifndef AIRSTRIP_SAMPLER_H
+#define AIRSTRIP_SAMPLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inference/engine.h"
+#include "kernels/base/err.h"
+
+/* splitmix64 (Steele, Lea and Flood 2014): one 64-bit counter, one draw per token. */
+struct rng {
+    uint64_t state;
+};
+double rng_uniform(struct rng *r); /* [0, 1) */
+uint64_t rng_random_seed(void);    /* from the system */
+
+struct candidate;
+
+/* Scratch for one vocabulary. */
+struct sampler {
+    size_t n_vocab;
+    float *adjusted;        /* [n_vocab] logits after bias and penalties */
+    uint32_t *counts;       /* [n_vocab] all zero between calls */
+    struct candidate *kept; /* [n_vocab] */
+};
+int sampler_open(struct sampler *s, size_t n_vocab, struct err *e) MUST_CHECK;
+void sampler_close(struct sampler *s); /* a zeroed one is fine */
+
+/* Is the choice simply the largest raw logit?  Then the backend's argmax will do. */
+bool sampler_is_argmax(const struct sampling *p);
+
+/* ids: the sequence so far, n_prompt of them the prompt; only read where penalties are on.  All
+ * within the vocabulary, as are the ids of p->bias.  A tie goes to the lower id; NaN is never
+ * chosen. */
+int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampling *p,
+                     const int32_t *ids, size_t n_prompt, size_t n_ids, struct rng *r);
+
+enum { SAMPLER_MAX_TOP = 20, SAMPLER_MIN_LOGPROB = -9999 };
+
+/* out[0] = the token taken, out[1 .. n_top] = the best ones in order, id -1 where there are fewer.
+ * Fills id and logprob = log softmax of the raw logits, not below SAMPLER_MIN_LOGPROB.  n_top <=
+ * SAMPLER_MAX_TOP. */
+void sampler_logprobs(const float *logits, size_t n_vocab, int32_t taken, size_t n_top,
+                      struct token_logprob *out);
+
+#endif

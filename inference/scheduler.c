@@ -1,0 +1,292 @@
+#include "inference/scheduler.h"
+
+#include <stdlib.h>
+
+#include "kernels/base/clock.h"
+
+int scheduler_create(struct scheduler **out, size_t max_batch, size_t max_queue, size_t n_pages,
+                     size_t page_tokens, struct err *e)
+{
+    struct scheduler *s = calloc(1, sizeof *s);
+
+    if (!s || pthread_mutex_init(&s->lock, NULL))
+        goto fail;
+    if (pthread_cond_init(&s->work, NULL)) {
+        pthread_mutex_destroy(&s->lock);
+        goto fail;
+    }
+    s->max_batch = max_batch;
+    s->max_queue = max_queue;
+    s->n_pages = n_pages;
+    s->page_tokens = page_tokens;
+    atomic_init(&s->refs, 1);
+    s->state = ENGINE_LOADING;
+    s->last_step_ms = clock_ms();
+    *out = s;
+    return 0;
+fail:
+    free(s);
+    return err_set(e, ERR_NOMEM, "no memory for the scheduler");
+}
+
+struct scheduler *scheduler_ref(struct scheduler *s)
+{
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void scheduler_unref(struct scheduler *s)
+{
+    if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    pthread_cond_destroy(&s->work);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static size_t pages_of(const struct scheduler *s, const struct job *j)
+{
+    return (job_max_tokens(j) + s->page_tokens - 1) / s->page_tokens;
+}
+
+static int accepts(const struct scheduler *s, struct err *e)
+{
+    switch (s->state) {
+    case ENGINE_LOADING:
+        return err_set(e, ERR_LOADING, "the model is still being loaded");
+    case ENGINE_CLOSING:
+        return err_set(e, ERR_CLOSING, "the server is shutting down");
+    case ENGINE_FAILED:
+        if (e)
+            *e = s->failure;
+        return s->failure.code;
+    case ENGINE_READY:
+        break;
+    }
+    if (s->n_waiting >= s->max_queue)
+        return err_set(e, ERR_BUSY, "%zu requests are waiting already, the most that may",
+                       s->n_waiting);
+    return 0;
+}
+
+int scheduler_accepts(struct scheduler *s, struct err *e)
+{
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    rc = accepts(s, e);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+static void unlink_waiting(struct scheduler *s, struct job *j)
+{
+    *(j->prev ? &j->prev->next : &s->head) = j->next;
+    *(j->next ? &j->next->prev : &s->tail) = j->prev;
+    j->prev = j->next = NULL;
+    s->n_waiting--;
+}
+
+int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
+{
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    rc = accepts(s, e);
+    if (rc == 0 && pages_of(s, j) > s->n_pages)
+        rc = err_set(e, ERR_CONTEXT,
+                     "a sequence of %zu tokens needs %zu pages of keys and values, there are %zu",
+                     job_max_tokens(j), pages_of(s, j), s->n_pages);
+    if (rc == 0) {
+        j->state = JOB_WAITING;
+        j->refs++;
+        j->queued_ms = clock_ms();
+        j->prev = s->tail;
+        *(s->tail ? &s->tail->next : &s->head) = j;
+        s->tail = j;
+        s->n_waiting++;
+        pthread_cond_signal(&s->work);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+void scheduler_drain(struct scheduler *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->state != ENGINE_FAILED)
+        s->state = ENGINE_CLOSING;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void scheduler_stop(struct scheduler *s)
+{
+    scheduler_drain(s);
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void scheduler_loaded(struct scheduler *s, const struct err *failure)
+{
+    pthread_mutex_lock(&s->lock);
+    if (failure) {
+        s->failure = *failure;
+        s->state = ENGINE_FAILED;
+    } else if (s->state == ENGINE_LOADING) {
+        s->state = ENGINE_READY;
+    }
+    s->last_step_ms = clock_ms();
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Under the lock.  Takes n. */
+static void send(struct job *j, struct event_node *n)
+{
+    if (n && j->inbox)
+        inbox_put(j->inbox, n);
+    else
+        event_node_free(n);
+}
+
+/* Lets the head of the queue into the batch. */
+static void admit(struct scheduler *s, struct job *j)
+{
+    unlink_waiting(s, j);
+    j->state = JOB_RUNNING;
+    j->started_ms = clock_ms();
+    s->n_running++;
+    s->pages_promised += pages_of(s, j);
+    send(j, j->started);
+    j->started = NULL;
+}
+
+bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n)
+{
+    bool go;
+
+    pthread_mutex_lock(&s->lock);
+    if (*n == 0 && !s->head) {
+        while (!s->head && !s->stop)
+            pthread_cond_wait(&s->work, &s->lock);
+        s->last_step_ms = clock_ms();
+    }
+    go = !s->stop;
+    /* Strictly in order: a large job at the head is not overtaken for ever by small ones. */
+    while (go && s->head && *n < s->max_batch &&
+           pages_of(s, s->head) <= s->n_pages - s->pages_promised) {
+        jobs[*n] = s->head;
+        admit(s, s->head);
+        ++*n;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return go;
+}
+
+bool scheduler_cancelled(struct scheduler *s, const struct job *j)
+{
+    bool cancelled;
+
+    pthread_mutex_lock(&s->lock);
+    cancelled = j->cancelled;
+    pthread_mutex_unlock(&s->lock);
+    return cancelled;
+}
+
+void scheduler_post(struct scheduler *s, struct job *j, struct event_node *n)
+{
+    pthread_mutex_lock(&s->lock);
+    send(j, n);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Under the lock: tells the end and gives up one reference.  True: it was the last one. */
+static bool end(struct scheduler *s, struct job *j)
+{
+    j->state = JOB_ENDED;
+    if (j->cancelled)
+        s->n_cancelled++;
+    else if (j->last->event.kind == EVENT_DONE)
+        s->n_ended++;
+    send(j, j->last);
+    j->last = NULL;
+    j->inbox = NULL;
+    return --j->refs == 0;
+}
+
+void scheduler_end(struct scheduler *s, struct job *j, size_t pages_used)
+{
+    bool gone;
+
+    pthread_mutex_lock(&s->lock);
+    s->n_running--;
+    s->pages_promised -= pages_of(s, j);
+    s->pages_used = pages_used;
+    gone = end(s, j);
+    pthread_mutex_unlock(&s->lock);
+    if (gone)
+        job_destroy(j);
+}
+
+void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t generated_tokens,
+                       size_t pages_used)
+{
+    pthread_mutex_lock(&s->lock);
+    s->prompt_tokens += prompt_tokens;
+    s->generated_tokens += generated_tokens;
+    s->pages_used = pages_used;
+    s->last_step_ms = clock_ms();
+    pthread_mutex_unlock(&s->lock);
+}
+
+void scheduler_clear(struct scheduler *s)
+{
+    struct job *j;
+
+    pthread_mutex_lock(&s->lock);
+    while ((j = s->head)) {
+        unlink_waiting(s, j);
+        j->last->event.kind = EVENT_FAILED;
+        err_set(&j->last->event.err, ERR_CLOSING, "the server is shutting down");
+        if (end(s, j)) {
+            pthread_mutex_unlock(&s->lock);
+            job_destroy(j);
+            pthread_mutex_lock(&s->lock);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* --- the caller's side of a job --- */
+
+void job_cancel(struct job *j)
+{
+    struct scheduler *s = j->scheduler;
+
+    pthread_mutex_lock(&s->lock);
+    j->inbox = NULL;
+    if (j->state == JOB_WAITING || j->state == JOB_RUNNING)
+        j->cancelled = true;
+    if (j->state == JOB_WAITING) {
+        unlink_waiting(s, j);
+        (void)end(s, j); /* the caller still holds its own reference */
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void job_free(struct job *j)
+{
+    struct scheduler *s;
+    bool gone;
+
+    if (!j)
+        return;
+    s = j->scheduler;
+    job_cancel(j);
+    pthread_mutex_lock(&s->lock);
+    gone = --j->refs == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (gone)
+        job_destroy(j);
+}

@@ -1,0 +1,258 @@
+"""A whole server for one test program: airstrip spawned by spawn-fcgi, behind lighttpd or nginx.
+
+    with Stack("lighttpd") as s:
+        s.client().chat.completions.create(...)
+
+Sockets, logs and configuration lie in a folder of its own; only processes started here are ended.
+"""
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.dirname(HERE))
+
+import tap  # noqa: E402
+
+SERVERS = ["lighttpd", "nginx"]
+SMOLLM2 = os.environ.get("AIRSTRIP_SMOLLM2")
+GEMMA3 = os.environ.get("AIRSTRIP_GEMMA3")
+
+
+def program(name="airstrip", sanitized=False):
+    """The program under test, from the optimised or the sanitized build."""
+    folder = os.environ["AIRSTRIP_SANITIZED" if sanitized else "AIRSTRIP_PLAIN"]
+    return os.path.join(folder, name)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(condition, seconds, step=0.02):
+    """True as soon as condition() is; False when the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        if condition():
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(step)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Stack:
+    def __init__(self, server="lighttpd", model=None, options=(), sanitized=False, ready=True, env=None):
+        self.server, self.model, self.options = server, model or SMOLLM2, list(options)
+        self.sanitized, self.want_ready, self.env = sanitized, ready, env or {}
+        self.port = free_port()
+        self.dir = tempfile.mkdtemp(prefix="airstrip-e2e-")
+        os.chmod(self.dir, 0o755)
+        self.socket = os.path.join(self.dir, "airstrip.sock")
+        self.log = os.path.join(self.dir, "airstrip.log")
+        self.pid = self.server_pid = None
+
+    # --- starting and ending -------------------------------------------------------------------
+    def __enter__(self):
+        try:
+            self.spawn()
+            self.start_server()
+            if self.want_ready:
+                self.wait_ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        for pid in (self.server_pid, self.pid):
+            if pid:
+                end_process(pid)
+        if exc and exc[0] and os.path.exists(self.log):
+            sys.stderr.write(self.read_log()[-4000:])
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def spawn(self):
+        """spawn-fcgi with a fresh socket, as an operator would."""
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        pid_file = os.path.join(self.dir, "airstrip.pid")
+        command = ["spawn-fcgi", "-s", self.socket, "-M", "0666", "-b", "1024", "-P", pid_file, "--",
+                   program(sanitized=self.sanitized), "--model", self.model, "--log", self.log] + self.options
+        env = dict(os.environ, **self.env)
+        env.setdefault("ASAN_OPTIONS", "")
+        env["ASAN_OPTIONS"] += ":log_path=" + os.path.join(self.dir, "sanitizer")
+        env["UBSAN_OPTIONS"] = "print_stacktrace=1:log_path=" + os.path.join(self.dir, "sanitizer")
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise RuntimeError(f"spawn-fcgi: {done.stdout}{done.stderr}{self.read_log()}")
+        self.pid = int(open(pid_file).read())
+
+    def start_server(self):
+        conf = open(os.path.join(TOP, "conf", self.server + ".conf")).read()
+        conf = conf.replace("/run/airstrip", self.dir)
+        conf = conf.replace("server.port = 3003", f"server.port = {self.port}")
+        conf = conf.replace("listen 127.0.0.1:3003", f"listen 127.0.0.1:{self.port}")
+        if os.getuid() == 0:
+            user = pwd.getpwnam("www-data")
+            os.chown(self.dir, user.pw_uid, user.pw_gid)
+            conf = conf.replace("# user www-data", "user www-data")
+            conf = conf.replace("# server.username", "server.username").replace("# server.groupname", "server.groupname")
+        path = os.path.join(self.dir, self.server + ".conf")
+        with open(path, "w") as f:
+            f.write(conf)
+        command = {"lighttpd": ["lighttpd", "-f", path], "nginx": ["nginx", "-c", path]}[self.server]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+        pid_file = os.path.join(self.dir, self.server + ".pid")
+        wait_until(lambda: os.path.exists(pid_file) and open(pid_file).read().strip(), 10)
+        self.server_pid = int(open(pid_file).read())
+
+    def wait_ready(self, seconds=180):
+        if not wait_until(lambda: self.request("GET", "/readyz").status == 200 or not alive(self.pid), seconds, 0.05) \
+                or not alive(self.pid):
+            raise RuntimeError("not ready: " + self.read_log()[-3000:])
+
+    # --- asking --------------------------------------------------------------------------------
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def request(self, method, path, body=None, headers=None, timeout=120):
+        """One HTTP request; connection trouble is status 0."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        req = urllib.request.Request(self.url + path, data=data, method=method, headers=dict(headers or {}))
+        if data is not None and "content-type" not in {k.lower() for k in req.headers}:
+            req.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(req, timeout=timeout) as r:
+                return Answer(r.status, r.headers, r.read())
+        except urllib.error.HTTPError as e:
+            return Answer(e.code, e.headers, e.read())
+        except OSError as e:
+            return Answer(0, {}, str(e).encode())
+
+    def client(self, **options):
+        import openai
+        options.setdefault("api_key", "not needed")
+        options.setdefault("timeout", 120)
+        return openai.OpenAI(base_url=self.url + "/v1", **options)
+
+    def status(self):
+        """The first model's part of /health."""
+        return self.request("GET", "/health").json()["models"][0]
+
+    def read_log(self):
+        return open(self.log, errors="replace").read() if os.path.exists(self.log) else ""
+
+    def sanitizer_reports(self):
+        text = ""
+        for name in os.listdir(self.dir):
+            if name.startswith("sanitizer"):
+                text += open(os.path.join(self.dir, name), errors="replace").read()
+        return text
+
+    def stop_program(self, seconds=60):
+        """SIGTERM; true once the process is gone."""
+        os.kill(self.pid, signal.SIGTERM)
+        return wait_until(lambda: not alive(self.pid), seconds)
+
+
+def alive(pid):
+    try:
+        state = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def end_process(pid):
+    for sig, seconds in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
+        if not alive(pid):
+            return
+        os.kill(pid, sig)
+        if wait_until(lambda: not alive(pid), seconds):
+            return
+
+
+class RawStream:
+    """A streamed chat over a bare socket: the time of every event, and a connection that can be dropped."""
+
+    def __init__(self, stack, body, path="/v1/chat/completions"):
+        data = json.dumps(body).encode()
+        self.sock = socket.create_connection(("127.0.0.1", stack.port), timeout=120)
+        self.sock.sendall((f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                           f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n").encode() + data)
+        self.data = b""
+
+    def read_some(self):
+        more = self.sock.recv(65536)
+        self.data += more
+        return more
+
+    def wait_for(self, needle, seconds=60):
+        end = time.monotonic() + seconds
+        while needle not in self.data and time.monotonic() < end:
+            if not self.read_some():
+                break
+        return needle in self.data
+
+    def close(self):
+        self.sock.close()
+
+
+def in_threads(functions):
+    """Runs them at the same time; returns their results, exceptions among them."""
+    results = [None] * len(functions)
+
+    def run(i):
+        try:
+            results[i] = functions[i]()
+        except Exception as e:
+            results[i] = e
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return results
+
+
+def schema(name):
+    """A validator for one of OpenAI's schemas; None where the shared data are absent."""
+    path = os.path.join(os.environ.get("AIRSTRIP_SHARED", os.path.join(TOP, "..", "shared")), "openai", "schemas.json")
+    if not os.path.exists(path):
+        return None
+    import jsonschema
+    document = json.load(open(path))
+    return jsonschema.Draft202012Validator({"$ref": "#/$defs/" + name, "$defs": document["$defs"]})
+
+
+def check_schema(name, instance, title):
+    validator = schema(name)
+    if validator is None:
+        tap.skip(title, "shared/openai/schemas.json is not there")
+        return
+    errors = [f"{list(e.absolute_path)}: {e.message[:300]}" for e in validator.iter_errors(instance)]
+    tap.ok(not errors, title, *errors)

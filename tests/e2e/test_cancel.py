@@ -1,0 +1,73 @@
+"""A client that leaves frees its slot in under a second: queued, in prompt evaluation, streaming.
+(user complaint 2: a disconnect does not stop generation)"""
+import time
+
+from stack import SERVERS, RawStream, Stack, wait_until
+import tap
+
+LONG = "The quick brown fox jumps over the lazy dog. " * 560      # some 6,000 tokens of prompt
+
+
+def story(**more):
+    return dict({"model": "primary", "temperature": 0, "stream": True, "max_tokens": 4000, "ignore_eos": True,
+                 "messages": [{"role": "user", "content": "Tell me a long story."}]}, **more)
+
+
+def counts(s):
+    status = s.status()
+    return status["running"], status["waiting"]
+
+
+def gone_within(s, expected, name):
+    start = time.monotonic()
+    good = wait_until(lambda: counts(s) == expected, 5)
+    took = time.monotonic() - start
+    tap.ok(good and took < 1.0, f"{s.server}: {name}: the slot is free after {took:.2f} s", counts(s))
+
+
+def streaming(s):
+    stream = RawStream(s, story())
+    tap.ok(stream.wait_for(b'"content":"', 60), f"{s.server}: a stream has begun")
+    time.sleep(0.3)
+    stream.close()
+    gone_within(s, (0, 0), "left while streaming")
+
+
+def in_prefill(s):
+    stream = RawStream(s, story(messages=[{"role": "user", "content": LONG}]))
+    tap.ok(stream.wait_for(b": ok", 30), f"{s.server}: headers come before the prompt is evaluated")
+    tap.ok(wait_until(lambda: counts(s)[0] == 1, 10), f"{s.server}: the prompt is being evaluated", counts(s))
+    stream.close()
+    gone_within(s, (0, 0), "left during prompt evaluation")
+
+
+def queued(s):
+    """max_batch_size is 2: the third and fourth wait."""
+    running = [RawStream(s, story()) for _ in range(2)]
+    for r in running:
+        r.wait_for(b'"content":"', 60)
+    waiting = [RawStream(s, story()) for _ in range(2)]
+    for w in waiting:
+        tap.ok(w.wait_for(b": ok", 20), f"{s.server}: a queued stream has its headers")
+    tap.ok(wait_until(lambda: counts(s) == (2, 2), 10), f"{s.server}: two run, two wait", counts(s))
+    waiting[0].close()
+    gone_within(s, (2, 1), "left while queued")
+    running[0].close()
+    tap.ok(wait_until(lambda: counts(s) == (2, 0), 5), f"{s.server}: the next one takes the free slot", counts(s))
+    tap.ok(waiting[1].wait_for(b'"content":"', 30), f"{s.server}: and answers")
+    running[1].close()
+    waiting[1].close()
+    gone_within(s, (0, 0), "all left")
+
+
+for server in SERVERS:
+    try:
+        with Stack(server, options=["--max-batch-size", "2"]) as stack:
+            before = stack.status()["cancelled"]
+            for test in (streaming, in_prefill, queued):
+                tap.attempt(test, stack)
+            tap.ok(stack.status()["cancelled"] - before >= 6, f"{server}: cancelled jobs are counted", stack.status())
+            tap.equal(stack.status()["kv_pages_used"], 0, f"{server}: no page of the cache is lost")
+    except Exception as error:
+        tap.ok(False, f"{server} starts", error)
+tap.done()

@@ -1,0 +1,348 @@
+/* sampler: against a plain reference that sorts everything and adds in double. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "inference/sampler.h"
+#include "inference/softmax.h"
+
+static float noise(struct rng *r, float scale)
+{
+    return ((float)rng_uniform(r) + (float)rng_uniform(r) + (float)rng_uniform(r) - 1.5f) * scale;
+}
+
+static float *make_logits(size_t n, float scale, uint64_t seed)
+{
+    struct rng r = { seed };
+    float *x = malloc(n * sizeof *x);
+
+    for (size_t i = 0; i < n; i++)
+        x[i] = noise(&r, scale);
+    return x;
+}
+
+struct ranked {
+    double logit;
+    int32_t id;
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+
+    if (x->logit != y->logit)
+        return x->logit > y->logit ? -1 : 1;
+    return x->id < y->id ? -1 : 1;
+}
+
+/* What sampler.h promises, written the slow way: p[id] = the probability of drawing id. */
+static void reference(const float *x, size_t n, const struct sampling *s, double *p)
+{
+    struct ranked *r = malloc(n * sizeof *r);
+    double total = 0, sum = 0;
+    size_t kept = n, i;
+
+    for (i = 0; i < n; i++)
+        r[i] = (struct ranked){ (double)x[i], (int32_t)i };
+    qsort(r, n, sizeof *r, by_rank);
+    if (s->top_k && s->top_k < kept)
+        kept = s->top_k;
+    for (i = 0; i < kept; i++)
+        if (s->min_p > 0 && exp(r[i].logit - r[0].logit) < (double)s->min_p)
+            break;
+    kept = i;
+    for (i = 0; i < kept; i++)
+        total += exp(r[i].logit - r[0].logit);
+    for (i = 0; i < kept && s->top_p < 1; i++) {
+        sum += exp(r[i].logit - r[0].logit);
+        if (sum >= (double)s->top_p * total) {
+            kept = i + 1;
+            break;
+        }
+    }
+    memset(p, 0, n * sizeof *p);
+    total = 0;
+    for (i = 0; i < kept; i++)
+        total += p[r[i].id] = exp((r[i].logit - r[0].logit) / (double)s->temperature);
+    for (i = 0; i < n; i++)
+        p[i] /= total;
+    free(r);
+}
+
+/* Draws many times: what has no probability never comes, and chi-square is unremarkable. */
+static void check_distribution(const float *x, size_t n, const struct sampling *s, size_t draws)
+{
+    double *p = malloc(n * sizeof *p), chi = 0;
+    size_t *count = calloc(n, sizeof *count), cells = 0, rare = 0;
+    struct sampler sampler;
+    struct rng r = { 99 };
+    double rare_p = 0;
+
+    assert_int_equal(sampler_open(&sampler, n, NULL), 0);
+    reference(x, n, s, p);
+    for (size_t i = 0; i < draws; i++)
+        count[sampler_pick(&sampler, x, s, NULL, 0, 0, &r)]++;
+    for (size_t i = 0; i < n; i++) {
+        double want = p[i] * (double)draws, diff = (double)count[i] - want;
+
+        if (p[i] <= 0)
+            assert_int_equal(count[i], 0);
+        if (want < 5) {
+            rare += count[i];
+            rare_p += p[i];
+        } else {
+            chi += diff * diff / want;
+            cells++;
+        }
+    }
+    if (rare_p * (double)draws > 5) {
+        double want = rare_p * (double)draws;
+
+        chi += ((double)rare - want) * ((double)rare - want) / want;
+        cells++;
+    }
+    if (cells < 2) /* one token only: it must have come every time */
+        assert_true(chi < 1e-6);
+    else /* mean cells - 1, variance twice that; seeds are fixed, so this does not flicker */
+        assert_true(chi < (double)cells + 5 * sqrt(2.0 * (double)cells));
+    sampler_close(&sampler);
+    free(p);
+    free(count);
+}
+
+static void draws_follow_the_distribution(void **state)
+{
+    static const struct {
+        size_t n;
+        float scale, temperature, top_p, min_p;
+        size_t top_k;
+    } CASES[] = {
+        { 1, 3, 1, 1, 0, 0 },          { 2, 1, 1, 1, 0, 0 },
+        { 7, 2, 1, 1, 0, 0 },          { 63, 2, 1, 1, 0, 0 },
+        { 64, 2, 0.7f, 1, 0, 0 },      { 65, 2, 1.5f, 1, 0, 0 },
+        { 1000, 4, 1, 1, 0, 0 },       { 1000, 30, 1, 0.9f, 0, 0 },
+        { 1000, 4, 1, 0.5f, 0, 0 },    { 1000, 4, 0.8f, 0.95f, 0, 0 },
+        { 1000, 60, 2, 0.999f, 0, 0 }, { 1000, 4, 1, 1, 0.05f, 0 },
+        { 1000, 4, 1, 1, 1e-7f, 0 },   { 1000, 4, 1, 1, 0, 5 },
+        { 1000, 4, 1, 1, 0, 1 },       { 1000, 60, 1, 1, 0, 999 },
+        { 1000, 4, 1, 1, 0, 5000 },    { 1000, 4, 1, 0.8f, 0.1f, 40 },
+        { 1000, 4, 1, 0.9f, 0, 50 },   { 1000, 4, 1.3f, 0.9f, 0.02f, 0 },
+        { 4097, 1, 1, 0.3f, 0, 0 },    { 4097, 100, 1, 0.99f, 1e-6f, 3000 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        float *x = make_logits(CASES[i].n, CASES[i].scale, 1000 + i);
+        struct sampling s;
+
+        sampling_default(&s);
+        s.temperature = CASES[i].temperature;
+        s.top_p = CASES[i].top_p;
+        s.min_p = CASES[i].min_p;
+        s.top_k = CASES[i].top_k;
+        check_distribution(x, CASES[i].n, &s, 40000);
+        free(x);
+    }
+}
+
+static int32_t pick(const float *x, size_t n, const struct sampling *s, const int32_t *ids,
+                    size_t n_prompt, size_t n_ids, uint64_t seed)
+{
+    struct sampler sampler;
+    struct rng r = { seed };
+    int32_t id;
+
+    assert_int_equal(sampler_open(&sampler, n, NULL), 0);
+    id = sampler_pick(&sampler, x, s, ids, n_prompt, n_ids, &r);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(sampler.counts[i], 0);
+    sampler_close(&sampler);
+    return id;
+}
+
+static void the_best_token_is_taken(void **state)
+{
+    float x[] = { 1, 5, NAN, 5, -INFINITY, 4 };
+    float none[] = { NAN, -INFINITY, NAN }, huge[] = { 1, INFINITY, 2 };
+    struct sampling s;
+
+    (void)state;
+    sampling_default(&s);
+    s.temperature = 0;
+    assert_true(sampler_is_argmax(&s));
+    assert_int_equal(pick(x, 6, &s, NULL, 0, 0, 1), 1); /* tie: the lower id; NaN never */
+    s.temperature = 1;
+    assert_false(sampler_is_argmax(&s));
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        s.top_p = 0;
+        assert_int_equal(pick(x, 6, &s, NULL, 0, 0, seed), 1);
+        s.top_p = 1;
+        s.top_k = 1;
+        assert_int_equal(pick(x, 6, &s, NULL, 0, 0, seed), 1);
+        s.top_k = 2; /* both of the tie, nothing else */
+        assert_true(x[pick(x, 6, &s, NULL, 0, 0, seed)] >= 5);
+        s.top_k = 6; /* never NaN nor -inf */
+        assert_true(x[pick(x, 6, &s, NULL, 0, 0, seed)] >= 1);
+        s.top_k = 0;
+        assert_true(x[pick(x, 6, &s, NULL, 0, 0, seed)] >= 1);
+    }
+    assert_in_range(pick(none, 3, &s, NULL, 0, 0, 1), 0, 2);
+    assert_int_equal(pick(huge, 3, &s, NULL, 0, 0, 1), 1);
+}
+
+static void penalties_and_bias(void **state)
+{
+    const float x[] = { 4, 3.5f, 3, -1 };
+    const int32_t ids[] = { 0, 0, 1, 1, 1 };
+    const struct token_bias bias[] = { { 2, 0.75f }, { 2, 0.75f } };
+    struct sampling s;
+
+    (void)state;
+    sampling_default(&s);
+    s.temperature = 0;
+    s.frequency_penalty = 0.5f; /* generated: 0 once, 1 thrice -> 3.5 2 3 */
+    assert_false(sampler_is_argmax(&s));
+    assert_int_equal(pick(x, 4, &s, ids, 1, 5, 1), 0);
+    s.presence_penalty = 0.6f; /* -> 2.9 1.4 3 */
+    assert_int_equal(pick(x, 4, &s, ids, 1, 5, 1), 2);
+    s.presence_penalty = s.frequency_penalty = -2; /* repetition rewarded -> 8 11.5 */
+    assert_int_equal(pick(x, 4, &s, ids, 1, 5, 1), 1);
+    s.presence_penalty = s.frequency_penalty = 0;
+    s.repetition_penalty = 1.5f; /* the prompt counts too -> 2.67 2.33 3 */
+    assert_int_equal(pick(x, 4, &s, ids, 5, 5, 1), 2);
+    s.repetition_penalty = 1;
+    s.bias = bias;
+    s.n_bias = 2; /* -> 4 3.5 4.5 */
+    assert_false(sampler_is_argmax(&s));
+    assert_int_equal(pick(x, 4, &s, ids, 1, 5, 1), 2);
+    s.n_bias = 1; /* -> 4 3.5 3.75 */
+    assert_int_equal(pick(x, 4, &s, ids, 1, 5, 1), 0);
+}
+
+static void a_seed_fixes_the_draws(void **state)
+{
+    enum { N = 500, DRAWS = 200 };
+    float *x = make_logits(N, 6, 4), *y = malloc(N * sizeof *y);
+    struct rng a = { 7 }, b = { 7 }, c = { 8 };
+    struct sampler s;
+    struct sampling p;
+    int same = 0;
+
+    (void)state;
+    sampling_default(&p);
+    p.top_p = 0.95f;
+    assert_int_equal(sampler_open(&s, N, NULL), 0);
+    for (int i = 0; i < N; i++) /* as another order of sums would give them */
+        y[i] = x[i] * (1 + (float)(i % 3 - 1) * 1e-7f);
+    for (int i = 0; i < DRAWS; i++) {
+        int32_t id = sampler_pick(&s, x, &p, NULL, 0, 0, &a);
+
+        assert_int_equal(id, sampler_pick(&s, y, &p, NULL, 0, 0, &b));
+        same += id == sampler_pick(&s, x, &p, NULL, 0, 0, &c);
+    }
+    assert_true(same < DRAWS / 2);
+    sampler_close(&s);
+    free(x);
+    free(y);
+}
+
+static void logprobs_are_the_log_softmax(void **state)
+{
+    static const size_t SIZES[] = { 1, 5, 64, 1000, 5001 };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof SIZES / sizeof *SIZES; c++) {
+        size_t n = SIZES[c];
+        float *x = make_logits(n, 20, 70 + c);
+        struct ranked *r = malloc(n * sizeof *r);
+        struct token_logprob out[1 + SAMPLER_MAX_TOP];
+        double total = 0;
+
+        if (n > 20)
+            x[17] = x[3] = x[11]; /* ties come in order of id */
+        for (size_t i = 0; i < n; i++) {
+            r[i] = (struct ranked){ (double)x[i], (int32_t)i };
+            total += exp((double)x[i]);
+        }
+        qsort(r, n, sizeof *r, by_rank);
+        sampler_logprobs(x, n, (int32_t)(n / 2), SAMPLER_MAX_TOP, out);
+        assert_int_equal(out[0].id, n / 2);
+        assert_true(fabs((double)out[0].logprob - ((double)x[n / 2] - log(total))) < 1e-4);
+        for (size_t i = 0; i < SAMPLER_MAX_TOP; i++) {
+            assert_int_equal(out[1 + i].id, i < n ? r[i].id : -1);
+            if (i < n)
+                assert_true(fabs((double)out[1 + i].logprob - (r[i].logit - log(total))) < 1e-4);
+        }
+        sampler_logprobs(x, n, 0, 0, out);
+        assert_int_equal(out[0].id, 0);
+        free(x);
+        free(r);
+    }
+}
+
+static void logprobs_of_odd_logits(void **state)
+{
+    const float x[] = { 0, -INFINITY, NAN, 0 };
+    struct token_logprob out[5];
+
+    (void)state;
+    sampler_logprobs(x, 4, 1, 4, out);
+    assert_int_equal(out[0].logprob, SAMPLER_MIN_LOGPROB);
+    assert_int_equal(out[1].id, 0);
+    assert_int_equal(out[2].id, 3);
+    assert_true(fabsf(out[1].logprob - logf(0.5f)) < 1e-6f);
+    assert_int_equal(out[3].id, 1);
+    assert_int_equal(out[4].id, -1);
+}
+
+static void softmax_exp_is_close(void **state)
+{
+    (void)state;
+    for (float x = -90; x <= 0; x += 0.00317f) {
+        double want = x >= -87 ? exp((double)x) : 0;
+
+        assert_true(fabs((double)softmax_exp(x) - want) <= 3e-7 * want);
+    }
+    assert_true(softmax_exp(-INFINITY) == 0);
+    assert_true(softmax_exp(NAN) == 0);
+    assert_true(softmax_exp(0) == 1);
+}
+
+static void softmax_find_stays_inside(void **state)
+{
+    float x[130];
+    size_t at;
+
+    (void)state;
+    for (size_t i = 0; i < 130; i++)
+        x[i] = i == 5 || i == 100 ? 0 : -INFINITY;
+    assert_int_equal(softmax_find(x, 130, 0, 1, 0), 5);
+    assert_int_equal(softmax_find(x, 130, 0, 1, 0.99), 5);
+    assert_int_equal(softmax_find(x, 130, 0, 1, 1), 100);
+    assert_int_equal(softmax_find(x, 130, 0, 1, 2), 100); /* past the end: the last that counts */
+    x[100] = -INFINITY;
+    assert_int_equal(softmax_find(x, 130, 0, 1, 2), 5);
+    assert_true(softmax_max(x, 130, &at) == 0);
+    assert_int_equal(at, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_follow_the_distribution),
+        cmocka_unit_test(the_best_token_is_taken),
+        cmocka_unit_test(penalties_and_bias),
+        cmocka_unit_test(a_seed_fixes_the_draws),
+        cmocka_unit_test(logprobs_are_the_log_softmax),
+        cmocka_unit_test(logprobs_of_odd_logits),
+        cmocka_unit_test(softmax_exp_is_close),
+        cmocka_unit_test(softmax_find_stays_inside),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
