@@ -1,0 +1,346 @@
+/* scheduler: who may wait, who may join, and how jobs end; without a model. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "inference/inbox.h"
+#include "inference/scheduler.h"
+
+/* A job brings its detok along; nothing here generates text. */
+void detok_init(struct detok *d, const struct tokenizer *t, const struct str *stops, size_t n_stops,
+                bool continues)
+{
+    (void)t, (void)continues;
+    *d = (struct detok){ .stops = stops, .n_stops = n_stops };
+}
+
+bool detok_push(struct detok *d, int32_t id, struct buf *out)
+{
+    (void)d, (void)id, (void)out;
+    return false;
+}
+
+void detok_finish(struct detok *d, struct buf *out)
+{
+    (void)d, (void)out;
+}
+
+void detok_done(struct detok *d)
+{
+    (void)d;
+}
+
+struct str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
+{
+    (void)t, (void)id, (void)special;
+    return (struct str){ "", 0 };
+}
+
+int ids_push(struct ids *ids, int32_t id, struct err *e)
+{
+    (void)ids, (void)id, (void)e;
+    return ERR_NOMEM;
+}
+
+void ids_done(struct ids *ids)
+{
+    free(ids->data);
+    *ids = (struct ids){ 0 };
+}
+
+enum { PAGE = 16 };
+
+static struct scheduler *make(size_t max_batch, size_t max_queue, size_t n_pages)
+{
+    struct scheduler *s;
+
+    assert_int_equal(scheduler_create(&s, max_batch, max_queue, n_pages, PAGE, NULL), 0);
+    scheduler_loaded(s, NULL);
+    return s;
+}
+
+static struct job *make_job(struct scheduler *s, size_t n_prompt, size_t max_new, struct inbox *in,
+                            size_t tag)
+{
+    static const char *const STOPS[] = { "one", "two" };
+    const struct token_bias bias = { 1, 2 };
+    struct job_request r = { .id = "t", .stops = STOPS, .n_stops = 2, .top_logprobs = -1 };
+    struct ids ids = { calloc(n_prompt, sizeof(int32_t)), n_prompt, n_prompt };
+    struct job *j;
+
+    sampling_default(&r.sampling);
+    r.sampling.bias = &bias;
+    r.sampling.n_bias = 1;
+    assert_int_equal(job_create(&j, s, NULL, &r, &ids, max_new, in, tag, NULL), 0);
+    assert_null(ids.data);
+    return j;
+}
+
+static struct job *submit(struct scheduler *s, size_t n_prompt, size_t max_new, struct inbox *in,
+                          size_t tag)
+{
+    struct job *j = make_job(s, n_prompt, max_new, in, tag);
+
+    assert_int_equal(scheduler_submit(s, j, NULL), 0);
+    return j;
+}
+
+static struct inbox *make_inbox(void)
+{
+    struct inbox *in;
+
+    assert_int_equal(inbox_create(&in, NULL), 0);
+    return in;
+}
+
+static void expect(struct inbox *in, enum event_kind kind, size_t tag)
+{
+    struct event ev;
+
+    assert_true(inbox_wait(in, 0, &ev));
+    assert_int_equal(ev.kind, kind);
+    assert_int_equal(ev.tag, tag);
+    event_done(&ev);
+}
+
+static void expect_nothing(struct inbox *in)
+{
+    struct event ev;
+
+    assert_false(inbox_wait(in, 0, &ev));
+}
+
+/* Ends job i of the batch as the engine thread would. */
+static void end(struct scheduler *s, struct job **jobs, size_t *n, size_t i)
+{
+    scheduler_end(s, jobs[i], 0);
+    memmove(jobs + i, jobs + i + 1, (--*n - i) * sizeof *jobs);
+}
+
+static void jobs_join_in_order_and_make_room(void **state)
+{
+    struct scheduler *s = make(2, 10, 100);
+    struct inbox *in = make_inbox();
+    struct job *mine[4], *jobs[2];
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        mine[i] = submit(s, 3, 5, in, i);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 2);
+    assert_ptr_equal(jobs[0], mine[0]);
+    expect(in, EVENT_STARTED, 0);
+    expect(in, EVENT_STARTED, 1);
+    expect_nothing(in);
+    assert_true(scheduler_turn(s, jobs, &n)); /* full: nobody joins, nobody waits either */
+    assert_int_equal(n, 2);
+    end(s, jobs, &n, 0);
+    expect(in, EVENT_DONE, 0);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 2);
+    assert_ptr_equal(jobs[0], mine[1]);
+    assert_ptr_equal(jobs[1], mine[2]);
+    expect(in, EVENT_STARTED, 2);
+    assert_int_equal(s->n_waiting, 1);
+    assert_int_equal(s->n_running, 2);
+    end(s, jobs, &n, 1);
+    end(s, jobs, &n, 0);
+    assert_true(scheduler_turn(s, jobs, &n));
+    end(s, jobs, &n, 0);
+    assert_int_equal(s->n_ended, 4);
+    assert_int_equal(s->pages_promised, 0);
+    for (size_t i = 0; i < 4; i++)
+        job_free(mine[i]);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
+static void pages_are_promised_for_the_worst_case(void **state)
+{
+    struct scheduler *s = make(8, 10, 10);
+    struct inbox *in = make_inbox();
+    struct job *mine[4], *jobs[8], *big;
+    struct err e;
+    size_t n = 0;
+
+    (void)state;
+    mine[0] = submit(s, 1, 6 * PAGE - 1, in, 0);  /* 6 pages */
+    mine[1] = submit(s, 4 * PAGE, 1, in, 1);      /* 5: does not fit beside it */
+    mine[2] = submit(s, 1, 1, in, 2);             /* would, but must not overtake */
+    mine[3] = submit(s, 10 * PAGE - 1, 1, in, 3); /* all 10 */
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 1);
+    assert_int_equal(s->pages_promised, 6);
+    end(s, jobs, &n, 0);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 2);
+    assert_int_equal(s->pages_promised, 6);
+    end(s, jobs, &n, 0);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 1);
+    end(s, jobs, &n, 0);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 1);
+    assert_int_equal(s->pages_promised, 10);
+    end(s, jobs, &n, 0);
+    big = make_job(s, 10 * PAGE, 1, in, 4); /* could never run: refused, not queued for ever */
+    assert_int_equal(scheduler_submit(s, big, &e), ERR_CONTEXT);
+    job_free(big);
+    for (size_t i = 0; i < 4; i++)
+        job_free(mine[i]);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
+static void a_full_queue_says_so(void **state)
+{
+    struct scheduler *s = make(1, 2, 10);
+    struct inbox *in = make_inbox();
+    struct job *a = submit(s, 1, 1, in, 0), *b = submit(s, 1, 1, in, 1),
+               *c = make_job(s, 1, 1, in, 2);
+    struct err e;
+
+    (void)state;
+    assert_int_equal(scheduler_submit(s, c, &e), ERR_BUSY);
+    assert_int_equal(scheduler_accepts(s, &e), ERR_BUSY);
+    job_cancel(a); /* its place in the queue is free at once */
+    assert_int_equal(scheduler_accepts(s, &e), 0);
+    assert_int_equal(scheduler_submit(s, c, &e), 0);
+    assert_int_equal(s->n_cancelled, 1);
+    assert_ptr_equal(s->head, b);
+    job_free(a);
+    job_free(c);
+    job_free(b);
+    assert_null(s->head);
+    assert_null(s->tail);
+    assert_int_equal(s->n_cancelled, 3);
+    expect_nothing(in);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
+static void cancelled_jobs_hear_nothing_more(void **state)
+{
+    struct scheduler *s = make(2, 10, 10);
+    struct inbox *in = make_inbox();
+    struct job *a = submit(s, 1, 1, in, 0), *b = submit(s, 1, 1, in, 1), *jobs[2];
+    size_t n = 0;
+
+    (void)state;
+    assert_true(scheduler_turn(s, jobs, &n));
+    expect(in, EVENT_STARTED, 0);
+    expect(in, EVENT_STARTED, 1);
+    job_cancel(a);
+    job_cancel(a);
+    job_free(b); /* while it runs: the engine still holds it */
+    assert_true(scheduler_cancelled(s, jobs[0]));
+    assert_true(scheduler_cancelled(s, jobs[1]));
+    scheduler_post(s, jobs[0], event_node_new(EVENT_TEXT, 0));
+    scheduler_post(s, jobs[1], event_node_new(EVENT_TEXT, 1));
+    end(s, jobs, &n, 1);
+    end(s, jobs, &n, 0);
+    expect_nothing(in);
+    assert_int_equal(s->n_cancelled, 2);
+    assert_int_equal(s->n_ended, 0);
+    job_cancel(a); /* harmless afterwards */
+    inbox_free(in);
+    job_free(a);
+    scheduler_unref(s);
+}
+
+static void each_state_has_its_answer(void **state)
+{
+    struct scheduler *s;
+    struct err e, why;
+
+    (void)state;
+    assert_int_equal(scheduler_create(&s, 1, 1, 1, PAGE, NULL), 0);
+    assert_int_equal(scheduler_accepts(s, &e), ERR_LOADING);
+    err_set(&why, ERR_FORMAT, "bad tensor");
+    scheduler_loaded(s, &why);
+    assert_int_equal(scheduler_accepts(s, &e), ERR_FORMAT);
+    assert_string_equal(e.text, "bad tensor");
+    scheduler_unref(s);
+
+    assert_int_equal(scheduler_create(&s, 1, 1, 1, PAGE, NULL), 0);
+    scheduler_drain(s);
+    scheduler_loaded(s, NULL);
+    assert_int_equal(scheduler_accepts(s, &e), ERR_CLOSING);
+    scheduler_unref(s);
+}
+
+static void stopping_ends_everything_once(void **state)
+{
+    struct scheduler *s = make(1, 10, 10);
+    struct inbox *in = make_inbox();
+    struct job *mine[3], *jobs[1];
+    struct event ev;
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        mine[i] = submit(s, 1, 1, in, i);
+    assert_true(scheduler_turn(s, jobs, &n));
+    expect(in, EVENT_STARTED, 0);
+    job_free(mine[1]);
+    scheduler_stop(s);
+    assert_false(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 1);
+    end(s, jobs, &n, 0);
+    expect(in, EVENT_DONE, 0);
+    scheduler_clear(s);
+    assert_true(inbox_wait(in, 0, &ev));
+    assert_int_equal(ev.kind, EVENT_FAILED);
+    assert_int_equal(ev.tag, 2);
+    assert_int_equal(ev.err.code, ERR_CLOSING);
+    expect_nothing(in);
+    scheduler_unref(s); /* the engine goes first: its jobs may still be freed */
+    job_cancel(mine[0]);
+    job_free(mine[0]);
+    job_free(mine[2]);
+    inbox_free(in);
+}
+
+static void *stop_later(void *arg)
+{
+    usleep(20000);
+    scheduler_stop(arg);
+    return NULL;
+}
+
+static void an_idle_engine_sleeps_until_it_is_stopped(void **state)
+{
+    struct scheduler *s = make(1, 1, 1);
+    struct job *jobs[1];
+    pthread_t t;
+    size_t n = 0;
+
+    (void)state;
+    assert_int_equal(pthread_create(&t, NULL, stop_later, s), 0);
+    assert_false(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 0);
+    pthread_join(t, NULL);
+    scheduler_unref(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_join_in_order_and_make_room),
+        cmocka_unit_test(pages_are_promised_for_the_worst_case),
+        cmocka_unit_test(a_full_queue_says_so),
+        cmocka_unit_test(cancelled_jobs_hear_nothing_more),
+        cmocka_unit_test(each_state_has_its_answer),
+        cmocka_unit_test(stopping_ends_everything_once),
+        cmocka_unit_test(an_idle_engine_sleeps_until_it_is_stopped),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
