@@ -6,6 +6,8 @@
 static const struct arch *const families[] = {
     &arch_llama,
     &arch_gemma3,
+    &arch_qwen2,
+    &arch_qwen3,
 };
 
 const struct arch *const *arch_all(size_t *n)

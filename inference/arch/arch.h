@@ -65,7 +65,7 @@ struct arch {
     size_t width_scaled_layers;
 };
 
-extern const struct arch arch_llama, arch_gemma3;
+extern const struct arch arch_llama, arch_gemma3, arch_qwen2, arch_qwen3;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

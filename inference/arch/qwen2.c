@@ -1,0 +1,23 @@
+/* qwen2.c - Qwen2 and Qwen2.5 (Yang et al. 2024): Llama's block with biases on q, k and v. */
+#include "inference/arch/arch.h"
+
+const struct arch arch_qwen2 = {
+    .name = "qwen2",
+    .layer = {
+        [SLOT_ATTN_NORM] = { "attn_norm.weight", ARCH_REQUIRED },
+        [SLOT_WQ] = { "attn_q.weight", ARCH_REQUIRED },
+        [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
+        [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
+        [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_BQ] = { "attn_q.bias", ARCH_REQUIRED },
+        [SLOT_BK] = { "attn_k.bias", ARCH_REQUIRED },
+        [SLOT_BV] = { "attn_v.bias", ARCH_REQUIRED },
+        [SLOT_FFN_NORM] = { "ffn_norm.weight", ARCH_REQUIRED },
+        [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
+        [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
+        [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+    },
+    .norm = NORM_RMS,
+    .rope = ROPE_NEOX,
+    .act = ACT_SILU,
+};

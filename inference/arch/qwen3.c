@@ -1,0 +1,22 @@
+/* qwen3.c - Qwen3, dense models (Qwen Team 2025): no biases, q and k normalised per head. */
+#include "inference/arch/arch.h"
+
+const struct arch arch_qwen3 = {
+    .name = "qwen3",
+    .layer = {
+        [SLOT_ATTN_NORM] = { "attn_norm.weight", ARCH_REQUIRED },
+        [SLOT_WQ] = { "attn_q.weight", ARCH_REQUIRED },
+        [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
+        [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
+        [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_Q_NORM] = { "attn_q_norm.weight", ARCH_REQUIRED },
+        [SLOT_K_NORM] = { "attn_k_norm.weight", ARCH_REQUIRED },
+        [SLOT_FFN_NORM] = { "ffn_norm.weight", ARCH_REQUIRED },
+        [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
+        [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
+        [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+    },
+    .norm = NORM_RMS,
+    .rope = ROPE_NEOX,
+    .act = ACT_SILU,
+};
