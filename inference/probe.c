@@ -11,6 +11,8 @@ static const struct {
     int (*run)(int argc, char **argv, struct err *e);
 } subcommands[] = {
     { "dequant", "TYPE <blocks >float32", probe_dequant },
+    { "tokenize", "MODEL <lines >lines", probe_tokenize },
+    { "detokenize", "MODEL <lines >lines", probe_detokenize },
 };
 
 enum { N_SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };

@@ -12,4 +12,11 @@
  * stdout. */
 int probe_dequant(int argc, char **argv, struct err *e) MUST_CHECK;
 
+/* tokenize MODEL: for each line {"text": str, "special": bool, "add_special": bool} on stdin a line
+ * {"ids": [int, ...]} on stdout; special: control tokens are recognised in the text.
+ * detokenize MODEL: for each line {"ids": [int, ...], "special": bool} a line {"text": str}.
+ * A line that cannot be served is answered with {"error": str}. */
+int probe_tokenize(int argc, char **argv, struct err *e) MUST_CHECK;
+int probe_detokenize(int argc, char **argv, struct err *e) MUST_CHECK;
+
 #endif

@@ -1,0 +1,46 @@
+/* encoder.h - one run of tokenizer_encode(): what the BPE and the SPM half share.
+ *
+ * One thread at a time; lives as long as the call. */
+#ifndef AIRSTRIP_ENCODER_H
+#define AIRSTRIP_ENCODER_H
+
+#include "inference/text/merge.h"
+#include "inference/text/pretok.h"
+#include "inference/text/special.h"
+#include "inference/text/tokenizer.h"
+#include "inference/text/vocab.h"
+#include "kernels/base/buf.h"
+
+struct bpe;
+struct spm;
+struct bpe_cache;
+
+struct encoder {
+    struct ids *out;
+    size_t left; /* how many more ids may be appended */
+    struct merge_work merge;
+    const struct bpe *bpe;
+    struct bpe_cache *cache; /* BPE: words seen lately; NULL while there is none */
+    struct pretok_run run;   /* BPE: the words */
+    struct buf segment;      /* SPM: the bytes being merged, a blank as one byte */
+};
+
+/* Appends one id; ERR_LIMIT where no more may be. */
+int encoder_emit(struct encoder *enc, int32_t id, struct err *e) MUST_CHECK;
+void encoder_done(struct encoder *enc);
+
+/* bpe.c: byte-level BPE.  The vocabulary is borrowed until bpe_free(). */
+int bpe_create(struct bpe **out, const struct vocab *v, const struct weights *w,
+               struct err *e) MUST_CHECK;
+void bpe_free(struct bpe *b);
+bool bpe_adds_bos(const struct bpe *b); /* where the file does not say */
+int bpe_encode(const struct bpe *b, struct encoder *enc, const char *text, size_t len,
+               struct err *e) MUST_CHECK;
+
+/* spm.c: SentencePiece's BPE.  Where the file asks for it, a blank goes before the text. */
+int spm_create(struct spm **out, const struct vocab *v, struct err *e) MUST_CHECK;
+void spm_free(struct spm *s);
+int spm_encode(const struct spm *s, struct encoder *enc, const char *text, size_t len,
+               struct err *e) MUST_CHECK;
+
+#endif

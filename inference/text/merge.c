@@ -1,0 +1,121 @@
+#include "inference/text/merge.h"
+
+#include <stdlib.h>
+
+int merge_add(struct merge_work *w, int32_t id, size_t start, size_t len, struct err *e)
+{
+    uint32_t i = (uint32_t)w->n;
+
+    if (w->n == w->cap) {
+        size_t cap = w->cap ? w->cap * 2 : 64;
+        struct merge_symbol *symbols;
+
+        if (cap > INT32_MAX || start > UINT32_MAX - len)
+            return err_set(e, ERR_LIMIT, "word of more than %zu symbols", w->n);
+        symbols = realloc(w->symbols, cap * sizeof *symbols);
+        if (!symbols)
+            return err_set(e, ERR_NOMEM, "no memory for a word of %zu symbols", cap);
+        w->symbols = symbols;
+        w->cap = cap;
+    }
+    w->symbols[i] = (struct merge_symbol){
+        .id = id,
+        .start = (uint32_t)start,
+        .len = (uint32_t)len,
+        .prev = i > 0 ? i - 1 : MERGE_END,
+        .next = MERGE_END,
+        .order = MERGE_NEVER,
+    };
+    if (i > 0)
+        w->symbols[i - 1].next = i;
+    w->n++;
+    return 0;
+}
+
+static void push(struct merge_work *w, uint64_t key)
+{
+    size_t i = w->n_heap++;
+
+    while (i > 0 && w->heap[(i - 1) / 2] > key) {
+        w->heap[i] = w->heap[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    w->heap[i] = key;
+}
+
+static uint64_t pop(struct merge_work *w)
+{
+    uint64_t top = w->heap[0], key = w->heap[--w->n_heap];
+    size_t i = 0;
+
+    for (;;) {
+        size_t child = 2 * i + 1;
+
+        if (child >= w->n_heap)
+            break;
+        if (child + 1 < w->n_heap && w->heap[child + 1] < w->heap[child])
+            child++;
+        if (w->heap[child] >= key)
+            break;
+        w->heap[i] = w->heap[child];
+        i = child;
+    }
+    w->heap[i] = key;
+    return top;
+}
+
+/* Looks at the pair that symbol i makes with the next one. */
+static void consider(struct merge_work *w, const struct merge_rule *rule, uint32_t i)
+{
+    struct merge_symbol *s = &w->symbols[i];
+
+    s->order = MERGE_NEVER;
+    if (s->next == MERGE_END)
+        return;
+    s->order = rule->pair(rule, s, &w->symbols[s->next], &s->joined);
+    if (s->order != MERGE_NEVER)
+        push(w, (uint64_t)s->order << 32 | i);
+}
+
+int merge_run(struct merge_work *w, const struct merge_rule *rule, struct err *e)
+{
+    size_t need = 2 * w->n; /* n - 1 pairs to begin with; a join takes one off and puts two on */
+
+    if (need > w->heap_cap) {
+        uint64_t *heap = realloc(w->heap, need * sizeof *heap);
+
+        if (!heap)
+            return err_set(e, ERR_NOMEM, "no memory for a word of %zu symbols", w->n);
+        w->heap = heap;
+        w->heap_cap = need;
+    }
+    w->n_heap = 0;
+    for (size_t i = 0; i + 1 < w->n; i++)
+        consider(w, rule, (uint32_t)i);
+    while (w->n_heap > 0) {
+        uint64_t key = pop(w);
+        uint32_t i = (uint32_t)key;
+        struct merge_symbol *s = &w->symbols[i], *right;
+
+        if (s->order != key >> 32) /* the pair has changed since; its new self was pushed too */
+            continue;
+        right = &w->symbols[s->next];
+        s->id = s->joined;
+        s->len += right->len;
+        s->next = right->next;
+        right->order = MERGE_NEVER;
+        if (s->next != MERGE_END)
+            w->symbols[s->next].prev = i;
+        consider(w, rule, i);
+        if (s->prev != MERGE_END)
+            consider(w, rule, s->prev);
+    }
+    return 0;
+}
+
+void merge_done(struct merge_work *w)
+{
+    free(w->symbols);
+    free(w->heap);
+    *w = (struct merge_work){ 0 };
+}
