@@ -93,6 +93,9 @@ static const struct damage {
     { MARK_VECTOR_DIM0, 0, 8, 1ull << 62, NULL, ERR_FORMAT,
       "'vector': 4611686018427387904 values" },
     { MARK_VECTOR_DIM0, 0, 8, (1ull << 62) + 5, NULL, ERR_FORMAT, "too large" },
+    /* 2^64 - 64 bytes: at offset 128 the end would wrap into the file */
+    { MARK_VECTOR_DIM0, 0, 8, (1ull << 62) - 16, NULL, ERR_FORMAT,
+      "'vector': 18446744073709551552" },
     { MARK_CUBE_DIM0, 0, 8, 3, NULL, ERR_FORMAT, "'cube'" },
     { MARK_CUBE_N_DIMS, 0, 4, 4, NULL, ERR_FORMAT, "'cube'" },
     { MARK_TYPE, 0, 4, 20, NULL, ERR_UNSUPPORTED, "'matrix': type 20 (IQ4_NL)" },
