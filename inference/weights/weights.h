@@ -1,9 +1,9 @@
 /* weights.h - a model file as named tensors and metadata.
  *
- * The file is mapped read-only and stays so until weights_close(); tensors and strings are borrowed from it.
- * Every size and offset was checked when it was opened: a struct tensor handed out lies within the
- * file and its bytes match its type and shape.
- * weights_open() and _close(): one thread; everything else: any thread. */
+ * The file is mapped read-only and stays so until weights_close(); tensors and strings are borrowed
+ * from it. Every size and offset was checked when it was opened: a struct tensor handed out lies
+ * within the file and its bytes match its type and shape. weights_open() and _close(): one thread;
+ * everything else: any thread. */
 #ifndef AIRSTRIP_WEIGHTS_H
 #define AIRSTRIP_WEIGHTS_H
 
@@ -30,8 +30,9 @@ size_t weights_n_tensors(const struct weights *w);
 const struct tensor *weights_tensor_at(const struct weights *w, size_t i);
 
 /* Metadata.  Integers of any width and sign convert to each other where the value fits, floats too.
- * has: is the key there?  The get functions leave *out untouched and return ERR_NOTFOUND (without text)
- * where the key is absent, ERR_FORMAT with a sentence where it is of another kind or does not fit. */
+ * has: is the key there?  The get functions leave *out untouched and return ERR_NOTFOUND (without
+ * text) where the key is absent, ERR_FORMAT with a sentence where it is of another kind or does not
+ * fit. */
 bool weights_has(const struct weights *w, const char *key);
 int weights_u64(const struct weights *w, const char *key, uint64_t *out, struct err *e) MUST_CHECK;
 int weights_f64(const struct weights *w, const char *key, double *out, struct err *e) MUST_CHECK;
@@ -41,7 +42,8 @@ struct str {
     const char *data; /* not terminated; may hold any bytes */
     size_t len;
 };
-int weights_str(const struct weights *w, const char *key, struct str *out, struct err *e) MUST_CHECK;
+int weights_str(const struct weights *w, const char *key, struct str *out,
+                struct err *e) MUST_CHECK;
 
 /* Arrays: a cursor that was checked as a whole when the file was opened. */
 enum weights_kind { WEIGHTS_INT, WEIGHTS_FLOAT, WEIGHTS_BOOL, WEIGHTS_STR };
@@ -55,7 +57,8 @@ struct weights_array {
 int weights_array(const struct weights *w, const char *key, struct weights_array *out,
                   struct err *e) MUST_CHECK;
 
-/* Copies all elements: out has room for a->len.  The kind must be the function's (int: WEIGHTS_INT or BOOL). */
+/* Copies all elements: out has room for a->len.  The kind must be the function's (int: WEIGHTS_INT
+ * or BOOL). */
 void weights_array_ints(const struct weights_array *a, int64_t *out);
 void weights_array_floats(const struct weights_array *a, double *out);
 void weights_array_strs(const struct weights_array *a, struct str *out);

@@ -51,7 +51,7 @@ static inline float float_of_f16(uint16_t h)
     uint32_t exponent = bits & 0x0f800000;
 
     bits += (uint32_t)(127 - 15) << 23;
-    if (exponent == 0x0f800000) { /* infinity or NaN */
+    if (exponent == 0x0f800000) {           /* infinity or NaN */
         bits += (uint32_t)(127 - 15) << 23; /* 31 to 255 */
     } else if (exponent == 0) {
         float f = float_of_bits(bits + (1u << 23)) - 0x1p-14f;
