@@ -1,0 +1,138 @@
+/* isa.c - CPUID says what the processor has, XGETBV what the system saves at a task switch: both
+ * must agree (Intel SDM vol. 1, 14.3 and 15.2). */
+#include "kernels/cpu/isa.h"
+
+#include <string.h>
+
+#include "config.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
+struct candidate {
+    const struct isa_ops *ops; /* NULL: this build has it not */
+    const char *name;
+    const char *(*missing)(void); /* what the machine lacks, or NULL */
+};
+
+#if defined(__x86_64__) || defined(__i386__)
+
+enum {
+    LEAF1_C_FMA = 1 << 12,
+    LEAF1_C_OSXSAVE = 1 << 27,
+    LEAF1_C_F16C = 1 << 29,
+    LEAF7_B_AVX2 = 1 << 5,
+    LEAF7_B_AVX512F = 1 << 16,
+    LEAF7_B_AVX512DQ = 1 << 17,
+    LEAF7_B_AVX512BW = 1 << 30,
+    LEAF7_C_AVX512VNNI = 1 << 11,
+    XCR0_YMM = 0x6,  /* XMM and YMM */
+    XCR0_ZMM = 0xe6, /* and mask registers, and both parts of ZMM */
+};
+static const unsigned LEAF7_B_AVX512VL = 1u << 31;
+
+static unsigned enabled_state(void)
+{
+    unsigned a, d;
+
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return a;
+}
+
+static const char *avx2_missing(void)
+{
+    unsigned a, b, c, d;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & LEAF1_C_OSXSAVE))
+        return "the system does not save vector registers (OSXSAVE)";
+    if ((enabled_state() & XCR0_YMM) != XCR0_YMM)
+        return "the system does not save the YMM registers";
+    if (!(c & LEAF1_C_FMA) || !(c & LEAF1_C_F16C))
+        return "the processor lacks FMA or F16C";
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & LEAF7_B_AVX2))
+        return "the processor lacks AVX2";
+    return NULL;
+}
+
+static const char *avx512_missing(void)
+{
+    const unsigned want_b =
+        LEAF7_B_AVX512F | LEAF7_B_AVX512DQ | LEAF7_B_AVX512BW | LEAF7_B_AVX512VL;
+    const char *missing = avx2_missing();
+    unsigned a, b, c, d;
+
+    if (missing)
+        return missing;
+    if ((enabled_state() & XCR0_ZMM) != XCR0_ZMM)
+        return "the system does not save the ZMM registers";
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & want_b) != want_b)
+        return "the processor lacks AVX-512 F, BW, DQ or VL";
+    if (!(c & LEAF7_C_AVX512VNNI))
+        return "the processor lacks AVX-512 VNNI";
+    return NULL;
+}
+
+#else
+
+static const char *avx2_missing(void)
+{
+    return "the processor is no x86";
+}
+
+static const char *avx512_missing(void)
+{
+    return "the processor is no x86";
+}
+
+#endif
+
+static const char *nothing_missing(void)
+{
+    return NULL;
+}
+
+static const struct candidate candidates[] = {
+#ifdef HAVE_ISA_AVX512
+    { &isa_avx512, "avx512", avx512_missing },
+#else
+    { NULL, "avx512", avx512_missing },
+#endif
+#ifdef HAVE_ISA_AVX2
+    { &isa_avx2, "avx2", avx2_missing },
+#else
+    { NULL, "avx2", avx2_missing },
+#endif
+    { &isa_scalar, "scalar", nothing_missing },
+};
+
+enum { N_CANDIDATES = sizeof candidates / sizeof *candidates };
+
+const char *const *isa_names(void)
+{
+    static const char *const names[] = { "avx512", "avx2", "scalar", NULL };
+
+    return names;
+}
+
+const struct isa_ops *isa_pick(const char *name, struct err *e)
+{
+    for (size_t i = 0; i < N_CANDIDATES; i++) {
+        const struct candidate *c = &candidates[i];
+        const char *missing = c->ops ? c->missing() : "this program was built without it";
+
+        if (!name || !*name) {
+            if (!missing)
+                return c->ops;
+        } else if (strcmp(name, c->name) == 0) {
+            if (!missing)
+                return c->ops;
+            err_set(e, ERR_UNSUPPORTED, "instruction set %s cannot be used: %s", name, missing);
+            return NULL;
+        }
+    }
+    err_set(e, ERR_UNSUPPORTED,
+            "instruction set \"%s\" is not known: expected avx512, avx2 or scalar",
+            name ? name : "");
+    return NULL;
+}

@@ -1,0 +1,171 @@
+/* isa_scalar.c - plain loops, no intrinsics: the reference, and the choice where nothing else runs.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/ops.h"
+#include "kernels/quant/quant.h"
+
+static void norm(const struct norm *op, size_t row)
+{
+    float *x = op->x + row * op->cols, *y = op->y ? op->y + row * op->cols : NULL;
+    double sum = 0, squares = 0;
+    float mean = 0, factor;
+
+    for (size_t i = 0; op->add && i < op->cols; i++)
+        x[i] += op->add[row * op->cols + i];
+    if (!y)
+        return;
+    if (op->kind == NORM_LAYER) {
+        for (size_t i = 0; i < op->cols; i++)
+            sum += (double)x[i];
+        mean = (float)(sum / (double)op->cols);
+    }
+    for (size_t i = 0; i < op->cols; i++)
+        squares += (double)(x[i] - mean) * (double)(x[i] - mean);
+    factor = 1.0f / sqrtf((float)(squares / (double)op->cols) + op->eps);
+    for (size_t i = 0; i < op->cols; i++) {
+        float v = (x[i] - mean) * factor;
+
+        if (op->w)
+            v *= op->w[i];
+        y[i] = op->b ? v + op->b[i] : v;
+    }
+}
+
+static float act(float x, enum act_kind kind)
+{
+    const float sqrt_2_pi = 0.7978845608f; /* sqrt(2 / pi) */
+
+    switch (kind) {
+    case ACT_SILU:
+        return x / (1.0f + expf(-x));
+    case ACT_GELU_TANH:
+        return 0.5f * x * (1.0f + tanhf(sqrt_2_pi * (x + 0.044715f * x * x * x)));
+    case ACT_GELU_ERF:
+        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case ACT_RELU:
+        break;
+    }
+    return x > 0 ? x : 0;
+}
+
+static void gated_act(float *y, const float *gate, const float *up, size_t n, enum act_kind kind)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = act(gate[i], kind) * up[i];
+}
+
+static void softcap(float *x, size_t n, float cap)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = cap * tanhf(x[i] / cap);
+}
+
+static void scale(float *x, size_t n, float factor)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+static void scale_add(float *y, float a, const float *x, float b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = y[i] * a + x[i] * b;
+}
+
+static size_t argmax(const float *x, size_t n)
+{
+    size_t best = n;
+
+    for (size_t i = 0; i < n; i++)
+        if (x[i] == x[i] && (best == n || x[i] > x[best]))
+            best = i;
+    return best;
+}
+
+static void rope(float *x, const float *cs, size_t n_rot, enum rope_kind kind)
+{
+    const float *sn = cs + n_rot;
+    size_t apart = kind == ROPE_NORM ? 1 : n_rot / 2;
+
+    for (size_t p = 0; p < n_rot / 2; p++) {
+        size_t i = kind == ROPE_NORM ? 2 * p : p, j = i + apart;
+        float a = x[i], b = x[j];
+
+        x[i] = a * cs[i] + b * sn[i];
+        x[j] = b * cs[j] + a * sn[j];
+    }
+}
+
+static void to_f16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = quant_to_f16(fminf(fmaxf(x[i], -65504.0f), 65504.0f));
+}
+
+/* One row of b at a time, as floats. */
+static void mac(const struct mac *op, bool half)
+{
+    float b[LANES];
+
+    for (size_t g = 0; g < op->n_groups; g++) {
+        for (size_t i = 0; !op->accumulate && i < op->m; i++)
+            memset(op->c + i * op->ldc + g * LANES, 0, sizeof b);
+        for (size_t l = 0; l < op->k; l++) {
+            size_t at = l * op->ldb + g * op->step;
+
+            for (size_t r = 0; r < LANES; r++)
+                b[r] = half ? quant_f16(((const uint16_t *)op->b)[at + r])
+                            : ((const float *)op->b)[at + r];
+            for (size_t i = 0; i < op->m; i++)
+                for (size_t r = 0; r < LANES; r++)
+                    op->c[i * op->ldc + g * LANES + r] += op->a[i * op->lda + l] * b[r];
+        }
+    }
+}
+
+static void mac_f16(const struct mac *op)
+{
+    mac(op, true);
+}
+
+static void mac_f32(const struct mac *op)
+{
+    mac(op, false);
+}
+
+static float softmax(float *s, size_t n, size_t lo, size_t hi, float cap, float *max, float *sum)
+{
+    float m = *max, before = *max, total = 0, factor;
+
+    for (size_t i = lo; i < hi; i++) {
+        if (cap != 0)
+            s[i] = cap * tanhf(s[i] / cap);
+        m = s[i] > m ? s[i] : m;
+    }
+    for (size_t i = 0; i < n; i++) {
+        s[i] = i >= lo && i < hi && m > -INFINITY ? expf(s[i] - m) : 0;
+        total += s[i];
+    }
+    factor = before == m ? 1.0f : expf(before - m);
+    *max = m;
+    *sum = *sum * factor + total;
+    return factor;
+}
+
+const struct isa_ops isa_scalar = {
+    .name = "scalar",
+    .mm = &mm_scalar,
+    .norm = norm,
+    .gated_act = gated_act,
+    .softcap = softcap,
+    .scale = scale,
+    .scale_add = scale_add,
+    .argmax = argmax,
+    .rope = rope,
+    .to_f16 = to_f16,
+    .mac_f16 = mac_f16,
+    .mac_f32 = mac_f32,
+    .softmax = softmax,
+};

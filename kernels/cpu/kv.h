@@ -1,0 +1,44 @@
+/* kv.h - keys and values of all layers, in pages of positions.
+ *
+ * A page of one layer and kv head holds, one after the other:
+ *   K: page_tokens / 16 groups of [head_dim][16]: the 16 positions of a group side by side, so that
+ * their scores come out side by side, without sums across a vector; V: [page_tokens][v_cols],
+ * head_dim rounded up to 16, the rest zero. Kept in halves or floats.  Pages never touched are not
+ * resident.  One thread opens and closes; ops write each position once and read it after the gate.
+ */
+#ifndef AIRSTRIP_CPU_KV_H
+#define AIRSTRIP_CPU_KV_H
+
+#include <stdbool.h>
+
+#include "kernels/backend.h"
+
+enum { KV_LANES = 16, KV_MAX_HEAD_DIM = 1024 };
+
+struct kv {
+    struct kv_shape shape;
+    bool half;
+    size_t value_bytes; /* 2 or 4 */
+    size_t v_cols;
+    size_t k_bytes, head_bytes; /* of one page and kv head: K alone, K and V */
+    unsigned char *base;        /* [n_layers][n_pages][n_kv][head_bytes] */
+    size_t total_bytes;
+};
+
+/* ERR_INVALID for shapes it cannot hold, ERR_NOMEM. */
+int kv_create(struct kv **out, const struct kv_shape *s, struct err *e) MUST_CHECK;
+void kv_free(struct kv *kv); /* NULL is fine */
+
+static inline unsigned char *kv_keys(const struct kv *kv, size_t layer, size_t page, size_t head)
+{
+    const struct kv_shape *s = &kv->shape;
+
+    return kv->base + ((layer * s->n_pages + page) * s->n_kv + head) * kv->head_bytes;
+}
+
+static inline unsigned char *kv_values(const struct kv *kv, size_t layer, size_t page, size_t head)
+{
+    return kv_keys(kv, layer, page, head) + kv->k_bytes;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* ops.h - what a CPU instruction set must offer the CPU backend.
+ *
+ * One table per instruction set; isa.c picks one when a device is opened and never changes it.
+ * Every function here is a leaf: no allocation, no locks, no failure, no I/O.  Any thread.
+ * What is computed for one row never depends on the rows beside it: same bits alone or in a batch.
+ */
+#ifndef AIRSTRIP_CPU_OPS_H
+#define AIRSTRIP_CPU_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/mm.h"
+
+enum {
+    LANES = 16
+}; /* columns of `mac` and rows of a transposed K group, whatever the vector's width */
+
+/* c[i, j] (+)= sum over l of a[i, l] * b(l, j), l in order, one fused multiply-add each where the
+ * instruction set has them.  b(l, LANES * g + r) stands at b[l * ldb + g * step + r]. */
+struct mac {
+    float *c; /* [m, n_groups * LANES], rows ldc apart */
+    size_t ldc;
+    const float *a; /* [m, k], rows lda apart */
+    size_t lda;
+    const void *b; /* float or IEEE half */
+    size_t ldb, step;
+    size_t m, n_groups, k;
+    bool accumulate; /* c += instead of c = */
+};
+
+struct isa_ops {
+    const char *name; /* "scalar", "avx2", "avx512" */
+    const struct mm_ops *mm;
+
+    /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
+    void (*norm)(const struct norm *op, size_t row);
+
+    /* y = act(gate) * up; y may be gate.  exp, and tanh inside it, to about 2 ulp; erf is libm's.
+     */
+    void (*gated_act)(float *y, const float *gate, const float *up, size_t n, enum act_kind kind);
+
+    void (*softcap)(float *x, size_t n, float cap); /* x = cap * tanh(x / cap) */
+    void (*scale)(float *x, size_t n, float factor);
+    void (*scale_add)(float *y, float a, const float *x, float b, size_t n); /* y = a y + b x */
+
+    /* Lowest index of the largest value; n if all are NaN. */
+    size_t (*argmax)(const float *x, size_t n);
+
+    /* y[i] = x[i] * cs[i] + x[partner of i] * cs[n_rot + i], in place, i < n_rot; the sign is in
+     * cs. Partner: i ^ 1 (ROPE_NORM), or the same place in the other half (ROPE_NEOX). */
+    void (*rope)(float *x, const float *cs, size_t n_rot, enum rope_kind kind);
+
+    /* Round to nearest even; finite values past the largest half become it. */
+    void (*to_f16)(uint16_t *y, const float *x, size_t n);
+
+    void (*mac_f16)(const struct mac *op);
+    void (*mac_f32)(const struct mac *op);
+
+    /* One block of an online softmax (Milakov & Gimelshein 2018).  s[0 .. n-1] are scores, n a
+     * multiple of LANES; of them [lo, hi) count.  cap: see softcap, 0 for none.  *max and *sum go
+     * from the blocks before to those including this one; s becomes exp(s - *max), 0 outside [lo,
+     * hi). Returns by what earlier sums are to be multiplied. */
+    float (*softmax)(float *s, size_t n, size_t lo, size_t hi, float cap, float *max, float *sum);
+};
+
+extern const struct isa_ops isa_scalar, isa_avx2, isa_avx512;
+
+#endif

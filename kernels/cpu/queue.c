@@ -1,0 +1,193 @@
+/* queue.c - ops are copied into an array; queue_run() has every thread walk it in order.
+ *
+ * Each op is cut into chunks that threads claim from the op's gate; a thread goes on to the next op
+ * when all chunks of this one are finished.  Neighbouring ops of a single chunk make one step on
+ * one thread: decoding a token is mostly such steps between matrix products, and a gate costs more
+ * than they do. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/device.h"
+
+int queue_open(struct device *d, struct err *e)
+{
+    d->queue = calloc(QUEUE_MAX, sizeof *d->queue);
+    d->gates = aligned_alloc(POOL_LINE, QUEUE_MAX * sizeof *d->gates);
+    if (!d->queue || !d->gates)
+        return err_set(e, ERR_NOMEM, "no memory for the CPU's queue of ops");
+    return 0;
+}
+
+void queue_close(struct device *d)
+{
+    free(d->queue);
+    free(d->gates);
+}
+
+struct op *queue_put(struct device *d, enum op_kind kind, size_t n_chunks, size_t per)
+{
+    struct op *op;
+
+    if (d->n_ops == QUEUE_MAX)
+        queue_run(d);
+    memset(&d->gates[d->n_ops], 0, sizeof d->gates[d->n_ops]);
+    op = &d->queue[d->n_ops++];
+    op->kind = kind;
+    op->n_chunks = n_chunks;
+    op->per = per;
+    return op;
+}
+
+static void write_chunk(const struct op *op, size_t chunk)
+{
+    size_t from = chunk * op->per, n = min_size(op->per, op->write.bytes - from);
+
+    memcpy((char *)op->write.dst + from, (const char *)op->write.src + from, n);
+}
+
+static void embed_chunk(const struct device *d, const struct op *op, size_t chunk)
+{
+    size_t cols = weight_cols(op->embed.table), from = chunk * op->per;
+    size_t to = min_size(from + op->per, op->embed.n);
+
+    for (size_t i = from; i < to; i++) {
+        float *y = op->embed.y + i * cols;
+
+        weight_row(op->embed.table, (size_t)op->embed.ids[i], y);
+        if (op->embed.scale != 1.0f)
+            d->ops->scale(y, cols, op->embed.scale);
+    }
+}
+
+static void gather_chunk(const struct op *op, size_t chunk)
+{
+    size_t cols = op->gather.cols, from = chunk * op->per;
+    size_t to = min_size(from + op->per, op->gather.n);
+
+    for (size_t i = from; i < to; i++)
+        memcpy(op->gather.y + i * cols, op->gather.x + (size_t)op->gather.rows[i] * cols,
+               cols * sizeof(float));
+}
+
+static void norm_chunk(const struct device *d, const struct op *op, size_t chunk)
+{
+    size_t from = chunk * op->per, to = min_size(from + op->per, op->norm.n);
+
+    for (size_t i = from; i < to; i++)
+        d->ops->norm(&op->norm, i);
+}
+
+static void act_chunk(const struct device *d, const struct op *op, size_t chunk)
+{
+    size_t from = chunk * op->per, n = min_size(op->per, op->act.count - from);
+
+    d->ops->gated_act(op->act.y + from, op->act.gate + from, op->act.up + from, n, op->act.kind);
+}
+
+static void softcap_chunk(const struct device *d, const struct op *op, size_t chunk)
+{
+    size_t from = chunk * op->per, n = min_size(op->per, op->softcap.count - from);
+
+    d->ops->softcap(op->softcap.x + from, n, op->softcap.cap);
+}
+
+/* *begun is false when this thread has not run a chunk of this op before. */
+static void run_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread,
+                      bool *begun)
+{
+    switch (op->kind) {
+    case OP_WRITE:
+        write_chunk(op, chunk);
+        break;
+    case OP_EMBED:
+        embed_chunk(d, op, chunk);
+        break;
+    case OP_GATHER:
+        gather_chunk(op, chunk);
+        break;
+    case OP_NORM:
+        norm_chunk(d, op, chunk);
+        break;
+    case OP_MM_PREPARE:
+        mm_prepare(d->ops->mm, &op->matmul, &d->mm, chunk);
+        break;
+    case OP_MATMUL:
+        if (!*begun)
+            mm_begin(d->ops->mm, &op->matmul, &d->mm, thread);
+        mm_chunk(d->ops->mm, &op->matmul, &d->mm, op->n_chunks, chunk, thread);
+        break;
+    case OP_ROPE_TABLE:
+        rope_table_chunk(d, op, chunk);
+        break;
+    case OP_ROPE_KV:
+        rope_kv_chunk(d, op, chunk);
+        break;
+    case OP_ATTEND:
+        attend_chunk(d, op, chunk, thread);
+        break;
+    case OP_ATTEND_MERGE:
+        attend_merge_chunk(d, op, chunk, thread);
+        break;
+    case OP_GATED_ACT:
+        act_chunk(d, op, chunk);
+        break;
+    case OP_SOFTCAP:
+        softcap_chunk(d, op, chunk);
+        break;
+    case OP_ARGMAX:
+        argmax_chunk(d, op, chunk);
+        break;
+    case OP_ARGMAX_MERGE:
+        argmax_merge_chunk(d, op);
+        break;
+    }
+    *begun = true;
+}
+
+/* The op behind the step that starts at op i. */
+static size_t step_end(const struct device *d, size_t i)
+{
+    size_t end = i + 1;
+
+    if (d->queue[i].n_chunks == 1)
+        while (end < d->n_ops && d->queue[end].n_chunks == 1)
+            end++;
+    return end;
+}
+
+static void walk(void *arg, size_t thread)
+{
+    struct device *d = arg;
+
+    for (size_t i = 0, end; i < d->n_ops; i = end) {
+        struct pool_gate *gate = &d->gates[i];
+        size_t n_chunks = d->queue[i].n_chunks, chunk;
+        bool begun = false;
+
+        end = step_end(d, i);
+        while (pool_claim(gate, n_chunks, &chunk)) {
+            for (size_t j = i; j < end; j++) {
+                if (n_chunks == 1)
+                    begun = false;
+                run_chunk(d, &d->queue[j], chunk, thread, &begun);
+            }
+            pool_finish(gate, n_chunks);
+        }
+        pool_wait(gate, n_chunks);
+    }
+}
+
+void queue_run(struct device *d)
+{
+    bool alone = true;
+
+    for (size_t i = 0; i < d->n_ops && alone; i++)
+        alone = d->queue[i].n_chunks <= 1;
+    if (alone)
+        walk(d, 0);
+    else
+        pool_run(d->pool, walk, d);
+    d->n_ops = 0;
+    for (size_t i = 0; i < ROPE_SLOTS; i++)
+        d->rope_keys[i].inv_freq = NULL;
+}

@@ -1,0 +1,376 @@
+/* rope_kv and attend against a plain double reference that keeps its own keys and values, and bit
+ * for bit against themselves in other batches. */
+#include "battery.h"
+
+struct shape {
+    size_t n_head, n_kv, head_dim, page_tokens;
+    enum dtype dtype;
+    enum rope_kind kind;
+    size_t n_rot, window;
+    float softcap;
+    bool sinks, norms;
+};
+
+enum { MAX_POS = 700, MAX_SEQS = 3, N_LAYERS = 2, LAYER = 1 };
+
+static const struct shape shapes[] = {
+    { 9, 3, 64, 16, DTYPE_F16, ROPE_NORM, 64, 0, 0, false, false },
+    { 9, 3, 64, 64, DTYPE_F32, ROPE_NEOX, 32, 0, 0, true, true },
+    { 4, 1, 256, 32, DTYPE_F16, ROPE_NEOX, 256, 100, 0, false, true },
+    { 4, 4, 80, 16, DTYPE_F32, ROPE_NORM, 80, 1, 20, true, false },
+    { 10, 2, 128, 64, DTYPE_F16, ROPE_NEOX, 128, 300, 50, true, false },
+    { 7, 7, 24, 256, DTYPE_F16, ROPE_NONE, 0, 0, 0, false, false },
+    { 40, 1, 40, 32, DTYPE_F16, ROPE_NORM, 20, 64, 0, false, true },
+};
+
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+/* A model of one layer: inputs of every position of every sequence, and what they must lead to. */
+struct world {
+    const struct shape *s;
+    size_t q_cols, kv_cols;
+    float *q, *k, *v;     /* [MAX_SEQS, MAX_POS, ...] before norm and rotation */
+    double *qr, *kr, *vr; /* after */
+    float *inv_freq, *q_norm, *k_norm, *sinks;
+};
+
+static double *doubles(size_t n)
+{
+    double *p = calloc(n, sizeof *p);
+
+    assert_non_null(p);
+    return p;
+}
+
+/* One head of the reference: optional RMS norm, then rotation in double from a float32 angle. */
+static void ref_turn(double *y, const float *x, const struct world *w, const float *norm,
+                     size_t pos)
+{
+    const struct shape *s = w->s;
+    double squares = 0, factor = 1;
+
+    for (size_t i = 0; i < s->head_dim; i++)
+        squares += (double)x[i] * (double)x[i];
+    if (norm)
+        factor = 1 / sqrt(squares / (double)s->head_dim + 1e-6);
+    for (size_t i = 0; i < s->head_dim; i++)
+        y[i] = (double)x[i] * factor * (norm ? (double)norm[i] : 1);
+    for (size_t p = 0; s->kind != ROPE_NONE && p < s->n_rot / 2; p++) {
+        size_t i = s->kind == ROPE_NORM ? 2 * p : p,
+               j = s->kind == ROPE_NORM ? i + 1 : p + s->n_rot / 2;
+        double angle = (double)((float)pos * w->inv_freq[p]), a = y[i], b = y[j];
+
+        y[i] = (a * cos(angle) - b * sin(angle)) * 1.25;
+        y[j] = (b * cos(angle) + a * sin(angle)) * 1.25;
+    }
+}
+
+static double as_stored(double x, enum dtype t)
+{
+    return t == DTYPE_F16 ? (double)(float)(_Float16)(float)x : (double)(float)x;
+}
+
+static void world_open(struct world *w, const struct shape *s, const struct rig *r)
+{
+    size_t n = MAX_SEQS * MAX_POS, dim = s->head_dim;
+
+    *w = (struct world){ .s = s, .q_cols = s->n_head * dim, .kv_cols = s->n_kv * dim };
+    w->q = rig_floats(r, n * w->q_cols);
+    w->k = rig_floats(r, n * w->kv_cols);
+    w->v = rig_floats(r, n * w->kv_cols);
+    w->inv_freq = rig_floats(r, s->n_rot / 2 + 1);
+    w->q_norm = s->norms ? rig_floats(r, dim) : NULL;
+    w->k_norm = s->norms ? rig_floats(r, dim) : NULL;
+    w->sinks = s->sinks ? rig_floats(r, s->n_head) : NULL;
+    w->qr = doubles(n * w->q_cols);
+    w->kr = doubles(n * w->kv_cols);
+    w->vr = doubles(n * w->kv_cols);
+    fill(w->q, n * w->q_cols, 2, 11);
+    fill(w->k, n * w->kv_cols, 2, 12);
+    fill(w->v, n * w->kv_cols, 1, 13);
+    for (size_t i = 0; i < s->n_rot / 2; i++)
+        w->inv_freq[i] = powf(10000.0f, -2.0f * (float)i / (float)s->n_rot);
+    for (size_t i = 0; s->norms && i < dim; i++) {
+        w->q_norm[i] = 0.5f + 0.01f * (float)i;
+        w->k_norm[i] = 1.5f - 0.01f * (float)i;
+    }
+    if (s->sinks)
+        fill(w->sinks, s->n_head, 3, 14);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t h = 0; h < s->n_head; h++)
+            ref_turn(w->qr + i * w->q_cols + h * dim, w->q + i * w->q_cols + h * dim, w, w->q_norm,
+                     i % MAX_POS);
+        for (size_t h = 0; h < s->n_kv; h++)
+            ref_turn(w->kr + i * w->kv_cols + h * dim, w->k + i * w->kv_cols + h * dim, w,
+                     w->k_norm, i % MAX_POS);
+        for (size_t c = 0; c < w->kv_cols; c++) {
+            w->kr[i * w->kv_cols + c] = as_stored(w->kr[i * w->kv_cols + c], s->dtype);
+            w->vr[i * w->kv_cols + c] = as_stored((double)w->v[i * w->kv_cols + c], s->dtype);
+        }
+    }
+}
+
+static void world_close(struct world *w, const struct rig *r)
+{
+    float *all[] = { w->q, w->k, w->v, w->inv_freq, w->q_norm, w->k_norm, w->sinks };
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        r->b->free(r->d, all[i]);
+    free(w->qr);
+    free(w->kr);
+    free(w->vr);
+}
+
+/* The row of sequence seq at pos, all heads. */
+static void ref_attend(double *y, const struct world *w, size_t seq, size_t pos)
+{
+    const struct shape *s = w->s;
+    size_t dim = s->head_dim, first = s->window && pos + 1 > s->window ? pos + 1 - s->window : 0;
+    double score[MAX_POS];
+
+    for (size_t h = 0; h < s->n_head; h++) {
+        size_t kv_at = h / (s->n_head / s->n_kv) * dim;
+        const double *q = w->qr + (seq * MAX_POS + pos) * w->q_cols + h * dim;
+        double max = w->sinks ? (double)w->sinks[h] : -INFINITY, sum = 0;
+
+        for (size_t p = first; p <= pos; p++) {
+            const double *k = w->kr + (seq * MAX_POS + p) * w->kv_cols + kv_at;
+
+            score[p] = 0;
+            for (size_t i = 0; i < dim; i++)
+                score[p] += q[i] * k[i] * 0.25;
+            if (s->softcap != 0)
+                score[p] = (double)s->softcap * tanh(score[p] / (double)s->softcap);
+            max = score[p] > max ? score[p] : max;
+        }
+        if (w->sinks)
+            sum = exp((double)w->sinks[h] - max);
+        memset(y + h * dim, 0, dim * sizeof *y);
+        for (size_t p = first; p <= pos; p++) {
+            const double *v = w->vr + (seq * MAX_POS + p) * w->kv_cols + kv_at;
+
+            sum += exp(score[p] - max);
+            for (size_t i = 0; i < dim; i++)
+                y[h * dim + i] += exp(score[p] - max) * v[i];
+        }
+        for (size_t i = 0; i < dim; i++)
+            y[h * dim + i] /= sum;
+    }
+}
+
+/* Runs positions from[i] .. to[i]-1 of sequence i as one batch; the rows' outputs go to
+ * out[seq, pos, :], in which they are compared later. */
+static void run_spans(const struct rig *r, const struct world *w, struct kv *kv,
+                      int32_t *const *pages, const size_t *from, const size_t *to, float *out)
+{
+    const struct shape *s = w->s;
+    struct seq_span spans[MAX_SEQS];
+    size_t n = 0, n_spans = 0;
+    float *q, *k, *v, *y;
+
+    for (size_t i = 0; i < MAX_SEQS; i++) {
+        if (from[i] == to[i])
+            continue;
+        spans[n_spans++] = (struct seq_span){ n, to[i] - from[i], from[i], pages[i] };
+        n += to[i] - from[i];
+    }
+    q = rig_floats(r, n * w->q_cols);
+    k = rig_floats(r, n * w->kv_cols);
+    v = rig_floats(r, n * w->kv_cols);
+    y = rig_floats(r, n * w->q_cols);
+    for (size_t i = 0, row = 0; i < MAX_SEQS; i++)
+        for (size_t p = from[i]; p < to[i]; p++, row++) {
+            size_t at = i * MAX_POS + p;
+
+            memcpy(q + row * w->q_cols, w->q + at * w->q_cols, w->q_cols * sizeof *q);
+            memcpy(k + row * w->kv_cols, w->k + at * w->kv_cols, w->kv_cols * sizeof *k);
+            memcpy(v + row * w->kv_cols, w->v + at * w->kv_cols, w->kv_cols * sizeof *v);
+        }
+    r->b->rope_kv(r->d, &(struct rope_kv){ .q = q,
+                                           .k = k,
+                                           .v = v,
+                                           .n = n,
+                                           .n_head = s->n_head,
+                                           .q_norm = w->q_norm,
+                                           .k_norm = w->k_norm,
+                                           .eps = 1e-6f,
+                                           .kind = s->kind,
+                                           .n_rot = s->n_rot,
+                                           .inv_freq = w->inv_freq,
+                                           .mscale = 1.25f,
+                                           .kv = kv,
+                                           .layer = LAYER,
+                                           .spans = spans,
+                                           .n_spans = n_spans });
+    r->b->attend(r->d, &(struct attend){ .y = y,
+                                         .q = q,
+                                         .n = n,
+                                         .n_head = s->n_head,
+                                         .scale = 0.25f,
+                                         .window = s->window,
+                                         .softcap = s->softcap,
+                                         .sinks = w->sinks,
+                                         .kv = kv,
+                                         .layer = LAYER,
+                                         .spans = spans,
+                                         .n_spans = n_spans });
+    r->b->sync(r->d);
+    for (size_t i = 0, row = 0; i < MAX_SEQS; i++)
+        for (size_t p = from[i]; p < to[i]; p++, row++)
+            memcpy(out + (i * MAX_POS + p) * w->q_cols, y + row * w->q_cols, w->q_cols * sizeof *y);
+    r->b->free(r->d, q);
+    r->b->free(r->d, k);
+    r->b->free(r->d, v);
+    r->b->free(r->d, y);
+}
+
+static struct kv *open_kv(const struct rig *r, const struct shape *s, int32_t **pages)
+{
+    size_t per_seq = (MAX_POS + s->page_tokens - 1) / s->page_tokens;
+    struct kv_shape shape = { N_LAYERS,           s->n_kv,        s->head_dim,
+                              MAX_SEQS * per_seq, s->page_tokens, s->dtype };
+    struct kv *kv;
+
+    assert_int_equal(r->b->kv_open(r->d, &shape, &kv, NULL), 0);
+    for (size_t i = 0; i < MAX_SEQS; i++) {
+        pages[i] = calloc(per_seq, sizeof **pages);
+        for (size_t p = 0; p < per_seq; p++) /* sequences interleaved, backwards */
+            pages[i][p] = (int32_t)((per_seq - 1 - p) * MAX_SEQS + i);
+    }
+    return kv;
+}
+
+static void compare(const struct world *w, const float *got, size_t seq, size_t pos)
+{
+    double want[40 * 256];
+
+    ref_attend(want, w, seq, pos);
+    for (size_t c = 0; c < w->q_cols; c++)
+        assert_near(got[(seq * MAX_POS + pos) * w->q_cols + c], want[c], 1e-5, 3e-4);
+}
+
+/* Prompts in uneven pieces beside each other, then tokens one by one; all compared. */
+static void attends(void **state)
+{
+    static const size_t cuts[][MAX_SEQS] = { { 0, 0, 0 },      { 100, 0, 1 },    { 117, 0, 2 },
+                                             { 300, 31, 3 },   { 301, 32, 40 },  { 302, 33, 41 },
+                                             { 303, 33, 520 }, { 303, 34, 521 }, { 320, 35, 522 },
+                                             { 660, 36, 523 }, { 661, 36, 523 }, { 661, 37, 523 } };
+
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        struct rig r = rig_open(state, battery_threads[i % N_THREADS]);
+        struct world w;
+        int32_t *pages[MAX_SEQS];
+        struct kv *kv = open_kv(&r, &shapes[i], pages);
+        float *out;
+
+        world_open(&w, &shapes[i], &r);
+        out = calloc(MAX_SEQS * MAX_POS * w.q_cols, sizeof *out);
+        assert_int_equal(r.b->reserve(r.d, 512, NULL), 0);
+        for (size_t c = 0; c + 1 < sizeof cuts / sizeof *cuts; c++)
+            run_spans(&r, &w, kv, pages, cuts[c], cuts[c + 1], out);
+        for (size_t seq = 0; seq < MAX_SEQS; seq++) {
+            size_t end = cuts[sizeof cuts / sizeof *cuts - 1][seq];
+
+            for (size_t p = 0; p < end; p += p < 20 || p + 20 > end ? 1 : 17)
+                compare(&w, out, seq, p);
+        }
+        free(out);
+        for (size_t s = 0; s < MAX_SEQS; s++)
+            free(pages[s]);
+        world_close(&w, &r);
+        r.b->kv_close(r.d, kv);
+        rig_close(&r);
+    }
+}
+
+/* The same rows, whatever stands beside them and whoever does the work, bit for bit. */
+static void rows_do_not_see_their_batch(void **state)
+{
+    static const size_t zero[MAX_SEQS] = { 0 }, all[MAX_SEQS] = { 600, 30, 530 };
+
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        float *first = NULL;
+
+        for (size_t t = 0; t < N_THREADS; t++) {
+            struct rig r = rig_open(state, battery_threads[t]);
+            struct world w;
+            int32_t *pages[MAX_SEQS];
+            struct kv *kv = open_kv(&r, &shapes[i], pages);
+            size_t bytes, from[MAX_SEQS] = { 0 }, to[MAX_SEQS];
+            float *out;
+
+            world_open(&w, &shapes[i], &r);
+            bytes = MAX_SEQS * MAX_POS * w.q_cols * sizeof *out;
+            out = calloc(1, bytes);
+            if (t == 0) {
+                run_spans(&r, &w, kv, pages, zero, all, out); /* all at once */
+                first = out;
+            } else {
+                for (size_t step = 0; memcmp(from, all, sizeof from) != 0; step++) {
+                    for (size_t s = 0; s < MAX_SEQS; s++) {
+                        size_t n = step * (s + 3) % 9 < 4 ? 1 : (step * 37 + s * 11 + t) % 90;
+
+                        to[s] = from[s] + n > all[s] ? all[s] : from[s] + n;
+                    }
+                    run_spans(&r, &w, kv, pages, from, to, out);
+                    memcpy(from, to, sizeof from);
+                }
+                assert_memory_equal(out, first, bytes);
+                free(out);
+            }
+            for (size_t s = 0; s < MAX_SEQS; s++)
+                free(pages[s]);
+            world_close(&w, &r);
+            r.b->kv_close(r.d, kv);
+            rig_close(&r);
+        }
+        free(first);
+    }
+}
+
+/* A page that another sequence used, with huge values in it, does not shine through. */
+static void stale_pages_do_not_matter(void **state)
+{
+    static const size_t from[MAX_SEQS] = { 0 }, to[MAX_SEQS] = { 70, 0, 0 },
+                        again[MAX_SEQS] = { 3, 0, 0 };
+
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        struct rig r = rig_open(state, 2);
+        struct world w;
+        int32_t *pages[MAX_SEQS];
+        struct kv *kv = open_kv(&r, &shapes[i], pages);
+        float *v;
+        float *out;
+
+        world_open(&w, &shapes[i], &r);
+        out = calloc(MAX_SEQS * MAX_POS * w.q_cols, sizeof *out);
+        v = malloc(70 * w.kv_cols * sizeof *v);
+        memcpy(v, w.v, 70 * w.kv_cols * sizeof *v);
+        for (size_t c = 0; c < 70 * w.kv_cols; c++)
+            w.v[c] = c % 2 ? INFINITY : NAN;
+        run_spans(&r, &w, kv, pages, from, to, out);
+        memcpy(w.v, v, 70 * w.kv_cols * sizeof *v);
+        run_spans(&r, &w, kv, pages, from, again, out);
+        for (size_t p = 0; p < 3; p++)
+            compare(&w, out, 0, p);
+        free(v);
+        free(out);
+        for (size_t s = 0; s < MAX_SEQS; s++)
+            free(pages[s]);
+        world_close(&w, &r);
+        r.b->kv_close(r.d, kv);
+        rig_close(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attends),
+        cmocka_unit_test(rows_do_not_see_their_batch),
+        cmocka_unit_test(stale_pages_do_not_matter),
+    };
+
+    return run_battery("attend", tests, sizeof tests / sizeof *tests);
+}
