@@ -117,6 +117,7 @@ struct quoted quote(struct str s)
     return q;
 }
 
+/* A file of another kind shows what it is in its first bytes: say them. */
 static int check_magic(const struct weights *w, struct err *e)
 {
     static const unsigned char magic[4] = "GGUF";
@@ -144,6 +145,7 @@ static int check_version(struct cursor *c, struct err *e)
         return rc;
     if (version == 2 || version == 3)
         return 0;
+    /* A big-endian 3 read as little-endian has its one byte on top. */
     if ((version & 0xffff) == 0 && version != 0)
         return err_set(
             e, ERR_UNSUPPORTED,
@@ -152,6 +154,8 @@ static int check_version(struct cursor *c, struct err *e)
     return err_set(e, ERR_UNSUPPORTED, "GGUF version %u: only versions 2 and 3 are read", version);
 }
 
+/* Only what an entry needs to be read at all is checked here; shape() and place() check the rest.
+ */
 static int read_entry(struct cursor *c, struct entry *t, struct err *e)
 {
     int rc = cursor_str(c, "its name", &t->name, e);
@@ -235,12 +239,14 @@ static int read_tensor(struct weights *w, struct cursor *c, size_t i, uint64_t *
     return t->name ? 0 : err_set(e, ERR_NOMEM, "out of memory for the names of tensors");
 }
 
+/* qsort: two elements of w->by_name. */
 static int compare_names(const void *a, const void *b)
 {
     return strcmp((*(const struct tensor *const *)a)->name,
                   (*(const struct tensor *const *)b)->name);
 }
 
+/* Fills w->by_name; tensors of the same name end up side by side and are refused. */
 static int sort_names(struct weights *w, struct err *e)
 {
     for (size_t i = 0; i < w->n_tensors; i++)
@@ -281,7 +287,8 @@ static int find_data(const struct weights *w, struct cursor *c, uint64_t *alignm
     return 0;
 }
 
-/* c stands at the data section. */
+/* Points t to its bytes, which must lie in the data section, from c to the end of the file. Tensors
+ * may share bytes: nothing is ever written, and tied weights may be stored so. */
 static int place(const struct cursor *c, struct tensor *t, uint64_t offset, uint64_t alignment,
                  struct err *e)
 {
@@ -301,6 +308,8 @@ static int place(const struct cursor *c, struct tensor *t, uint64_t offset, uint
     return 0;
 }
 
+/* n is outside data: it is compared with the bytes that are left before anything is allocated, so
+ * that memory stays within a small multiple of the file. */
 static int read_tensors(struct weights *w, struct cursor *c, uint64_t n, struct err *e)
 {
     uint64_t *offsets = NULL, alignment;
@@ -331,6 +340,7 @@ out:
     return rc;
 }
 
+/* Both counts come before what they count; then the keys, then the tensors. */
 int gguf_read(struct weights *w, struct err *e)
 {
     struct cursor c = { w->base, 4, w->bytes };

@@ -27,6 +27,7 @@ static const struct {
     [META_F64] = { "an f64", 8, REAL },
 };
 
+/* Shorter before longer where one begins with the other: a total order of any bytes. */
 static int compare_str(struct str a, struct str b)
 {
     int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
@@ -41,6 +42,7 @@ static int compare_keys(const void *a, const void *b)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* The number is an index into types[] from here on. */
 static int read_type(struct cursor *c, const char *what, enum meta_type *out, struct err *e)
 {
     uint32_t type;
@@ -62,6 +64,7 @@ static int read_elements(struct cursor *c, const struct meta_value *v, uint64_t 
     struct str s;
     int rc = 0;
 
+    /* A string takes at least the 8 bytes of its length: n is bounded before the loop runs. */
     if (n > room / each)
         return err_set(e, ERR_FORMAT,
                        "%llu elements (%s each) do not fit in the %zu bytes that follow",
@@ -79,6 +82,7 @@ static int read_elements(struct cursor *c, const struct meta_value *v, uint64_t 
     return 0;
 }
 
+/* One key and value; v->key is set as soon as it is known, for the sentence. */
 static int read_value(struct cursor *c, struct meta_value *v, struct err *e)
 {
     uint64_t n = 1;
@@ -141,6 +145,7 @@ static const struct meta_value *find(const struct weights *w, const char *key)
     return bsearch(&wanted, w->values, w->n_values, sizeof *w->values, compare_keys);
 }
 
+/* The key is there, but its value is of another kind than the caller needs. */
 static int wrong_kind(const struct meta_value *v, const char *expected, struct err *e)
 {
     return err_set(e, ERR_FORMAT, "key %s is %s, expected %s", quote(v->key).text,
@@ -156,6 +161,7 @@ static uint64_t load_int(enum meta_type type, const unsigned char *p)
     return types[type].number == SIGNED ? (uint64_t)((int64_t)(v << unused) >> unused) : v;
 }
 
+/* Both widths are taken as bits, then widened exactly. */
 static double load_real(enum meta_type type, const unsigned char *p)
 {
     uint64_t bits = cursor_load(p, types[type].bytes);
@@ -265,6 +271,7 @@ int weights_array(const struct weights *w, const char *key, struct weights_array
         kind = v->item == META_STR ? WEIGHTS_STR : WEIGHTS_BOOL;
     else if (types[v->item].number == REAL)
         kind = WEIGHTS_FLOAT;
+    /* weights_array_ints() cannot fail, so what an int64 cannot hold is found here. */
     for (size_t i = 0; v->item == META_U64 && i < v->len; i++)
         if (cursor_load(v->data + 8 * i, 8) > INT64_MAX)
             return err_set(e, ERR_FORMAT, "key %s: element %zu is %llu, larger than an int64",

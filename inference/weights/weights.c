@@ -1,3 +1,9 @@
+/* weights - the open file and its tensors by name; what the bytes mean is gguf.c's and meta.c's
+ * matter.
+ *
+ * All lookups are binary searches in arrays sorted once: a hostile file can make neither a hash
+ * collide nor a list long.  Truncating the file while it is mapped is beyond what is checked here:
+ * reading a page that is gone raises SIGBUS. */
 #include "inference/weights/weights.h"
 
 #include <errno.h>
@@ -60,7 +66,7 @@ static int map(struct weights *w, const char *path, struct err *e)
     w->bytes = (size_t)st.st_size;
     w->mapped = true;
 out:
-    close(fd);
+    close(fd); /* the mapping keeps the file */
     return rc;
 }
 
@@ -137,6 +143,7 @@ const struct tensor *weights_tensor_at(const struct weights *w, size_t i)
     return i < w->n_tensors ? &w->tensors[i] : NULL;
 }
 
+/* bsearch: a name against an element of w->by_name. */
 static int by_name(const void *name, const void *tensor)
 {
     return strcmp(name, (*(const struct tensor *const *)tensor)->name);

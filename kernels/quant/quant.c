@@ -45,6 +45,7 @@ float quant_bf16(uint16_t h)
     return float_of_bits((uint32_t)h << 16);
 }
 
+/* What is shifted out of the mantissa decides, by comparison with half of the last place kept. */
 uint16_t quant_to_f16(float f)
 {
     uint32_t bits, sign, rest, half, shift, mantissa;
