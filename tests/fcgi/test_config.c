@@ -1,0 +1,491 @@
+/* config: what file, environment and command line may say, what they may not, and who wins. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "fcgi/config.h"
+#include "fcgi/config_keys.h"
+
+enum { KB = 1024, MB = 1024 * KB };
+
+static int parse(struct config *c, const char *text, struct err *e)
+{
+    config_init(c);
+    return config_parse(c, "f.conf", text, strlen(text), e);
+}
+
+static void numbers_in_their_units(void **state)
+{
+    static const struct {
+        const char *line;
+        size_t offset, value;
+    } cases[] = {
+        { "body_size_limit = 4096", offsetof(struct config, body_size_limit), 4096 },
+        { "body_size_limit=10MB", offsetof(struct config, body_size_limit), 10 * MB },
+        { "body_size_limit = 10 mb # blank", offsetof(struct config, body_size_limit), 10 * MB },
+        { "body_size_limit = \"2KiB\"", offsetof(struct config, body_size_limit), 2 * KB },
+        { "body_size_limit = 5GB", offsetof(struct config, body_size_limit), (size_t)5 * KB * MB },
+        { "\tdrain_timeout = 90\r", offsetof(struct config, drain_timeout_ms), 90000 },
+        { "drain_timeout = 250ms", offsetof(struct config, drain_timeout_ms), 250 },
+        { "drain_timeout = 2m", offsetof(struct config, drain_timeout_ms), 120000 },
+        { "drain_timeout = 1h", offsetof(struct config, drain_timeout_ms), 3600000 },
+        { "ping_interval = 0", offsetof(struct config, ping_ms), 0 },
+        { "listen_mode = 0666", offsetof(struct config, listen_mode), 0666 },
+        { "max_connections = 1", offsetof(struct config, max_connections), 1 },
+        { "threads = 7", offsetof(struct config, defaults.threads), 7 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config c;
+        struct err e = { 0 };
+        size_t n;
+
+        if (parse(&c, cases[i].line, &e))
+            fail_msg("%s: %s", cases[i].line, e.text);
+        memcpy(&n, (char *)&c + cases[i].offset, sizeof n);
+        assert_int_equal(n, cases[i].value);
+        config_done(&c);
+    }
+}
+
+static void texts_and_comments(void **state)
+{
+    static const struct {
+        const char *line, *value;
+    } cases[] = {
+        { "log = /var/log/a.log", "/var/log/a.log" },
+        { "log = a#b", "a#b" },
+        { "log = a b  # comment", "a b" },
+        { "log = \" a # b \"", " a # b " },
+        { "log = \"a\\\"b\\\\c\"", "a\"b\\c" },
+        { "# one\n\n  # two\nlog = x", "x" },
+        { "log = a=b", "a=b" },
+        { "log = last line without newline", "last line without newline" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config c;
+        struct err e = { 0 };
+
+        if (parse(&c, cases[i].line, &e))
+            fail_msg("%s: %s", cases[i].line, e.text);
+        assert_string_equal(c.log, cases[i].value);
+        config_done(&c);
+    }
+}
+
+static void bad_lines_say_what_was_expected(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        { "x\n", "f.conf:1: expected KEY = VALUE or [model NAME], found \"x\"" },
+        { "\n\nlog =\n", "f.conf:3: log: expected a value, found none" },
+        { "max_batch_sise = 3", "f.conf:1: unknown key \"max_batch_sise\"; did you mean "
+                                "\"max_batch_size\"?" },
+        { "qwertyuiop = 3", "f.conf:1: unknown key \"qwertyuiop\"" },
+        { "= 3", "f.conf:1: unknown key \"\"" },
+        { "threads = many", "f.conf:1: threads: expected a whole number, found \"many\"" },
+        { "threads = -1", "f.conf:1: threads: expected a whole number, found \"-1\"" },
+        { "threads = 1.5", "f.conf:1: threads: expected a whole number, found \"1.5\"" },
+        { "threads = 99999", "f.conf:1: threads: expected 0 to 4096, found \"99999\"" },
+        { "threads = 99999999999999999999999", "f.conf:1: threads: expected a whole number, found "
+                                               "\"99999999999999999999999\"" },
+        { "body_size_limit = 10XB", "f.conf:1: body_size_limit: expected a size such as 512KB, "
+                                    "10MB or 5GB, found \"10XB\"" },
+        { "body_size_limit = 99999999999GB", "f.conf:1: body_size_limit: expected a size such as "
+                                             "512KB, 10MB or 5GB, found \"99999999999GB\"" },
+        { "body_size_limit = 101%", "f.conf:1: body_size_limit: expected a size such as 512KB, "
+                                    "10MB or 5GB, found \"101%\"" },
+        { "drain_timeout = 3d",
+          "f.conf:1: drain_timeout: expected a time such as 500ms, 30s, 2m or "
+          "1h, found \"3d\"" },
+        { "read_timeout = 0", "f.conf:1: read_timeout: expected 1 to 86400000 ms, found \"0\"" },
+        { "max_connections = 0", "f.conf:1: max_connections: expected 1 to 16384, found \"0\"" },
+        { "listen_mode = 0888",
+          "f.conf:1: listen_mode: expected an octal file mode such as 0660, found \"0888\"" },
+        { "log_level = loud",
+          "f.conf:1: log_level: expected debug, info, warn or error, found \"loud\"" },
+        { "device = tpu", "f.conf:1: device: expected auto, cpu or cuda, found \"tpu\"" },
+        { "device = api", "f.conf:1: device: api (a remote model) is not offered; expected auto, "
+                          "cpu or cuda" },
+        { "log = \"a", "f.conf:1: expected one closing quote at the end of the value" },
+        { "log = \"a\" b", "f.conf:1: expected one closing quote at the end of the value" },
+        { "log = a\nlog = b", "f.conf:2: log is set a second time" },
+        { "[model", "f.conf:1: expected ']' at the end of the line, found \"[model\"" },
+        { "[models x]", "f.conf:1: expected [model NAME], found [models x]" },
+        { "[server]", "f.conf:1: expected [model NAME], found [server]" },
+        { "[model a]\n[model b]\n[model a]\n", "f.conf:3: a second section for model \"a\"" },
+        { "[model a]\nlog = x", "f.conf:2: log belongs above the first [model] section" },
+        { "[model a]\nthreads = 1\nthreads = 2", "f.conf:3: threads is set a second time" },
+        { "[model a]\nmodel = x\npath = y", "f.conf:3: model is set a second time" },
+        { "[model a b]",
+          "f.conf:1: expected a model name of letters, digits and . _ : / @ -, found "
+          "\"a b\"" },
+        { "[model a]\nchat_template = x\nchat_template_file = y",
+          "f.conf:3: chat_template and chat_template_file are both set" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config c;
+        struct err e = { 0 };
+
+        if (!parse(&c, cases[i].text, &e))
+            fail_msg("accepted: %s", cases[i].text);
+        assert_string_equal(e.text, cases[i].message);
+        config_done(&c);
+    }
+}
+
+static void binary_and_endless_lines_are_refused(void **state)
+{
+    static char text[70000];
+    struct config c;
+    struct err e = { 0 };
+
+    (void)state;
+    config_init(&c);
+    assert_int_equal(config_parse(&c, "f", "log = a\0b\n", 10, &e), ERR_FORMAT);
+    assert_string_equal(e.text, "f:1: expected text, found a zero byte");
+    memset(text, 'x', sizeof text);
+    assert_int_equal(config_parse(&c, "f", text, sizeof text, &e), ERR_FORMAT);
+    assert_string_equal(e.text, "f:1: expected a line of at most 65536 bytes");
+    config_done(&c);
+}
+
+/* A folder with two model files, for what config_finish() looks up. */
+struct place {
+    char dir[64], a[96], b[96];
+};
+
+static void touch(char *path, size_t size, const char *dir, const char *name)
+{
+    FILE *f;
+
+    snprintf(path, size, "%s/%s", dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("{{ 1 }}", f);
+    fclose(f);
+}
+
+static void make_place(struct place *p)
+{
+    strcpy(p->dir, "/tmp/test_config.XXXXXX");
+    assert_non_null(mkdtemp(p->dir));
+    touch(p->a, sizeof p->a, p->dir, "Tiny-Chat.Q4_1.gguf");
+    touch(p->b, sizeof p->b, p->dir, "other-q8.gguf");
+}
+
+static void end_place(struct place *p)
+{
+    unlink(p->a);
+    unlink(p->b);
+    rmdir(p->dir);
+}
+
+static void later_sources_win(void **state)
+{
+    static const char file[] = "max_batch_size = 1\nthreads = 1\nlog_level = error\n"
+                               "[model primary]\nmodel = other-q8\nmax_sequence_length = 100\n"
+                               "[model chat]\nmodel = x/other\nthreads = 5\n";
+    struct place p;
+    struct config c;
+    struct err e = { 0 };
+    enum config_action action;
+    char var[128], *environment[] = { var,
+                                      (char *)"TAKEOFF_MAX_SEQUENCE_LENGTH=200",
+                                      (char *)"AIRSTRIP_THREADS=3",
+                                      (char *)"TAKEOFF_LOG_LEVEL=INFO",
+                                      (char *)"TAKEOFF_DEVICE=",
+                                      (char *)"TAKEOFF_PORT=3000",
+                                      NULL };
+    char *arguments[] = { (char *)"airstrip",
+                          (char *)"--max-sequence-length",
+                          (char *)"300",
+                          (char *)"--name=chat",
+                          (char *)"--log-level",
+                          (char *)"debug",
+                          (char *)"--models-dir",
+                          p.dir,
+                          NULL };
+
+    (void)state;
+    make_place(&p);
+    snprintf(var, sizeof var, "TAKEOFF_MODEL_NAME=%s", p.a);
+    assert_int_equal(parse(&c, file, &e), 0);
+    assert_int_equal(config_environment(&c, environment, &e), 0);
+    assert_int_equal(config_options(&c, 8, arguments, false, &action, &e), 0);
+    if (config_finish(&c, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(c.n_models, 2);
+    assert_string_equal(c.models[0].path, p.a);             /* environment over file */
+    assert_int_equal(c.models[0].max_sequence_length, 200); /* environment over file */
+    assert_int_equal(c.models[1].max_sequence_length, 300); /* command line over environment */
+    assert_int_equal(c.models[0].threads, 3);
+    assert_int_equal(c.models[1].threads, 3);
+    assert_int_equal(c.models[1].max_batch_size, 1); /* inherited */
+    assert_string_equal(c.models[1].path, p.b);
+    assert_string_equal(c.models[1].device, "auto");
+    assert_int_equal(c.log_level, LOG_DEBUG);
+    config_done(&c);
+    end_place(&p);
+}
+
+static void takeoff_alone_is_enough(void **state)
+{
+    struct place p;
+    struct config c;
+    struct err e = { 0 };
+    char dir[96], *environment[] = { dir,
+                                     (char *)"TAKEOFF_MODEL_NAME=SomeOrg/tiny-chat",
+                                     (char *)"TAKEOFF_DEVICE=cpu",
+                                     (char *)"TAKEOFF_MAX_SEQUENCE_LENGTH=1024",
+                                     (char *)"TAKEOFF_CONSUMER_GROUP=group2",
+                                     (char *)"TAKEOFF_BODY_SIZE_LIMIT_BYTES=2097152",
+                                     (char *)"TAKEOFF_MAX_QUEUED_REQUESTS=1000000",
+                                     (char *)"TAKEOFF_PAGE_CACHE_SIZE=10MB",
+                                     NULL };
+
+    (void)state;
+    make_place(&p);
+    snprintf(dir, sizeof dir, "AIRSTRIP_MODELS_DIR=%s", p.dir);
+    config_init(&c);
+    assert_int_equal(config_environment(&c, environment, &e), 0);
+    if (config_finish(&c, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(c.n_models, 1);
+    assert_string_equal(c.models[0].name, "group2");
+    assert_string_equal(c.models[0].path, p.a);
+    assert_string_equal(c.models[0].device, "cpu");
+    assert_int_equal(c.models[0].max_sequence_length, 1024);
+    assert_int_equal(c.models[0].max_queued_requests, 1000000);
+    assert_int_equal(c.models[0].kv_cache_size, 10 * MB);
+    assert_int_equal(c.body_size_limit, 2 * MB);
+    config_done(&c);
+    end_place(&p);
+}
+
+static void bad_environment_names_the_variable(void **state)
+{
+    static const struct {
+        const char *variable, *message;
+    } cases[] = {
+        { "TAKEOFF_DEVICE=api",
+          "environment variable TAKEOFF_DEVICE: device: api (a remote model) is "
+          "not offered; expected auto, cpu or cuda" },
+        { "TAKEOFF_MAX_BATCH_SIZE=x",
+          "environment variable TAKEOFF_MAX_BATCH_SIZE: max_batch_size: "
+          "expected a whole number, found \"x\"" },
+        { "AIRSTRIP_LISTEN_MODE=9", "environment variable AIRSTRIP_LISTEN_MODE: listen_mode: "
+                                    "expected an octal file mode such "
+                                    "as 0660, found \"9\"" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *environment[] = { (char *)cases[i].variable, NULL };
+        struct config c;
+        struct err e = { 0 };
+
+        config_init(&c);
+        assert_int_equal(config_environment(&c, environment, &e), ERR_INVALID);
+        assert_string_equal(e.text, cases[i].message);
+        config_done(&c);
+    }
+}
+
+static void bad_options_say_so(void **state)
+{
+    static const struct {
+        const char *arguments[3], *message;
+    } cases[] = {
+        { { "model.gguf" }, "expected an option such as --model, found \"model.gguf\"" },
+        { { "--model" }, "--model: expected a value, found none" },
+        { { "--modle", "x" }, "unknown option --modle; did you mean --model?" },
+        { { "--max_batch-sizes=3" },
+          "unknown option --max_batch_sizes; did you mean "
+          "--max-batch-size?" },
+        { { "--zzzzzzzzz", "3" }, "unknown option --zzzzzzzzz; --help lists them all" },
+        { { "--check=yes" }, "--check takes no value" },
+        { { "--threads", "x" }, "command line: threads: expected a whole number, found \"x\"" },
+        { { "--" }, "expected an option such as --model, found \"--\"" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *argv[5] = { (char *)"airstrip" };
+        int argc = 1;
+        struct config c;
+        struct err e = { 0 };
+        enum config_action action;
+
+        for (size_t k = 0; k < 3 && cases[i].arguments[k]; k++)
+            argv[argc++] = (char *)cases[i].arguments[k];
+        config_init(&c);
+        if (!config_options(&c, argc, argv, false, &action, &e))
+            fail_msg("accepted: %s", argv[1]);
+        assert_string_equal(e.text, cases[i].message);
+        config_done(&c);
+    }
+}
+
+static void early_options_need_no_more(void **state)
+{
+    char *argv[] = { (char *)"airstrip",  (char *)"--config", (char *)"/x", (char *)"--check",
+                     (char *)"--threads", (char *)"none",     NULL };
+    char *help[] = { (char *)"airstrip", (char *)"-h", NULL };
+    struct config c;
+    struct err e = { 0 };
+    enum config_action action;
+
+    (void)state;
+    config_init(&c);
+    assert_int_equal(config_options(&c, 6, argv, true, &action, &e), 0);
+    assert_string_equal(c.file, "/x");
+    assert_true(c.check);
+    assert_int_equal(action, CONFIG_RUN);
+    assert_int_equal(config_options(&c, 2, help, true, &action, &e), 0);
+    assert_int_equal(action, CONFIG_HELP);
+    config_done(&c);
+}
+
+static void finish_refuses_what_cannot_work(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        { "", "no model to serve: give --model FILE, set TAKEOFF_MODEL_NAME, or write model = FILE "
+              "into the configuration file" },
+        { "[model a]\n", "model \"a\": expected model = FILE, found none" },
+        { "model = /nowhere/x.gguf", "model: there is no file /nowhere/x.gguf" },
+        { "[model a]\nmodel=@A\n[model b]\nmodel=@A\naliases = c, a",
+          "model \"b\": the alias \"a\" is the name of another model" },
+        { "[model a]\nmodel=@A\naliases=x,gpt-4\n[model b]\nmodel=@A\naliases = c, gpt-4",
+          "the alias \"gpt-4\" is given to both \"a\" and \"b\"" },
+    };
+    struct place p;
+
+    (void)state;
+    make_place(&p);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600] = "";
+        struct config c;
+        struct err e = { 0 };
+
+        for (const char *s = cases[i].text; *s; s++) { /* @A stands for a file that exists */
+            size_t used = strlen(text);
+
+            if (s[0] == '@' && s[1] == 'A')
+                snprintf(text + used, sizeof text - used, "%s", p.a), s++;
+            else
+                snprintf(text + used, sizeof text - used, "%c", *s);
+        }
+        if (parse(&c, text, &e))
+            fail_msg("%s", e.text);
+        if (!config_finish(&c, &e))
+            fail_msg("accepted: %s", text);
+        assert_string_equal(e.text, cases[i].message);
+        config_done(&c);
+    }
+    end_place(&p);
+}
+
+static void names_become_files(void **state)
+{
+    static const struct {
+        const char *name;
+        int file; /* 0 none, 1 a, 2 b, -1 several */
+    } cases[] = {
+        { "Tiny-Chat.Q4_1.gguf", 1 },
+        { "Tiny-Chat.Q4_1", 1 },
+        { "tiny-chat", 1 },
+        { "org/Tiny-Chat", 1 },
+        { "tiny", 1 },
+        { "other", 2 },
+        { "org/sub/other-q8", 2 },
+        { "oth", 0 },
+        { "org/", 0 },
+        { "../tiny-chat.x", 0 },
+    };
+    struct place p;
+    struct config c;
+    struct err e = { 0 };
+    const char *path;
+    char third[96];
+
+    (void)state;
+    make_place(&p);
+    config_init(&c);
+    c.models_dir = p.dir;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int rc = models_dir_find(&c, cases[i].name, &path, &e);
+
+        if (!cases[i].file) {
+            assert_int_equal(rc, ERR_NOTFOUND);
+            assert_non_null(strstr(e.text, p.dir));
+            continue;
+        }
+        if (rc)
+            fail_msg("%s: %s", cases[i].name, e.text);
+        assert_string_equal(path, cases[i].file == 1 ? p.a : p.b);
+    }
+    touch(third, sizeof third, p.dir, "Tiny-Chat.Q8_0.gguf");
+    assert_int_equal(models_dir_find(&c, "org/tiny-chat", &path, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "Tiny-Chat.Q8_0.gguf"));
+    unlink(third);
+    config_done(&c);
+    end_place(&p);
+}
+
+static void template_file_is_read(void **state)
+{
+    struct place p;
+    struct config c;
+    struct engine_config ec;
+    struct err e = { 0 };
+    char text[400];
+
+    (void)state;
+    make_place(&p);
+    snprintf(text, sizeof text, "model = %s\nchat_template = default\n", p.a);
+    assert_int_equal(parse(&c, text, &e), 0);
+    assert_int_equal(config_set_for(&c, NULL, config_key("chat_template_file"), p.b, &e), 0);
+    assert_int_equal(config_finish(&c, &e), 0);
+    config_engine(&c.models[0], &ec);
+    assert_string_equal(ec.chat_template, "{{ 1 }}"); /* the later of the two */
+    assert_string_equal(ec.chat_template_name, p.b);
+    assert_string_equal(ec.name, "primary");
+    config_done(&c);
+    end_place(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_in_their_units),
+        cmocka_unit_test(texts_and_comments),
+        cmocka_unit_test(bad_lines_say_what_was_expected),
+        cmocka_unit_test(binary_and_endless_lines_are_refused),
+        cmocka_unit_test(later_sources_win),
+        cmocka_unit_test(takeoff_alone_is_enough),
+        cmocka_unit_test(bad_environment_names_the_variable),
+        cmocka_unit_test(bad_options_say_so),
+        cmocka_unit_test(early_options_need_no_more),
+        cmocka_unit_test(finish_refuses_what_cannot_work),
+        cmocka_unit_test(names_become_files),
+        cmocka_unit_test(template_file_is_read),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

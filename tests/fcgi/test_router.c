@@ -1,0 +1,169 @@
+/* router: which route a method and path find, and what answers where there is none; API keys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "fcgi/auth.h"
+#include "fcgi/router.h"
+#include "tests/fcgi/fake_conn.h"
+
+static void handler(struct app *app, struct request *r, struct reply *p)
+{
+    (void)app;
+    (void)r;
+    (void)p;
+}
+
+static const struct route table[] = {
+    { "POST", "/v1/chat", handler, false },
+    { "GET", "/v1/models", handler, false },
+    { "GET", "/v1/models/{id}", handler, false },
+    { "DELETE", "/v1/models/{id}", handler, false },
+    { 0 },
+};
+
+static void routes(void **state)
+{
+    static const struct {
+        const char *method, *path;
+        int route, status; /* index, or -1 and the status of the answer */
+        const char *tail, *headers;
+    } cases[] = {
+        { "POST", "/v1/chat", 0, 0, "", "" },
+        { "GET", "/v1/models", 1, 0, "", "" },
+        { "HEAD", "/v1/models", 1, 0, "", "" },
+        { "GET", "/v1/models/a", 2, 0, "a", "" },
+        { "GET", "/v1/models/org/a", 2, 0, "org/a", "" },
+        { "DELETE", "/v1/models/a", 3, 0, "a", "" },
+        { "GET", "/v1/models/", -1, 404, "", "" },
+        { "GET", "/v1/model", -1, 404, "", "" },
+        { "GET", "/v1/modelsx", -1, 404, "", "" },
+        { "GET", "/", -1, 404, "", "" },
+        { "POST", "/v1/chat/", -1, 404, "", "" },
+        { "GET", "/v1/chat", -1, 405, "", "Allow: POST, OPTIONS\r\n" },
+        { "get", "/v1/models", -1, 405, "", "Allow: GET, HEAD, OPTIONS\r\n" },
+        { "PUT", "/v1/models/x", -1, 405, "", "Allow: GET, HEAD, DELETE, OPTIONS\r\n" },
+        { "OPTIONS", "/v1/chat", -1, 204, "", "Allow: POST, OPTIONS\r\n" },
+        { "OPTIONS", "/nowhere", -1, 404, "", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fake_conn c;
+        struct request r = { .method = cases[i].method, .path = cases[i].path };
+        struct reply p;
+        const struct route *found;
+
+        fake_conn_init(&c, "", 0);
+        reply_init(&p, &c.conn, "id", false);
+        found = router_find(table, NULL, &r, &p);
+        assert_ptr_equal(found, cases[i].route < 0 ? NULL : &table[cases[i].route]);
+        assert_string_equal(r.tail, cases[i].tail);
+        assert_string_equal(buf_str(&p.headers), cases[i].headers);
+        if (!found) {
+            assert_int_equal(p.status, cases[i].status);
+            if (p.status == 404)
+                assert_non_null(strstr(p.body.data, cases[i].path));
+        }
+        reply_done(&p);
+        fake_conn_done(&c);
+    }
+}
+
+static void options_for_browsers(void **state)
+{
+    static const char *const params[] = { "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=x-a, authorization",
+                                          NULL };
+    struct fake_conn c;
+    struct request r = { .method = "OPTIONS",
+                         .path = "/v1/chat",
+                         .params = (char *const *)(uintptr_t)params };
+    struct reply p;
+
+    (void)state;
+    fake_conn_init(&c, "", 0);
+    reply_init(&p, &c.conn, "id", false);
+    assert_null(router_find(table, "*", &r, &p));
+    assert_int_equal(p.status, 204);
+    assert_non_null(strstr(p.headers.data, "Access-Control-Allow-Methods: POST, OPTIONS\r\n"));
+    assert_non_null(strstr(p.headers.data, "Access-Control-Allow-Headers: x-a, authorization\r\n"));
+    reply_done(&p);
+    fake_conn_done(&c);
+}
+
+static void long_paths_are_cut_in_messages(void **state)
+{
+    static char path[5000];
+    struct fake_conn c;
+    struct request r = { .method = "GET", .path = path };
+    struct reply p;
+
+    (void)state;
+    memset(path, '\xff', sizeof path - 1);
+    path[0] = '/';
+    fake_conn_init(&c, "", 0);
+    reply_init(&p, &c.conn, "id", false);
+    assert_null(router_find(table, NULL, &r, &p));
+    assert_int_equal(p.status, 404);
+    assert_true(p.body.len < 2000);
+    assert_null(strchr(p.body.data, '\xff')); /* JSON stays UTF-8 */
+    reply_done(&p);
+    fake_conn_done(&c);
+}
+
+static void keys(void **state)
+{
+    static const struct {
+        const char *authorization;
+        bool ok;
+    } cases[] = {
+        { "Bearer sk-one", true },
+        { "bearer  sk-one ", true },
+        { "Bearer sk two", true },
+        { "Bearer sk-on", false },
+        { "Bearer sk-onee", false },
+        { "Bearer ", false },
+        { "Bearer # comment", false },
+        { "sk-one", false },
+        { "Basic sk-one", false },
+        { "Bearer sk-onX", false },
+        { "", false },
+        { NULL, false },
+    };
+    char path[] = "/tmp/test_keys.XXXXXX";
+    static const char text[] = "# comment\n\n  sk-one \r\nsk two";
+    int fd = mkstemp(path);
+    struct auth *a;
+    struct err e;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    assert_int_equal(auth_open(&a, path, &e), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(auth_check(a, cases[i].authorization), cases[i].ok);
+    auth_free(a);
+    assert_int_equal(ftruncate(fd, 10), 0);
+    assert_int_equal(auth_open(&a, path, &e), ERR_INVALID); /* it would lock everybody out */
+    close(fd);
+    unlink(path);
+    assert_int_equal(auth_open(&a, path, &e), ERR_IO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(routes),
+        cmocka_unit_test(options_for_browsers),
+        cmocka_unit_test(long_paths_are_cut_in_messages),
+        cmocka_unit_test(keys),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
