@@ -51,9 +51,18 @@ static void release(struct answer *a, size_t shown, bool stopped)
         a->n_held = i;
 }
 
+/* Bytes of the tokens so far that have been shown.  Held text counts a replaced byte as three, so
+ * this can be a little low for a while, never high. */
+static size_t bytes_shown(const struct answer *a)
+{
+    size_t held = a->detok.held.len + a->detok.n_partial;
+
+    return held < a->bytes_pushed ? a->bytes_pushed - held : 0;
+}
+
 bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs)
 {
-    size_t shown = a->bytes_pushed - a->detok.held.len, before = a->text.len;
+    size_t shown = bytes_shown(a), before = a->text.len;
     bool stopped;
 
     a->n_tokens++;
@@ -62,8 +71,7 @@ bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logpr
         a->failed = true;
     stopped = detok_push(&a->detok, id, &a->text);
     /* After a stop the held bytes are gone; what was shown of them has been appended. */
-    shown = stopped ? shown + (a->text.len - before) : a->bytes_pushed - a->detok.held.len;
-    release(a, shown, stopped);
+    release(a, stopped ? shown + (a->text.len - before) : bytes_shown(a), stopped);
     if (a->text.failed || a->detok.held.failed)
         a->failed = true;
     return stopped;
