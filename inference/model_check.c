@@ -3,6 +3,7 @@
  *
  * What the forward pass would silently ignore (an unknown tensor, a scaling that changes results)
  * is refused by name instead.  Keys are those of ggml's docs/gguf.md. */
+#include "inference/model_keys.h"
 #include "inference/model_slots.h"
 
 #include <math.h>
@@ -21,58 +22,7 @@ enum {
     MAX_FF = 1 << 20,
     MAX_VOCAB = 1 << 22,
     MAX_CONTEXT = 1 << 30,
-    MAX_KEY_BYTES = 96,
 };
-
-struct keys {
-    const struct weights *w;
-    const char *prefix; /* the architecture's name */
-};
-
-static const char *key_name(const struct keys *k, const char *suffix,
-                            char buf[static MAX_KEY_BYTES])
-{
-    snprintf(buf, MAX_KEY_BYTES, "%s.%s", k->prefix, suffix);
-    return buf;
-}
-
-/* An integer key within min .. max; absent: *out stays, an error where it is required. */
-static int key_size(const struct keys *k, const char *suffix, bool required, size_t min, size_t max,
-                    size_t *out, struct err *e)
-{
-    char name[MAX_KEY_BYTES];
-    uint64_t v = 0;
-    int rc = weights_u64(k->w, key_name(k, suffix, name), &v, e);
-
-    if (rc == ERR_NOTFOUND)
-        return required ? err_set(e, ERR_FORMAT, "metadata key %s is missing", name) : 0;
-    if (rc)
-        return rc;
-    if (v < min || v > max)
-        return err_set(e, ERR_FORMAT, "metadata key %s is %llu, expected %zu to %zu", name,
-                       (unsigned long long)v, min, max);
-    *out = (size_t)v;
-    return 0;
-}
-
-/* A finite number within min .. max; same rule for absent ones. */
-static int key_real(const struct keys *k, const char *suffix, bool required, double min, double max,
-                    double *out, struct err *e)
-{
-    char name[MAX_KEY_BYTES];
-    double v = 0;
-    int rc = weights_f64(k->w, key_name(k, suffix, name), &v, e);
-
-    if (rc == ERR_NOTFOUND)
-        return required ? err_set(e, ERR_FORMAT, "metadata key %s is missing", name) : 0;
-    if (rc)
-        return rc;
-    if (!(v >= min && v <= max)) /* NaN too */
-        return err_set(e, ERR_FORMAT, "metadata key %s is %g, expected %g to %g", name, v, min,
-                       max);
-    *out = v;
-    return 0;
-}
 
 static int find_arch(struct model *m, const struct weights *w, struct err *e)
 {

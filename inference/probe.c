@@ -11,6 +11,7 @@ static const struct {
     int (*run)(int argc, char **argv, struct err *e);
 } subcommands[] = {
     { "dequant", "TYPE <blocks >float32", probe_dequant },
+    { "logits", "MODEL <requests >answers", probe_logits },
     { "tokenize", "MODEL <lines >lines", probe_tokenize },
     { "detokenize", "MODEL <lines >lines", probe_detokenize },
 };

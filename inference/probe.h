@@ -19,4 +19,8 @@ int probe_dequant(int argc, char **argv, struct err *e) MUST_CHECK;
 int probe_tokenize(int argc, char **argv, struct err *e) MUST_CHECK;
 int probe_detokenize(int argc, char **argv, struct err *e) MUST_CHECK;
 
+/* logits MODEL: JSON requests with token ids on stdin, logits or log-probabilities on stdout, a
+ * line each; see probe_logits.c. */
+int probe_logits(int argc, char **argv, struct err *e) MUST_CHECK;
+
 #endif

@@ -226,13 +226,140 @@ static void limits(void **state)
     rig_close(&r);
 }
 
+/* --- the CPU backend, one instruction set after the other --- */
+static const char *const isas[] = { "scalar", "avx2", "avx512" };
+
+/* False where this build or machine does not have it. */
+static bool has_isa(const char *isa)
+{
+    const struct backend *b = backend_find("cpu", NULL);
+    struct device *d = NULL;
+    int rc;
+
+    assert_non_null(b);
+    rc = b->open(&d, &(struct backend_options){ .n_threads = 1, .isa = isa }, NULL);
+    if (rc == 0)
+        b->close(d);
+    assert_true(rc == 0 || rc == ERR_UNSUPPORTED);
+    return rc == 0;
+}
+
+/* Log-probabilities of all n positions, [n, n_vocab]. */
+static void log_probabilities(struct rig *r, const int32_t *ids, size_t n, double *out)
+{
+    struct kv_table t = { 0 };
+    size_t n_vocab = r->model.n_vocab;
+
+    assert_int_equal(kvcache_grow(&r->cache, &t, n, NULL), 0);
+    for (size_t pos = 0; pos < n; pos += RIG_MAX_OUTPUTS) {
+        size_t rows = n - pos < RIG_MAX_OUTPUTS ? n - pos : RIG_MAX_OUTPUTS;
+
+        rig_step(r, &t, ids, pos, rows, true);
+        for (size_t i = 0; i < rows; i++) {
+            const float *x = forward_logits(r->forward, i);
+            double *p = out + (pos + i) * n_vocab, sum = 0, max = -INFINITY;
+
+            for (size_t v = 0; v < n_vocab; v++)
+                max = fmax(max, (double)x[v]);
+            for (size_t v = 0; v < n_vocab; v++)
+                sum += exp((double)x[v] - max);
+            for (size_t v = 0; v < n_vocab; v++)
+                p[v] = (double)x[v] - max - log(sum);
+        }
+    }
+    kvcache_drop(&r->cache, &t);
+}
+
+/* Mean KL divergence of the CPU's distributions from the reference backend's, over both prompts. */
+static double divergence(const struct backend *b, const char *isa, const char *file,
+                         const struct value *prompts)
+{
+    double *want = malloc(MAX_IDS * MAX_VOCAB * sizeof *want),
+           *got = malloc(MAX_IDS * MAX_VOCAB * sizeof *got);
+    double sum = 0;
+    size_t positions = 0;
+    struct rig ref, cpu;
+    struct err e;
+
+    assert_non_null(want);
+    assert_non_null(got);
+    if (rig_open(&ref, &refbackend, NULL, file, DTYPE_F32, &e) ||
+        rig_open(&cpu, b, isa, file, DTYPE_F16, &e))
+        fail_msg("%s: %s", file, e.text);
+    for (size_t p = 0; p < prompts->list.len; p++) {
+        int32_t ids[MAX_IDS];
+        size_t n = rig_ids(value_get(prompts->list.items[p], "ids"), ids, MAX_IDS);
+
+        log_probabilities(&ref, ids, n, want);
+        log_probabilities(&cpu, ids, n, got);
+        for (size_t i = 0; i < n * ref.model.n_vocab; i++)
+            sum += exp(want[i]) * (want[i] - got[i]);
+        positions += n;
+    }
+    rig_close(&ref);
+    rig_close(&cpu);
+    free(want);
+    free(got);
+    return sum / (double)positions;
+}
+
+/* int8 activations cost accuracy: as much as llama.cpp's do, times three (golden/README.md). */
+static void golden_on_cpu(void **state)
+{
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 0);
+    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++)
+        for (size_t i = 0; has_isa(isas[k]) && i < sizeof files / sizeof *files; i++) {
+            const struct value *expected = rig_expected(&a, files[i]);
+            double limit, kl;
+
+            assert_non_null(expected);
+            limit = 3 * number(value_get(expected, "kl_llamacpp"));
+            kl = divergence(backend_find("cpu", NULL), isas[k], files[i],
+                            value_get(expected, "prompts"));
+            print_message("# %s %s: KL %.5f, limit %.5f\n", files[i], isas[k], kl, limit);
+            if (!(kl <= limit))
+                fail_msg("%s on %s: KL %.5f, limit %.5f", files[i], isas[k], kl, limit);
+        }
+    arena_done(&a);
+}
+
+static void cuts_on(const char *isa)
+{
+    if (!has_isa(isa)) {
+        print_message("# this build or machine has no %s\n", isa);
+        skip();
+    }
+    cuts_do_not_matter(backend_find("cpu", NULL), isa);
+}
+
+static void cuts_on_scalar(void **state)
+{
+    (void)state;
+    cuts_on("scalar");
+}
+
+static void cuts_on_avx2(void **state)
+{
+    (void)state;
+    cuts_on("avx2");
+}
+
+static void cuts_on_avx512(void **state)
+{
+    (void)state;
+    cuts_on("avx512");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_on_reference),
-        cmocka_unit_test(cuts_on_reference),
-        cmocka_unit_test(outputs_in_any_order),
-        cmocka_unit_test(limits),
+        cmocka_unit_test(golden_on_reference),  cmocka_unit_test(cuts_on_reference),
+        cmocka_unit_test(outputs_in_any_order), cmocka_unit_test(limits),
+        cmocka_unit_test(golden_on_cpu),        cmocka_unit_test(cuts_on_scalar),
+        cmocka_unit_test(cuts_on_avx2),         cmocka_unit_test(cuts_on_avx512),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

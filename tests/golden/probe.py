@@ -1,0 +1,57 @@
+"""airstrip-probe logits as a Python object: one process a model, one JSON line a question."""
+import json
+import os
+import pathlib
+import subprocess
+
+here = pathlib.Path(__file__).resolve().parent
+program = pathlib.Path(os.environ.get("AIRSTRIP_PLAIN", ".")).resolve() / "airstrip-probe"
+shared = pathlib.Path(os.environ.get("AIRSTRIP_SHARED", here.parents[2] / "shared")) / "golden"
+
+
+class Refused(Exception):
+    """The probe did not open the model; the text is what it said."""
+
+
+class Probe:
+    def __init__(self, model, isa=""):
+        self.process = subprocess.Popen([program, "logits", str(model)], stdin=subprocess.PIPE, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env={**os.environ, "AIRSTRIP_ISA": isa})
+
+    def ask(self, **question):
+        try:
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        line = self.process.stdout.readline()
+        if not line:
+            raise Refused(self.process.stderr.read().strip())
+        return json.loads(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.process.wait()
+
+
+def isas():
+    """Instruction sets to force; scalar runs everywhere, the others where the processor says so."""
+    flags = set()
+    try:
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("flags"):
+                flags = set(line.split())
+    except OSError:
+        pass
+    found = ["scalar"]
+    if {"avx2", "fma", "f16c"} <= flags:
+        found.append("avx2")
+    if {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"} <= flags:
+        found.append("avx512")
+    return found
