@@ -148,30 +148,6 @@ int app_ready(const struct app *a, double stall_ms, struct err *e)
     return 0;
 }
 
-/* Logs once how loading ended. */
-static void report(struct app_model *m, const struct engine_status *s)
-{
-    struct log_line l;
-
-    m->reported = true;
-    log_begin(&l, s->state == ENGINE_READY ? LOG_INFO : LOG_ERROR, "model");
-    log_str(&l, "model", m->name);
-    log_str(&l, "state", s->state == ENGINE_READY ? "ready" : "failed");
-    if (s->state == ENGINE_READY) {
-        log_str(&l, "file", m->config->path);
-        log_str(&l, "architecture", s->architecture);
-        log_str(&l, "quantisation", s->quantisation);
-        log_str(&l, "isa", s->isa);
-        log_int(&l, "threads", (long long)s->n_threads);
-        log_int(&l, "max_sequence_length", (long long)s->n_ctx);
-        log_int(&l, "max_batch_size", (long long)s->max_batch);
-        log_ms(&l, "load_ms", s->load_ms);
-    } else {
-        log_str(&l, "msg", s->failure.text);
-    }
-    log_end(&l);
-}
-
 bool app_settled(struct app *a, size_t *n_ready)
 {
     bool settled = true;
@@ -184,10 +160,13 @@ bool app_settled(struct app *a, size_t *n_ready)
         if (!m->engine)
             continue;
         engine_status(m->engine, &s);
-        if (s.state == ENGINE_LOADING)
+        if (s.state == ENGINE_LOADING) {
             settled = false;
-        else if (!m->reported && s.state != ENGINE_CLOSING)
-            report(m, &s);
+        } else if (s.state == ENGINE_FAILED && !m->reported) {
+            m->reported = true;
+            log_msg(LOG_ERROR, "model", "model \"%s\" could not be loaded: %s", m->name,
+                    s.failure.text);
+        }
         *n_ready += s.state == ENGINE_READY;
     }
     return settled;

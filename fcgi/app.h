@@ -23,7 +23,7 @@ struct app_model {
     struct engine *engine; /* NULL when even opening it failed: see failure */
     struct err failure;    /* why engine is NULL */
     time_t created;        /* modification time of the model file, for /v1/models */
-    bool reported;         /* main's: the end of its loading was logged */
+    bool reported;         /* main's: that its loading failed was logged */
 };
 
 /* Counters since start; relaxed atomics. */

@@ -73,9 +73,14 @@ int config_parse(struct config *c, const char *name, const char *text, size_t le
 /* Reads and parses a file.  ERR_NOTFOUND when there is none, ERR_IO. */
 int config_read(struct config *c, const char *path, struct err *e) MUST_CHECK;
 
-/* AIRSTRIP_* and TAKEOFF_* out of "NAME=value" strings ending with NULL.  What is known but has no
- * effect here is warned about in the log when it asks for something other than the default. */
+/* AIRSTRIP_* and TAKEOFF_* out of "NAME=value" strings ending with NULL; empty values count as
+ * unset. Errors: ERR_INVALID that names the variable; ERR_NOMEM. */
 int config_environment(struct config *c, char *const *environment, struct err *e) MUST_CHECK;
+
+/* One line in the log for each variable of those families that has no effect here although it asks
+ * for something other than Takeoff's default, or whose name is a slip.  Call it once the log is
+ * open. */
+void config_warn(char *const *environment);
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 

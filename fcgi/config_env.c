@@ -65,11 +65,6 @@ static const struct ignored {
     { "VERTEX_PORT", NULL },
 };
 
-/* AIRSTRIP_ names that are not keys: CONFIG is read by main, the others by lower layers and by
- * tests. */
-static const char *const our_own[] = { "CONFIG", "CONSUMER_GROUP", "NAME", "ISA",
-                                       "SHARED", "BUILD",          "RUN",  "FUZZ_SECONDS" };
-
 /* The value of `name` where entry is "name=value"; NULL where it is another variable. */
 static const char *value_of(const char *entry, const char *name)
 {
@@ -119,6 +114,7 @@ static void warn_of_takeoff(const char *name, const char *value)
         log_msg(LOG_WARN, "config", "TAKEOFF_%s is not known, and has no effect", name);
 }
 
+/* A name close to a key's is a slip; others (AIRSTRIP_ISA, what tests use) are none of ours. */
 static void warn_of_ours(const char *name)
 {
     char key[NAME_MAX_BYTES];
@@ -128,14 +124,10 @@ static void warn_of_ours(const char *name)
     for (; name[i]; i++)
         key[i] = (char)tolower((unsigned char)name[i]);
     key[i] = '\0';
-    if (config_key(key))
-        return;
-    for (i = 0; i < sizeof our_own / sizeof *our_own; i++)
-        if (!strcmp(our_own[i], name))
-            return;
-    nearest = config_nearest(key);
-    log_msg(LOG_WARN, "config", "AIRSTRIP_%s is not known, and has no effect%s%s", name,
-            nearest ? "; the nearest key is " : "", nearest ? nearest : "");
+    nearest = config_key(key) || !strcmp(key, "name") ? NULL : config_nearest(key);
+    if (nearest)
+        log_msg(LOG_WARN, "config", "AIRSTRIP_%s is not known, and has no effect; is %s meant?",
+                name, nearest);
 }
 
 static int apply(struct config *c, const char *group, const struct config_key *k, const char *name,
@@ -172,7 +164,6 @@ int config_environment(struct config *c, char *const *environment, struct err *e
     static const char *const group_names[] = { "AIRSTRIP_CONSUMER_GROUP", "AIRSTRIP_NAME",
                                                "TAKEOFF_CONSUMER_GROUP" };
     const char *group = NULL;
-    char name[NAME_MAX_BYTES];
 
     for (size_t i = 0; !group && i < sizeof group_names / sizeof *group_names; i++)
         group = lookup(environment, group_names[i]);
@@ -184,10 +175,16 @@ int config_environment(struct config *c, char *const *environment, struct err *e
         if (rc)
             return rc;
     }
+    return 0;
+}
+
+void config_warn(char *const *environment)
+{
+    char name[NAME_MAX_BYTES];
+
     for (char *const *p = environment; *p; p++)
         if (take_name(*p, "TAKEOFF_", name))
             warn_of_takeoff(name, *p + strcspn(*p, "=") + 1);
         else if (take_name(*p, "AIRSTRIP_", name))
             warn_of_ours(name);
-    return 0;
 }

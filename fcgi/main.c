@@ -240,6 +240,7 @@ static int run(const struct config *c, struct err *e)
     if (rc)
         goto out;
     log_start(c, &listener);
+    config_warn(environ);
     rc = acceptor_create(&acceptor, &app, &listener, e);
     if (rc) {
         app_close(&app);

@@ -470,6 +470,60 @@ static void template_file_is_read(void **state)
     end_place(&p);
 }
 
+/* A file below the top of the sources as a string, to be freed. */
+static char *slurp(const char *name)
+{
+    const char *top = getenv("srcdir");
+    char path[1000];
+    FILE *f;
+    char *text = NULL;
+    size_t cap = 0;
+
+    snprintf(path, sizeof path, "%s/%s", top ? top : ".", name);
+    f = fopen(path, "r");
+    if (!f)
+        fail_msg("cannot open %s", path);
+    assert_true(getdelim(&text, &cap, 0, f) > 0);
+    fclose(f);
+    return text;
+}
+
+static void the_sample_knows_every_key_and_its_default(void **state)
+{
+    char *text = slurp("conf/airstrip.conf"), *manual = slurp("man/airstrip.conf.5");
+    struct config c, fresh;
+    struct err e = { 0 };
+
+    (void)state;
+    for (char *p = text; *p; p++) /* "#key = value" and "#[model x]", but not "# words" */
+        if (*p == '#' && (p == text || p[-1] == '\n') && p[1] && !strchr(" \n", p[1]))
+            *p = ' ';
+    if (parse(&c, text, &e))
+        fail_msg("%s", e.text);
+    config_init(&fresh);
+    for (const struct config_key *k = config_keys; k->name; k++) {
+        char entry[80];
+
+        if (!strcmp(k->name, "chat_template")) /* the sample shows it as a file */
+            continue;
+        if (!((k->of_model ? c.defaults.set | c.models[0].set : c.set) & config_bit(k)))
+            fail_msg("the sample lacks %s", k->name);
+        if (k->kind != KEY_TEXT && k->kind != KEY_DEVICE && k->kind != KEY_LEVEL)
+            if (memcmp((char *)(k->of_model ? (void *)&c.defaults : (void *)&c) + k->offset,
+                       (char *)(k->of_model ? (void *)&fresh.defaults : (void *)&fresh) + k->offset,
+                       sizeof(size_t)))
+                fail_msg("the sample's %s is not the default", k->name);
+        snprintf(entry, sizeof entry, "\n.B %s", k->name);
+        if (!strstr(manual, entry))
+            fail_msg("the manual page lacks %s", k->name);
+    }
+    assert_string_equal(c.models[0].name, "primary");
+    config_done(&c);
+    config_done(&fresh);
+    free(text);
+    free(manual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +539,7 @@ int main(void)
         cmocka_unit_test(finish_refuses_what_cannot_work),
         cmocka_unit_test(names_become_files),
         cmocka_unit_test(template_file_is_read),
+        cmocka_unit_test(the_sample_knows_every_key_and_its_default),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
