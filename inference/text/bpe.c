@@ -70,7 +70,7 @@ static int add_merge(struct bpe *b, struct str merge, size_t rank, char *joined,
                        "not a token",
                        rank, (int)(merge.len < 80 ? merge.len : 80), merge.data);
     if (!vocab_is_text(b->vocab, (size_t)id))
-        return 0;
+        return 0; /* a client's text never merges into a control token */
     slot = find_pair(b, (uint32_t)left, (uint32_t)right);
     if (slot->id < 0) /* of doubles the first, better one counts */
         *slot = (struct pair_slot){ (uint32_t)left, (uint32_t)right, (uint32_t)rank, id };
@@ -173,6 +173,7 @@ static uint32_t rank_of(const struct merge_rule *rule, const struct merge_symbol
 {
     const struct pair_slot *slot;
 
+    /* a byte without a token keeps its neighbours apart */
     if (left->id < 0 || right->id < 0)
         return MERGE_NEVER;
     slot = find_pair(rule->table, (uint32_t)left->id, (uint32_t)right->id);
@@ -253,6 +254,7 @@ int bpe_encode(const struct bpe *b, struct encoder *enc, const char *text, size_
     enc->run.word = encode_word;
     enc->run.arg = enc;
     if (!enc->cache && len > 1024)
+        /* for short texts clearing it would cost more than it saves */
         enc->cache = calloc(1, sizeof *enc->cache); /* goes without where there is no memory */
     return pretok_split(b->pretok, &enc->run, text, len, e);
 }

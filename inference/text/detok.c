@@ -1,3 +1,6 @@
+/* Two stages: take_byte() makes whole characters of the bytes, release() looks for stop strings in
+ * these.  As the first works byte by byte and the second on everything held, it cannot matter where
+ * the tokens were cut. */
 #include "inference/text/detok.h"
 
 #include <string.h>
@@ -44,6 +47,8 @@ static void release(struct detok *d, struct buf *out, bool last)
     for (; i < held->len; i++) {
         enum match m = match_stops(d, held->data + i, held->len - i);
 
+        /* From the left, so that the earliest stop wins: one that is only begun here hides later,
+         * complete ones until it is decided. */
         d->stopped = m == MATCH_WHOLE;
         if (d->stopped || (m == MATCH_BEGUN && !last))
             break;
@@ -63,6 +68,7 @@ static void release(struct detok *d, struct buf *out, bool last)
 static void take_byte(struct detok *d, char byte)
 {
     d->partial[d->n_partial++] = byte;
+    /* The byte that proves a beginning wrong can itself begin a character: hence the loop. */
     while (d->n_partial > 0) {
         int step = utf8_step(d->partial, d->n_partial);
         size_t n;

@@ -1,3 +1,6 @@
+/* Order and position share one number in the heap, so that one comparison gives "lowest order, then
+ * leftmost".  An entry is never taken out when its pair changes: it is recognised as stale when it
+ * comes up, because the symbol it names has another order by then. */
 #include "inference/text/merge.h"
 
 #include <stdlib.h>
@@ -60,7 +63,7 @@ static uint64_t pop(struct merge_work *w)
         w->heap[i] = w->heap[child];
         i = child;
     }
-    w->heap[i] = key;
+    w->heap[i] = key; /* also when it was the last one: then nobody reads it */
     return top;
 }
 
@@ -103,7 +106,7 @@ int merge_run(struct merge_work *w, const struct merge_rule *rule, struct err *e
         s->id = s->joined;
         s->len += right->len;
         s->next = right->next;
-        right->order = MERGE_NEVER;
+        right->order = MERGE_NEVER; /* it is gone; its entries are stale */
         if (s->next != MERGE_END)
             w->symbols[s->next].prev = i;
         consider(w, rule, i);

@@ -194,6 +194,7 @@ static int split(const struct pretok *p, struct pretok_run *run, size_t step, co
         return 0;
     if (step == p->n)
         return run->word(run->arg, s, len, e);
+    /* PCRE2_NO_UTF_CHECK: checked by the caller; checking at each match would be quadratic. */
     while (done < len) {
         size_t start, end;
         int n = pcre2_match(p->code[step], (PCRE2_SPTR)s, len, done, PCRE2_NO_UTF_CHECK, run->match,
@@ -206,7 +207,7 @@ static int split(const struct pretok *p, struct pretok_run *run, size_t step, co
                            "splitting a text into words failed: PCRE2 error %d", n);
         start = pcre2_get_ovector_pointer(run->match)[0];
         end = pcre2_get_ovector_pointer(run->match)[1];
-        if (end == start)
+        if (end == start) /* no expression of the table can: it would never end */
             break;
         if ((rc = split(p, run, step + 1, s + done, start - done, e)) ||
             (rc = split(p, run, step + 1, s + start, end - start, e)))

@@ -98,6 +98,7 @@ static size_t lower_bound(const struct special *s, size_t lo, size_t hi, size_t 
     return lo;
 }
 
+/* Spans behind `at` are gone already (special_next); those from at + len on cannot touch. */
 static bool touches_plain(const struct special_search *q, size_t at, size_t len)
 {
     for (size_t i = 0; i < q->n_plain && q->plain[i].start < at + len; i++)
@@ -113,6 +114,8 @@ static const struct special_item *longest_at(const struct special *s,
     size_t lo = s->first[c], hi = s->first[c + 1];
     const struct special_item *best = NULL;
 
+    /* Items lo .. hi - 1 agree with the text up to depth.  One that ends there comes first of them,
+     * as a text sorts before the longer ones it begins. */
     for (size_t depth = 1; lo < hi; depth++) {
         const struct special_item *item = &s->items[lo];
 
@@ -140,6 +143,7 @@ const struct special_item *special_next(const struct special *s, struct special_
 
         if (!starts[(unsigned char)q->text[from]])
             continue;
+        /* from only grows, so spans left behind are never needed again */
         while (q->n_plain > 0 && q->plain->end <= from) {
             q->plain++;
             q->n_plain--;

@@ -1,3 +1,5 @@
+/* What the two kinds have in common: special tokens are cut out of the text first, what lies
+ * between goes to bpe.c or spm.c, each stretch by itself. */
 #include "inference/text/tokenizer.h"
 
 #include <ctype.h>
@@ -70,6 +72,7 @@ int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *
         goto fail;
     if (is_phi3(w))
         special_eat_blanks(&t->special);
+    /* The file has the last word; a family's habit counts only where it says nothing. */
     if (t->bpe && !weights_has(w, "tokenizer.ggml.add_bos_token"))
         t->vocab.add_bos = bpe_adds_bos(t->bpe);
     *out = t;
@@ -150,11 +153,12 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
     if (!rc && o->add_special && t->vocab.add_eos && t->vocab.eos >= 0)
         rc = encoder_emit(&enc, t->vocab.eos, e);
     if (rc)
-        out->len = before;
+        out->len = before; /* the caller sees all ids or none */
     encoder_done(&enc);
     return rc;
 }
 
+/* Ids come from clients and samplers: every accessor takes any number. */
 static bool in_range(const struct tokenizer *t, int32_t id)
 {
     return id >= 0 && (size_t)id < t->vocab.n;

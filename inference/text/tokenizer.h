@@ -29,6 +29,8 @@ struct text_span {
     size_t start, end;
 };
 
+/* Copies what it needs: w may be closed afterwards.  Errors: ERR_FORMAT naming the key at fault,
+ * ERR_UNSUPPORTED naming the tokenizer model or the pre-tokenizer.  Close with tokenizer_close(). */
 int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *e) MUST_CHECK;
 void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 

@@ -1,3 +1,5 @@
+/* Everything is checked here, once: arrays of one length, ids below the number of tokens, types and
+ * byte tokens of the known forms.  The rest of the room relies on it. */
 #include "inference/text/vocab.h"
 
 #include <stdio.h>
@@ -57,6 +59,7 @@ static void put_bpe_piece(struct strtab *t, struct str s, const int16_t byte[0x1
         size_t n = 1;
         char out;
 
+        /* lead bytes C2 .. C5 hold U+0080 .. U+017F, the two-byte part of the alphabet */
         if (c >= 0xc2 && c < 0xc2 + 4 && i + 1 < s.len && (s.data[i + 1] & 0xc0) == 0x80) {
             letter = (unsigned)(c & 0x1f) << 6 | (unsigned)(s.data[i + 1] & 0x3f);
             n = 2;
@@ -161,6 +164,7 @@ static int load_texts(struct vocab *v, const struct weights *w, struct err *e)
     if (!strs)
         return err_set(e, ERR_NOMEM, "no memory for %zu tokens", v->n);
     weights_array_strs(&a, strs);
+    /* past 4 GiB strtab_init() refuses; stopping there keeps the sum from wrapping */
     for (size_t i = 0; i < v->n && bytes <= UINT32_MAX; i++)
         bytes += strs[i].len;
     if ((rc = strtab_init(&v->texts, v->n, bytes, e)))
@@ -289,6 +293,7 @@ static const char *const end_texts[] = {
     "<｜end▁of▁sentence｜>",
 };
 
+/* Only among control and user-defined tokens: "</s>" as plain text must not end an answer. */
 static int32_t find_special(const struct vocab *v, const char *text)
 {
     int32_t id = strindex_find(&v->by_text, text, strlen(text));
