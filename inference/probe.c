@@ -12,6 +12,7 @@ static const struct {
 } subcommands[] = {
     { "dequant", "TYPE <blocks >float32", probe_dequant },
     { "logits", "MODEL <requests >answers", probe_logits },
+    { "render", "<requests >texts", probe_render },
     { "tokenize", "MODEL <lines >lines", probe_tokenize },
     { "detokenize", "MODEL <lines >lines", probe_detokenize },
 };

@@ -19,6 +19,11 @@ int probe_dequant(int argc, char **argv, struct err *e) MUST_CHECK;
 int probe_tokenize(int argc, char **argv, struct err *e) MUST_CHECK;
 int probe_detokenize(int argc, char **argv, struct err *e) MUST_CHECK;
 
+/* render: for each line {"template": str, "context": object, "now": "YYYY-MM-DDTHH:MM:SS" or seconds} on
+ * stdin (now may be missing) a line {"text": str, "plain": [[start, end], ...]} on stdout: the rendered text
+ * and its untrusted byte ranges; or {"error": str}, the bare message where the template raised it. */
+int probe_render(int argc, char **argv, struct err *e) MUST_CHECK;
+
 /* logits MODEL: JSON requests with token ids on stdin, logits or log-probabilities on stdout, a
  * line each; see probe_logits.c. */
 int probe_logits(int argc, char **argv, struct err *e) MUST_CHECK;

@@ -1,8 +1,9 @@
 /* template.h - a model's own chat template (Jinja), from messages to prompt text.
  *
- * Parsed once when a model loads, rendered per request.  The environment is that of Hugging Face's chat
- * templates (trim_blocks, lstrip_blocks, loop controls, raise_exception, strftime_now, tojson as Python prints it).
- * The renderer remembers which bytes came from untrusted strings of the context, so that a client's
+ * Parsed once when a model loads, rendered per request.  The environment is that of Hugging Face's
+ * chat templates (trim_blocks, lstrip_blocks, loop controls, raise_exception, strftime_now, tojson
+ * as Python prints it). The renderer remembers which bytes came from untrusted strings of the
+ * context, so that a client's
  * "<|im_end|>" can be kept from becoming a control token.
  * Rendering is bounded in steps, depth and size.  A parsed template is read-only: any thread. */
 #ifndef AIRSTRIP_TEMPLATE_H
@@ -28,13 +29,14 @@ struct rendering {
 };
 
 struct template_limits {
-    size_t max_steps;     /* 0: 10 million nodes evaluated */
-    size_t max_bytes;     /* 0: 64 MiB of memory for values and output together */
+    size_t max_steps; /* 0: 10 million nodes evaluated */
+    size_t max_bytes; /* 0: 64 MiB of memory for values and output together */
 };
 
 /* context: a map, the template's variables.  now: what strftime_now tells (local time).
  * Errors: ERR_INVALID with the template's own sentence for raise_exception(); ERR_FORMAT for others
- * (undefined, wrong type) with line and column; ERR_LIMIT.  Free with rendering_done(), also on error. */
+ * (undefined, wrong type) with line and column; ERR_LIMIT.  Free with rendering_done(), also on
+ * error. */
 int template_render(const struct template *t, const struct value *context, time_t now,
                     const struct template_limits *limits, struct rendering *out,
                     struct err *e) MUST_CHECK;
