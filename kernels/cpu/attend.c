@@ -178,9 +178,8 @@ static void load_queries(const struct device *d, struct tile *t, size_t thread,
         size_t row = t->span->row + t->row + r;
         float *q = t->q + r * t->n_heads * dim;
 
-        memcpy(q, t->op->q + (row * t->op->n_head + t->head) * dim,
-               t->n_heads * dim * sizeof(float));
-        d->ops->scale(q, t->n_heads * dim, t->op->scale);
+        d->ops->scale(q, t->op->q + (row * t->op->n_head + t->head) * dim, t->op->scale,
+                      t->n_heads * dim);
     }
 }
 
@@ -243,23 +242,25 @@ static void block(const struct device *d, const struct tile *t, struct partial *
                   size_t block_at, size_t from, size_t to)
 {
     size_t g0 = (from - block_at) / KV_LANES, g1 = ceil_div(to - block_at, KV_LANES);
-    size_t v_cols = t->kv->v_cols, start = block_at + g0 * KV_LANES;
+    size_t v_cols = t->kv->v_cols, start = block_at + g0 * KV_LANES, n = (g1 - g0) * KV_LANES;
 
     block_scores(d, t, block_at, g0, g1);
-    for (size_t i = 0; i < t->m; i++) {
-        size_t pos = t->span->pos + t->row + i / t->n_heads;
+    for (size_t r = 0; r < t->n_rows; r++) {
+        size_t pos = t->span->pos + t->row + r;
         size_t lo = max_size(first_seen(t->op, pos), start), hi = min_size(pos + 1, to);
-        float *s = t->scores + i * BLOCK + g0 * KV_LANES;
-        float factor;
 
-        if (lo >= hi) {
-            memset(s, 0, (g1 - g0) * KV_LANES * sizeof *s);
-            continue;
+        for (size_t i = r * t->n_heads; i < (r + 1) * t->n_heads; i++) {
+            float *s = t->scores + i * BLOCK + g0 * KV_LANES, *acc = run->acc + i * v_cols, factor;
+
+            if (lo >= hi) {
+                memset(s, 0, n * sizeof *s);
+                continue;
+            }
+            factor = d->ops->softmax(s, n, lo - start, hi - start, t->op->softcap, &run->max[i],
+                                     &run->sum[i]);
+            if (factor != 1.0f)
+                d->ops->scale(acc, acc, factor, v_cols);
         }
-        factor = d->ops->softmax(s, (g1 - g0) * KV_LANES, lo - start, hi - start, t->op->softcap,
-                                 &run->max[i], &run->sum[i]);
-        if (factor != 1.0f)
-            d->ops->scale(run->acc + i * v_cols, v_cols, factor);
     }
     block_values(d, t, run->acc, block_at, from, to);
 }
@@ -286,16 +287,17 @@ static void merge(const struct device *d, const struct tile *t, struct partial *
 
     if (max == -INFINITY)
         return; /* this row saw nothing there */
-    a = expf(into->max[i] - top);
-    b = expf(max - top);
+    a = into->max[i] == top ? 1.0f : expf(into->max[i] - top);
+    b = max == top ? 1.0f : expf(max - top);
     into->max[i] = top;
     into->sum[i] = into->sum[i] * a + sum * b;
     d->ops->scale_add(into->acc + i * t->kv->v_cols, a, acc, b, t->kv->v_cols);
 }
 
-/* y = acc / sum, a sink's weight added to sum.  Adding zero makes -0 from rows that saw zeros a 0.
+/* y = acc / sum, a sink's weight added to sum.  A -0 that met the zeros of a tile is made 0 by
+ * scale().
  */
-static void finish(const struct tile *t, const struct partial *run)
+static void finish(const struct device *d, const struct tile *t, const struct partial *run)
 {
     size_t dim = t->kv->shape.head_dim;
 
@@ -309,8 +311,7 @@ static void finish(const struct tile *t, const struct partial *run)
 
             factor = own / (run->sum[i] * own + expf(t->op->sinks[head] - top));
         }
-        for (size_t c = 0; c < dim; c++)
-            y[c] = acc[c] * factor + 0.0f;
+        d->ops->scale(y, acc, factor, dim);
     }
 }
 
@@ -333,7 +334,7 @@ static void whole_tile(struct device *d, struct tile *t, size_t thread)
         for (size_t i = 0; i < t->m; i++)
             merge(d, t, &run[0], run[1].max[i], run[1].sum[i], run[1].acc + i * t->kv->v_cols, i);
     }
-    finish(t, &run[0]);
+    finish(d, t, &run[0]);
 }
 
 void attend_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread)
@@ -381,5 +382,5 @@ void attend_merge_chunk(struct device *d, const struct op *op, size_t chunk, siz
         for (size_t i = 0; i < t.m; i++)
             merge(d, &t, &run, part[i], part[TILE_M + i], part + 2 * TILE_M + i * v_cols, i);
     }
-    finish(&t, &run);
+    finish(d, &t, &run);
 }

@@ -62,10 +62,10 @@ static void softcap(float *x, size_t n, float cap)
         x[i] = cap * tanhf(x[i] / cap);
 }
 
-static void scale(float *x, size_t n, float factor)
+static void scale(float *y, const float *x, float factor, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        x[i] *= factor;
+        y[i] = x[i] * factor + 0.0f;
 }
 
 static void scale_add(float *y, float a, const float *x, float b, size_t n)

@@ -43,7 +43,8 @@ struct isa_ops {
     void (*gated_act)(float *y, const float *gate, const float *up, size_t n, enum act_kind kind);
 
     void (*softcap)(float *x, size_t n, float cap); /* x = cap * tanh(x / cap) */
-    void (*scale)(float *x, size_t n, float factor);
+    void (*scale)(float *y, const float *x, float factor,
+                  size_t n); /* y = x * factor, never -0; y may be x */
     void (*scale_add)(float *y, float a, const float *x, float b, size_t n); /* y = a y + b x */
 
     /* Lowest index of the largest value; n if all are NaN. */

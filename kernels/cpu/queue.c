@@ -55,7 +55,7 @@ static void embed_chunk(const struct device *d, const struct op *op, size_t chun
 
         weight_row(op->embed.table, (size_t)op->embed.ids[i], y);
         if (op->embed.scale != 1.0f)
-            d->ops->scale(y, cols, op->embed.scale);
+            d->ops->scale(y, y, op->embed.scale, cols);
     }
 }
 
