@@ -26,7 +26,7 @@ void config_init(struct config *c)
         .read_timeout_ms = 10 * 1000,
         .write_timeout_ms = 60 * 1000,
         .listen_mode = 0660,
-        .defaults = { .device = "auto" },
+        .defaults = { .device = "auto", .default_temperature = 1, .default_top_p = 1 },
     };
     arena_init(&c->storage, 0);
 }
@@ -133,8 +133,9 @@ int config_read(struct config *c, const char *path, struct err *e)
 static void inherit(struct model_config *m, const struct model_config *from)
 {
     for (const struct config_key *k = config_keys; k->name; k++) {
-        size_t bytes =
-            k->kind == KEY_TEXT || k->kind == KEY_DEVICE ? sizeof(char *) : sizeof(size_t);
+        size_t bytes = k->kind == KEY_TEXT || k->kind == KEY_DEVICE ? sizeof(char *)
+                       : k->kind == KEY_REAL                        ? sizeof(float)
+                                                                    : sizeof(size_t);
 
         if (k->of_model && !(m->set & config_bit(k)))
             memcpy((char *)m + k->offset, (const char *)from + k->offset, bytes);

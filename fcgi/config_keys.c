@@ -28,6 +28,11 @@ const struct config_key config_keys[] = {
     { "chat_template", KEY_TEXT, MODEL(chat_template), 0, 0, NULL, "TEXT  Jinja chat template that replaces the model's" },
     { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
     { "aliases", KEY_TEXT, MODEL(aliases), 0, 0, NULL, "A,B  further names that clients may ask for" },
+    { "default_temperature", KEY_REAL, MODEL(default_temperature), 0, 2, NULL, "X  temperature of requests that name none" },
+    { "default_top_p", KEY_REAL, MODEL(default_top_p), 0, 1, NULL, "X  the same for top_p" },
+    { "default_min_p", KEY_REAL, MODEL(default_min_p), 0, 1, NULL, "X  the same for min_p" },
+    { "default_top_k", KEY_COUNT, MODEL(default_top_k), 0, INT32_MAX, NULL, "N  the same for top_k; 0: off" },
+    { "default_max_tokens", KEY_COUNT, MODEL(default_max_tokens), 0, HUGE_COUNT, NULL, "N  the same for max_tokens of a chat; 0: until the context is full" },
     { "listen", KEY_TEXT, SERVER(listen), 0, 0, NULL, "WHERE  socket path, HOST:PORT or [ADDRESS]:PORT" },
     { "listen_mode", KEY_OCTAL, SERVER(listen_mode), 0, 0777, NULL, "MODE  permissions of the socket, such as 0660" },
     { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
@@ -176,6 +181,21 @@ static bool take_octal(const char *s, size_t *out)
     return true;
 }
 
+/* A plain decimal number such as 0.7; no exponent, no sign, as none of the keys needs one. */
+static int set_real(const struct config_key *k, void *field, const char *value, struct err *e)
+{
+    bool plain = *value && !value[strspn(value, "0123456789.")] && strlen(value) < 32;
+    char *end = NULL;
+    float x = plain ? strtof(value, &end) : 0;
+
+    if (!plain || *end || x < (float)k->min || x > (float)k->max)
+        return err_param(e, k->name, ERR_INVALID,
+                         "%s: expected a number from %zu to %zu, found \"%.80s\"", k->name, k->min,
+                         k->max, value);
+    memcpy(field, &x, sizeof x);
+    return 0;
+}
+
 static int set_number(const struct config_key *k, void *field, const char *value, struct err *e)
 {
     static const char *const expected[] = {
@@ -276,6 +296,8 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
         rc = set_text(c, k, field, value, e);
     else if (k->kind == KEY_LEVEL || k->kind == KEY_DEVICE)
         rc = set_word(c, k, field, value, e);
+    else if (k->kind == KEY_REAL)
+        rc = set_real(k, field, value, e);
     else
         rc = set_number(k, field, value, e);
     if (rc)

@@ -5,15 +5,15 @@
 
 void chat_handle(struct app *app, struct request *r, struct reply *p)
 {
+    struct params_rules rules;
     const struct app_model *model;
     struct chat_request c;
     struct value *body;
     struct job_request job = { .kind = PROMPT_CHAT };
     struct err e = { 0 };
 
-    if (params_body(r->body, r->body_len, &r->arena, &body, &e) ||
-        chat_request_read(&c, body, app->config->max_choices, &r->arena, &e) ||
-        !(model = app_find_model(app, c.params.model, &e))) {
+    model = generation_target(app, r, &body, &rules, &e);
+    if (!model || chat_request_read(&c, body, &rules, &r->arena, &e)) {
         reply_err(p, &e);
         return;
     }

@@ -191,14 +191,15 @@ static int read_logprobs(struct chat_request *c, const struct value *body, struc
     return rc;
 }
 
-static int read_max_tokens(struct chat_request *c, const struct value *body, struct err *e)
+static int read_max_tokens(struct chat_request *c, const struct value *body,
+                           const struct params_rules *rules, struct err *e)
 {
     int64_t max = -1;
     int rc = field_int(body, "max_tokens", 1, INT64_MAX, &max, e);
 
     if (!rc)
         rc = field_int(body, "max_completion_tokens", 1, INT64_MAX, &max, e);
-    c->max_tokens = max < 0 ? SIZE_MAX : (size_t)max;
+    c->max_tokens = max > 0 ? (size_t)max : rules->max_tokens ? rules->max_tokens : SIZE_MAX;
     return rc;
 }
 
@@ -231,15 +232,15 @@ static int refuse_unsupported(const struct value *body, struct err *e)
     return 0;
 }
 
-int chat_request_read(struct chat_request *c, const struct value *body, size_t max_choices,
-                      struct arena *a, struct err *e)
+int chat_request_read(struct chat_request *c, const struct value *body,
+                      const struct params_rules *rules, struct arena *a, struct err *e)
 {
     int rc;
 
     *c = (struct chat_request){ 0 };
-    rc = params_read(&c->params, body, max_choices, a, e);
+    rc = params_read(&c->params, body, rules, a, e);
     if (!rc)
-        rc = read_max_tokens(c, body, e);
+        rc = read_max_tokens(c, body, rules, e);
     if (!rc)
         rc = read_logprobs(c, body, e);
     if (!rc)

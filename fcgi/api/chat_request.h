@@ -16,7 +16,7 @@ struct chat_request {
 };
 
 /* Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT, each with the field as param. */
-int chat_request_read(struct chat_request *c, const struct value *body, size_t max_choices,
-                      struct arena *a, struct err *e) MUST_CHECK;
+int chat_request_read(struct chat_request *c, const struct value *body,
+                      const struct params_rules *rules, struct arena *a, struct err *e) MUST_CHECK;
 
 #endif

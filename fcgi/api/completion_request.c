@@ -99,13 +99,13 @@ static int read_echo(struct completion_request *c, const struct value *body, str
 }
 
 int completion_request_read(struct completion_request *c, const struct value *body,
-                            size_t max_choices, struct arena *a, struct err *e)
+                            const struct params_rules *rules, struct arena *a, struct err *e)
 {
     int64_t max_tokens = DEFAULT_MAX_TOKENS, top = -1, best_of = 1;
     int rc;
 
     *c = (struct completion_request){ 0 };
-    rc = params_read(&c->params, body, max_choices, a, e);
+    rc = params_read(&c->params, body, rules, a, e);
     if (!rc)
         rc = field_int(body, "max_tokens", 0, INT64_MAX, &max_tokens, e);
     if (!rc)
@@ -114,7 +114,7 @@ int completion_request_read(struct completion_request *c, const struct value *bo
         rc = field_int(body, "best_of", 0, 20, &best_of, e);
     c->top_logprobs = (int)top;
     if (!rc)
-        rc = read_prompts(c, body, max_choices, a, e);
+        rc = read_prompts(c, body, rules->max_choices, a, e);
     if (!rc)
         rc = read_echo(c, body, a, e);
     if (rc)

@@ -15,9 +15,11 @@ struct completion_request {
     int top_logprobs; /* -1: none */
 };
 
-/* max_choices bounds prompts times n.  Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT with param.
+/* rules->max_choices bounds prompts times n.  Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT with
+ * param.
  */
 int completion_request_read(struct completion_request *c, const struct value *body,
-                            size_t max_choices, struct arena *a, struct err *e) MUST_CHECK;
+                            const struct params_rules *rules, struct arena *a,
+                            struct err *e) MUST_CHECK;
 
 #endif

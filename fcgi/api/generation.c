@@ -277,6 +277,27 @@ static void follow(struct run *u)
         note_usage(u);
 }
 
+const struct app_model *generation_target(struct app *app, struct request *r, struct value **body,
+                                          struct params_rules *rules, struct err *e)
+{
+    const struct app_model *model;
+    const struct model_config *c;
+    const char *name;
+
+    if (params_body(r->body, r->body_len, &r->arena, body, e) || params_model(*body, &name, e) ||
+        !(model = app_find_model(app, name, e)))
+        return NULL;
+    c = model->config;
+    *rules = (struct params_rules){ .max_choices = app->config->max_choices,
+                                    .max_tokens = c->default_max_tokens };
+    sampling_default(&rules->sampling);
+    rules->sampling.temperature = c->default_temperature;
+    rules->sampling.top_p = c->default_top_p;
+    rules->sampling.min_p = c->default_min_p;
+    rules->sampling.top_k = c->default_top_k;
+    return model;
+}
+
 static int submit(struct run *u, struct engine *engine, struct job_request *jobs,
                   const char *const *echoes, struct err *e)
 {

@@ -57,6 +57,11 @@ void generation_run(struct app *app, struct request *r, struct reply *p, const s
                     struct job_request *jobs, const char *const *echoes, size_t n_prompts,
                     int top_logprobs);
 
+/* The JSON object of the request's body, and the model it asks for; NULL with *e set where either
+ * is wrong.  rules: what that model's configuration says. */
+const struct app_model *generation_target(struct app *app, struct request *r, struct value **body,
+                                          struct params_rules *rules, struct err *e);
+
 const char *finish_name(enum finish f); /* "stop" or "length" */
 
 #endif

@@ -132,10 +132,9 @@ static int read_bias(struct params *p, const struct value *body, struct arena *a
 static int read_sampling(struct params *p, const struct value *body, struct arena *a, struct err *e)
 {
     struct sampling *s = &p->sampling;
-    int64_t seed = 0, top_k = 0;
+    int64_t seed = 0, top_k = (int64_t)s->top_k;
     int rc;
 
-    sampling_default(s);
     rc = field_float(body, "temperature", 0, 2, &s->temperature, e);
     if (!rc)
         rc = field_float(body, "top_p", 0, 1, &s->top_p, e);
@@ -159,16 +158,20 @@ static int read_sampling(struct params *p, const struct value *body, struct aren
     return rc;
 }
 
-int params_read(struct params *p, const struct value *body, size_t max_choices, struct arena *a,
-                struct err *e)
+int params_model(const struct value *body, const char **model, struct err *e)
+{
+    *model = NULL;
+    return field_string(body, "model", model, e);
+}
+
+int params_read(struct params *p, const struct value *body, const struct params_rules *rules,
+                struct arena *a, struct err *e)
 {
     int64_t n = 1;
     int rc;
 
-    *p = (struct params){ 0 };
-    rc = field_string(body, "model", &p->model, e);
-    if (!rc)
-        rc = read_stream(p, body, e);
+    *p = (struct params){ .sampling = rules->sampling };
+    rc = read_stream(p, body, e);
     if (!rc)
         rc = read_sampling(p, body, a, e);
     if (!rc)
@@ -176,7 +179,7 @@ int params_read(struct params *p, const struct value *body, size_t max_choices, 
     if (!rc)
         rc = field_bool(body, "ignore_eos", &p->ignore_end, e);
     if (!rc)
-        rc = field_int(body, "n", 1, (int64_t)max_choices, &n, e);
+        rc = field_int(body, "n", 1, (int64_t)rules->max_choices, &n, e);
     p->n = (size_t)n;
     return rc;
 }

@@ -12,7 +12,6 @@
 #include "kernels/base/value.h"
 
 struct params {
-    const char *model; /* NULL: the default group */
     bool stream, include_usage;
     size_t n;                 /* choices for each prompt */
     struct sampling sampling; /* bias borrowed from the arena */
@@ -21,9 +20,19 @@ struct params {
     bool ignore_end;
 };
 
-/* Reads them from a request's object; max_choices bounds n. */
-int params_read(struct params *p, const struct value *body, size_t max_choices, struct arena *a,
-                struct err *e) MUST_CHECK;
+/* What the operator says about all requests to a model. */
+struct params_rules {
+    size_t max_choices;       /* most that n may be */
+    struct sampling sampling; /* for what a request does not name */
+    size_t max_tokens;        /* the same, of a chat */
+};
+
+/* The group a request asks for, NULL if it names none; borrowed from body. */
+int params_model(const struct value *body, const char **model, struct err *e) MUST_CHECK;
+
+/* Reads them from a request's object. */
+int params_read(struct params *p, const struct value *body, const struct params_rules *rules,
+                struct arena *a, struct err *e) MUST_CHECK;
 
 /* The request's body as a JSON object, in the arena. */
 int params_body(const char *text, size_t len, struct arena *a, struct value **out,

@@ -13,12 +13,21 @@
 
 #define MSG "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 
+static struct params_rules rules(void)
+{
+    struct params_rules r = { .max_choices = 8 };
+
+    sampling_default(&r.sampling);
+    return r;
+}
+
 static int read_chat(const char *json, struct chat_request *c, struct arena *a, struct err *e)
 {
+    struct params_rules r = rules();
     struct value *body;
     int rc = params_body(json, strlen(json), a, &body, e);
 
-    return rc ? rc : chat_request_read(c, body, 8, a, e);
+    return rc ? rc : chat_request_read(c, body, &r, a, e);
 }
 
 static void bad_chats_name_their_field(void **state)
@@ -73,7 +82,6 @@ static void bad_chats_name_their_field(void **state)
         { "{" MSG ",\"top_logprobs\":2}", "top_logprobs", "logprobs is true", ERR_INVALID },
         { "{" MSG ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs", "", ERR_INVALID },
         { "{" MSG ",\"presence_penalty\":3}", "presence_penalty", "", ERR_INVALID },
-        { "{" MSG ",\"model\":7}", "model", "", ERR_INVALID },
         { "{" MSG ",\"response_format\":{\"type\":\"json_object\"}}", "response_format", "",
           ERR_UNSUPPORTED },
         { "{" MSG ",\"tool_choice\":\"required\"}", "tool_choice", "", ERR_UNSUPPORTED },
@@ -112,7 +120,6 @@ static void null_is_absent_and_unknown_is_disregarded(void **state)
     (void)state;
     arena_init(&a, 1 << 20);
     assert_int_equal(read_chat(json, &c, &a, &e), 0);
-    assert_null(c.params.model);
     assert_false(c.params.stream);
     assert_int_equal(c.params.n, 1);
     assert_true(c.max_tokens == SIZE_MAX);
@@ -169,6 +176,31 @@ static void messages_take_the_templates_shape(void **state)
     arena_done(&a);
 }
 
+static void the_operators_defaults_fill_in(void **state)
+{
+    struct params_rules r = rules();
+    struct chat_request c;
+    struct value *body;
+    struct arena a;
+    struct err e = { 0 };
+    const char *json[] = { "{" MSG "}",
+                           "{" MSG ",\"temperature\":0.5,\"top_k\":-1,\"max_tokens\":7}" };
+
+    (void)state;
+    r.sampling.temperature = 0.25f;
+    r.sampling.top_k = 40;
+    r.max_tokens = 128;
+    for (int i = 0; i < 2; i++) {
+        arena_init(&a, 1 << 20);
+        assert_int_equal(params_body(json[i], strlen(json[i]), &a, &body, &e), 0);
+        assert_int_equal(chat_request_read(&c, body, &r, &a, &e), 0);
+        assert_true(c.params.sampling.temperature == (i ? 0.5f : 0.25f));
+        assert_int_equal(c.params.sampling.top_k, i ? 0 : 40);
+        assert_int_equal(c.max_tokens, i ? 7 : 128);
+        arena_done(&a);
+    }
+}
+
 static void completions_take_every_form_of_prompt(void **state)
 {
     static const struct {
@@ -200,6 +232,7 @@ static void completions_take_every_form_of_prompt(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct completion_request c;
+        struct params_rules r = rules();
         struct value *body;
         struct arena a;
         struct err e = { 0 };
@@ -207,7 +240,7 @@ static void completions_take_every_form_of_prompt(void **state)
         arena_init(&a, 1 << 20);
         print_message("# %s\n", cases[i].json);
         assert_int_equal(params_body(cases[i].json, strlen(cases[i].json), &a, &body, &e), 0);
-        assert_int_equal(completion_request_read(&c, body, 8, &a, &e), cases[i].code);
+        assert_int_equal(completion_request_read(&c, body, &r, &a, &e), cases[i].code);
         if (cases[i].code) {
             assert_string_equal(e.param, cases[i].param);
         } else {
@@ -225,6 +258,7 @@ int main(void)
         cmocka_unit_test(bad_chats_name_their_field),
         cmocka_unit_test(null_is_absent_and_unknown_is_disregarded),
         cmocka_unit_test(messages_take_the_templates_shape),
+        cmocka_unit_test(the_operators_defaults_fill_in),
         cmocka_unit_test(completions_take_every_form_of_prompt),
     };
 
