@@ -32,6 +32,9 @@ static int buffer(struct forward *f, size_t rows, size_t cols, void **out, struc
     return f->m->backend->alloc(f->m->device, bytes, out, e);
 }
 
+/* Everything a step touches, once: forward_run() allocates nothing, so that nothing can fail there.
+ * alloc() gives memory that is not resident before it is touched; unused rows cost addresses only.
+ */
 static int buffers(struct forward *f, struct err *e)
 {
     const struct model *m = f->m;
@@ -122,7 +125,9 @@ static void norm(const struct forward *f, float *y, float *x, const float *add, 
                                                 .eps = m->norm_eps });
 }
 
-/* Queries, keys and values of the step's rows; the latter two go to the cache. */
+/* Queries, keys and values of the step's rows, h W^T each; the latter two go to the cache, k
+ * rotated to its position there (Su et al. 2021), so that it is rotated once and read ever after.
+ */
 static void project_qkv(struct forward *f, const struct step *s, size_t layer)
 {
     const struct model *m = f->m;
@@ -158,6 +163,8 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer)
     m->backend->rope_kv(m->device, &rope);
 }
 
+/* Causal over what the cache holds of each row's own sequence, this step's rows included:
+ * project_qkv() has put them there. */
 static void attend(struct forward *f, const struct step *s, size_t layer)
 {
     const struct model *m = f->m;
@@ -183,11 +190,13 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
     const struct model *m = f->m;
     const struct backend *b = m->backend;
 
+    /* y = att Wo^T, [n, n_embd] */
     b->matmul(m->device,
               &(struct matmul){
                   .n_out = 1, .w = { l->wo }, .y = { f->y }, .bias = { l->bo }, .x = att, .n = n });
     if (l->attn_post_norm)
         norm(f, f->y, f->y, NULL, l->attn_post_norm, n);
+    /* h = norm(x += y); y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020) */
     norm(f, h, x, f->y, l->ffn_norm, n);
     b->matmul(m->device,
               &(struct matmul){
@@ -199,6 +208,7 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
         norm(f, f->y, f->y, NULL, l->ffn_post_norm, n);
 }
 
+/* True of every step that only decodes: then nothing needs to be moved. */
 static bool wants_all_rows(const struct step *s)
 {
     if (s->n_outputs != s->n_rows)
@@ -244,10 +254,11 @@ void forward_run(struct forward *f, const struct step *s)
         return;
     b->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
     for (size_t l = 0; l < m->n_layers; l++) {
+        /* y still holds what the layer before has to add */
         norm(f, f->h, f->x, l ? f->y : NULL, m->layers[l].attn_norm, s->n_rows);
         project_qkv(f, s, l);
         if (l + 1 == m->n_layers)
-            break;
+            break; /* its keys and values are in the cache: all that later steps need of it */
         attend(f, s, l);
         output_and_ffn(f, &m->layers[l], f->att, f->x, f->h, s->n_rows);
     }

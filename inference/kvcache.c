@@ -45,6 +45,7 @@ void kvcache_close(struct kvcache *c)
     memset(c, 0, sizeof *c);
 }
 
+/* Rounded up, written so that no sum can wrap. */
 size_t kvcache_pages_for(const struct kvcache *c, size_t n_tokens)
 {
     return n_tokens / c->page_tokens + (n_tokens % c->page_tokens != 0);
@@ -78,7 +79,7 @@ int kvcache_grow(struct kvcache *c, struct kv_table *t, size_t n_tokens, struct 
     if (need - t->n_pages > c->n_free)
         return err_set(e, ERR_BUSY, "%zu more key-value pages are needed, %zu of %zu are free",
                        need - t->n_pages, c->n_free, c->n_pages);
-    rc = table_reserve(t, need, e);
+    rc = table_reserve(t, need, e); /* before any page is taken: an error leaves all as it was */
     if (rc)
         return rc;
     while (t->n_pages < need) {
@@ -92,6 +93,7 @@ int kvcache_grow(struct kvcache *c, struct kv_table *t, size_t n_tokens, struct 
 
 void kvcache_drop(struct kvcache *c, struct kv_table *t)
 {
+    /* last page first: the stack then gives them out again in the order they had */
     while (t->n_pages) {
         int32_t page = t->pages[--t->n_pages];
 

@@ -22,6 +22,8 @@ struct upload {
     int last_percent;
 };
 
+/* One matrix, in the backend's own order.  Where that is a copy, the pages of the file behind the
+ * tensor are released at once: otherwise a model would be resident twice while it loads. */
 static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
                          struct weight **out, struct err *e)
 {
@@ -41,6 +43,7 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
     return 0;
 }
 
+/* In the order of the forward pass.  A tied table is uploaded once, for both uses. */
 static int upload_matrices(struct upload *u, struct err *e)
 {
     struct model *m = u->m;
@@ -72,6 +75,8 @@ struct packer {
     size_t used;   /* floats */
 };
 
+/* Room for count floats: their place on the device, and in the staging block; both NULL while
+ * counting. */
 static float *pack(struct packer *p, size_t count, float **host)
 {
     size_t at = p->used;
@@ -81,6 +86,7 @@ static float *pack(struct packer *p, size_t count, float **host)
     return p->host ? p->device + at : NULL;
 }
 
+/* A norm weight or bias of any float type in the file; NULL where there is none. */
 static float *pack_tensor(struct packer *p, const struct tensor *t)
 {
     float *host;
@@ -114,11 +120,13 @@ static float *pack_inv_freq(struct packer *p, const struct model *m, double base
     return device;
 }
 
+/* Gemma 3: layers 5, 11, 17, ... with a pattern of 6, as in its config.json's layer_types. */
 static bool is_global(const struct model *m, size_t layer)
 {
     return m->window == 0 || (m->window_pattern != 0 && (layer + 1) % m->window_pattern == 0);
 }
 
+/* The same walk counts and fills, so that the two cannot disagree.  Windows are set on the way. */
 static void pack_all(struct packer *p, struct model *m, const struct weights *w)
 {
     const struct tensor *factors = NULL;

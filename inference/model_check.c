@@ -24,6 +24,7 @@ enum {
     MAX_CONTEXT = 1 << 30,
 };
 
+/* Names what is supported where the file's family is not. */
 static int find_arch(struct model *m, const struct weights *w, struct err *e)
 {
     struct str name = { "", 0 };
@@ -47,6 +48,8 @@ static int find_arch(struct model *m, const struct weights *w, struct err *e)
     return rc;
 }
 
+/* Widths and counts.  Without attention.key_length a head has n_embd / n_head values; attention and
+ * embedding widths are otherwise independent (Gemma 3 270M: 4 heads of 256 beside n_embd 640). */
 static int read_sizes(struct model *m, const struct keys *k, struct err *e)
 {
     size_t value_len;
@@ -86,6 +89,8 @@ static int read_sizes(struct model *m, const struct keys *k, struct err *e)
     return 0;
 }
 
+/* Rotary position embedding: bases, and linear scaling (Chen et al. 2023), which holds for global
+ * layers only.  YaRN, longrope and others would need other angles: refused. */
 static int read_rope(struct model *m, const struct keys *k, struct err *e)
 {
     char name[MAX_KEY_BYTES];
@@ -118,6 +123,7 @@ static int read_rope(struct model *m, const struct keys *k, struct err *e)
     return 0;
 }
 
+/* Epsilon, scale of scores, caps and windows.  attention.scale, where a file has it, wins. */
 static int read_attention(struct model *m, const struct keys *k, struct err *e)
 {
     double scale = 0, attn_cap = 0, final_cap = 0, eps = 0;
@@ -200,6 +206,8 @@ static int check_tensor(const struct tensor *t, const char *name, size_t rows, s
     return 0;
 }
 
+/* The tensors outside of layers.  The vocabulary is as large as the embedding table: vocab_size is
+ * often absent.  No output.weight means that the head is the embedding table. */
 static int check_globals(struct model *m, const struct weights *w, struct err *e)
 {
     const struct tensor *embed = weights_tensor(w, "token_embd.weight");
@@ -231,6 +239,7 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
                         e);
 }
 
+/* Every tensor of every layer: there unless optional, and of its slot's shape. */
 static int check_layers(const struct model *m, const struct weights *w, struct err *e)
 {
     char name[SLOT_NAME_BYTES];
@@ -288,6 +297,7 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
 {
     const struct tensor *head = weights_tensor(w, "output.weight");
 
+    /* A float model keeps float keys and values: it may then be compared with float references. */
     m->kv_dtype = DTYPE_F32;
     m->n_params = m->bytes_per_token = 0;
     for (size_t i = 0; i < weights_n_tensors(w); i++) {
@@ -303,6 +313,7 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
             continue;
         if (quant_format(t->dtype)->code_bits)
             m->kv_dtype = DTYPE_F16;
+        /* an untied embedding table gives a row per token, everything else is read whole */
         if (!head || strcmp(t->name, "token_embd.weight") != 0)
             m->bytes_per_token += t->bytes;
     }

@@ -48,6 +48,8 @@ static void run_close(struct run *r)
     weights_close(r->w);
 }
 
+/* The cache is as long as the model's context, at most MAX_TOKENS; run_close() also after an error.
+ */
 static int run_open(struct run *r, const char *path, struct err *e)
 {
     const char *name = getenv("AIRSTRIP_DEVICE");
@@ -126,6 +128,7 @@ static int read_ask(const struct run *r, const struct value *v, struct arena *a,
     return read_ids(r, ids, q->ids, e);
 }
 
+/* Nine digits bring a float32 back exactly; JSON knows no infinity. */
 static void print_floats(const float *x, size_t n)
 {
     putchar('[');
@@ -181,6 +184,7 @@ static void step(struct run *r, const int32_t *ids, size_t pos, size_t n, bool a
                                             .n_outputs = all_rows ? n : 1 });
 }
 
+/* Prints while it goes: all logits of a long text would not fit in memory. */
 static void answer(struct run *r, struct ask *q, const struct kv_table *table)
 {
     bool every = q->all || q->score;
@@ -217,6 +221,7 @@ static void answer(struct run *r, struct ask *q, const struct kv_table *table)
     puts(q->n_greedy ? "]}" : "}");
 }
 
+/* One request; whatever is wrong with it, the next one finds the cache empty. */
 static void answer_line(struct run *r, const char *line, size_t len)
 {
     struct arena a;
