@@ -166,7 +166,7 @@ def other_endpoints(s):
 
 for server in SERVERS:
     try:
-        with Stack(server) as stack:
+        with Stack(server, options=["--default-max-tokens", "300"]) as stack:
             for test in (seed_lines, client_lines, first_event_is_early, sixteen_at_once, parameters, other_endpoints):
                 tap.attempt(test, stack)
     except Exception as error:
