@@ -1,3 +1,8 @@
+/* The queue between the acceptor and its workers, and who serves what when all are busy.
+ *
+ * n_busy counts requests that are served in full, at most max_connections.  A few workers more
+ * exist so that what comes beyond is not left hanging: they answer probes as ever and everything
+ * else with 503. */
 #include "fcgi/acceptor.h"
 
 #include <errno.h>
@@ -13,7 +18,13 @@
 #include "fcgi/worker.h"
 #include "kernels/base/log.h"
 
-enum { STACK_BYTES = 512 * 1024, QUEUE_MAX = 4096, PAUSE_MS = 100 };
+enum {
+    STACK_BYTES = 512 * 1024, /* template and JSON run here too, both with bounded depth */
+    QUEUE_MAX = 4096,
+    SPARE_WORKERS =
+        4,          /* for refusing: more than one, since a peer may be slow to say what it wants */
+    PAUSE_MS = 100, /* when the system has no descriptors left: until some are closed */
+};
 
 struct acceptor {
     struct app *app;
@@ -27,7 +38,7 @@ struct acceptor {
     pthread_cond_t ended; /* a worker ended */
     int queue[QUEUE_MAX]; /* ring of accepted connections */
     size_t head, len;
-    size_t n_workers, n_idle;
+    size_t n_workers, n_idle, n_busy;
     bool stopping;
 };
 
@@ -47,6 +58,7 @@ static void *run_worker(void *arg)
 
     pthread_mutex_lock(&a->lock);
     for (;;) {
+        bool overloaded;
         int fd;
 
         a->n_idle++;
@@ -60,9 +72,12 @@ static void *run_worker(void *arg)
         if (a->len-- == QUEUE_MAX)
             wake(a);
         a->app->counters.waiting = a->len;
+        overloaded = a->n_busy >= a->app->config->max_connections;
+        a->n_busy += !overloaded;
         pthread_mutex_unlock(&a->lock);
-        worker_serve(a->app, fd, &a->unfinished);
+        worker_serve(a->app, fd, overloaded, &a->unfinished);
         pthread_mutex_lock(&a->lock);
+        a->n_busy -= !overloaded;
     }
     a->n_workers--;
     pthread_cond_signal(&a->ended);
@@ -70,8 +85,9 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
-/* Lock held.  False where the system gives no more threads. */
-static bool add_worker(struct acceptor *a)
+/* Lock held.  Where the system gives no more threads, the workers there are take the connection
+ * later. */
+static void add_worker(struct acceptor *a)
 {
     pthread_attr_t attr;
     pthread_t t;
@@ -85,10 +101,9 @@ static bool add_worker(struct acceptor *a)
     if (rc) {
         log_msg(LOG_WARN, "acceptor", "cannot start worker %zu: %s", a->n_workers + 1,
                 strerror(rc));
-        return false;
+        return;
     }
     a->n_workers++;
-    return true;
 }
 
 static void push(struct acceptor *a, int fd)
@@ -97,7 +112,9 @@ static void push(struct acceptor *a, int fd)
     a->queue[(a->head + a->len) % QUEUE_MAX] = fd;
     a->len++;
     a->app->counters.waiting = a->len;
-    if (a->len > a->n_idle && a->n_workers < a->app->config->max_connections)
+    /* Workers that were woken but do not run yet still count as idle, and their connection still
+     * stands in the queue: comparing the two lengths is therefore right at any moment. */
+    if (a->len > a->n_idle && a->n_workers < a->app->config->max_connections + SPARE_WORKERS)
         add_worker(a);
     pthread_cond_signal(&a->work);
     pthread_mutex_unlock(&a->lock);
@@ -133,6 +150,7 @@ static bool accept_all(struct acceptor *a)
     }
 }
 
+/* The listening socket is not polled while the queue is full: its backlog then holds who comes. */
 static void *run(void *arg)
 {
     struct acceptor *a = arg;

@@ -1,8 +1,8 @@
 /* acceptor.h - takes connections and hands each to a worker thread.
  *
- * One thread accepts; workers are made as they are needed, up to config->max_connections, and each
- * serves one connection at a time.  What comes beyond waits here, then in the socket's own backlog.
- */
+ * One thread accepts; workers are made as they are needed, and each serves one connection at a
+ * time. Beyond config->max_connections requests at once, probes are still answered, and others get
+ * 503 (server_overloaded) at once rather than wait unseen. */
 #ifndef AIRSTRIP_ACCEPTOR_H
 #define AIRSTRIP_ACCEPTOR_H
 

@@ -1,3 +1,8 @@
+/* What lives as long as the process: engines, keys, watcher.
+ *
+ * A model that fails does not take the others down: it stays in the table with its reason,
+ * readiness says so, and requests for it are refused, so that an operator sees one bad file and not
+ * a silent server. */
 #include "fcgi/app.h"
 
 #include <stdio.h>
@@ -7,6 +12,7 @@
 
 #include "kernels/base/log.h"
 
+/* Opening checks the file's header and returns; the weights load on the engine's own thread. */
 static void open_model(struct app_model *m, const struct model_config *config)
 {
     struct engine_config ec;
@@ -48,6 +54,7 @@ int app_open(struct app *a, const struct config *config, struct err *e)
     }
     if (opened)
         return 0;
+    /* None opened: the first one's reason is the one to tell, the log has them all. */
     *e = a->models[0].failure;
     err_prefix(e, "no model could be opened; \"%s\": ", a->models[0].name);
     rc = e->code;
@@ -77,6 +84,7 @@ void app_close(struct app *a)
     a->auth = NULL;
 }
 
+/* Order does not matter: config_finish() lets no id mean two models. */
 static const struct app_model *by_name(const struct app *a, const char *name)
 {
     if (!name || !*name) {
@@ -111,6 +119,8 @@ const struct app_model *app_find_model(const struct app *a, const char *name, st
     return NULL;
 }
 
+/* A stalled engine is our own fault (500), everything else will pass or is an operator's to mend
+ * (503). */
 static int model_ready(const struct app_model *m, double stall_ms, struct err *e)
 {
     struct engine_status s;

@@ -1,3 +1,5 @@
+/* Keys are compared in full, every one of them, and wiped when freed; nothing here writes to the
+ * log. */
 #include "fcgi/auth.h"
 
 #include <errno.h>
@@ -11,6 +13,7 @@ struct auth {
     size_t n_keys;
 };
 
+/* One line of the file.  Keys may hold blanks, but not begin or end with them. */
 static bool add_key(struct auth *a, const char *line)
 {
     size_t len;
@@ -85,6 +88,7 @@ static int same(const char *key, const char *given, size_t given_len)
     return diff == 0;
 }
 
+/* The scheme's name is case-insensitive (RFC 9110 section 11.1). */
 bool auth_check(const struct auth *a, const char *authorization)
 {
     const char *key;

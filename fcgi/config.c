@@ -1,3 +1,9 @@
+/* The configuration as one struct: its defaults, its models, and what all sources together must add
+ * up to.
+ *
+ * Each source calls config_set() or config_set_for() (config_keys.c); config_finish() then looks at
+ * the whole. The bits of `set` say what a model was given itself, so that keys from above the
+ * sections never cover a model's own, whatever the order in which sources are read. */
 #include "fcgi/config.h"
 
 #include <errno.h>
@@ -19,7 +25,7 @@ void config_init(struct config *c)
         .log_level = LOG_INFO,
         .body_size_limit = 16 * 1024 * 1024,
         .request_memory_limit = 64 * 1024 * 1024,
-        .max_connections = 512,
+        .max_connections = 1024,
         .max_choices = 8,
         .drain_timeout_ms = 120 * 1000,
         .ping_ms = 15 * 1000,
@@ -36,6 +42,7 @@ void config_done(struct config *c)
     arena_done(&c->storage);
 }
 
+/* What a client can write into `model` and a path without escapes, and the log can show plainly. */
 static bool is_name(const char *s)
 {
     size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-");
@@ -82,6 +89,7 @@ int config_set_for(struct config *c, const char *name, const struct config_key *
         rc = config_model(c, name, &m, e);
         return rc ? rc : config_set(c, m, k, value, e);
     }
+    /* Models that exist have been set by a weaker source; those to come inherit. */
     rc = config_set(c, &c->defaults, k, value, e);
     for (size_t i = 0; !rc && i < c->n_models; i++)
         rc = config_set(c, &c->models[i], k, value, e);
@@ -142,6 +150,7 @@ static void inherit(struct model_config *m, const struct model_config *from)
     }
 }
 
+/* Zero bytes would cut the template short where it is handed on as a string. */
 static int read_template(struct config *c, struct model_config *m, struct err *e)
 {
     struct buf text = { 0 };

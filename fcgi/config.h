@@ -46,7 +46,7 @@ struct config {
     const char *models_dir;      /* searched before the default folders; NULL: only those */
     size_t body_size_limit;      /* bytes */
     size_t request_memory_limit; /* bytes of a request's arena */
-    size_t max_connections;      /* requests served at once; more wait */
+    size_t max_connections;      /* requests served at once; more are answered 503 */
     size_t max_choices;          /* most that `n` of a request may ask for */
     size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
     size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */

@@ -1,3 +1,5 @@
+/* The table, and how each kind of value is read.  An entry's help begins with the placeholder of
+ * its value. */
 #include "fcgi/config_keys.h"
 
 #include <ctype.h>
@@ -8,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+/* A slip is at most three letters away from what was meant. */
 enum { KB = 1024, MB = 1024 * KB, MAX_DISTANCE = 3, NAME_MAX_BYTES = 64 };
 static const size_t HUGE_COUNT = (size_t)1 << 40;
 static const size_t DAY_MS = 24 * 3600 * 1000;
@@ -144,6 +147,7 @@ static bool take_units(const char *s, const struct unit *units, size_t *out)
     return false;
 }
 
+/* A percentage is of the machine's memory, as Takeoff counts its page cache. */
 static bool take_bytes(const char *s, size_t *out)
 {
     static const struct unit units[] = {
@@ -196,6 +200,7 @@ static int set_real(const struct config_key *k, void *field, const char *value, 
     return 0;
 }
 
+/* Fields of all these kinds are size_t. */
 static int set_number(const struct config_key *k, void *field, const char *value, struct err *e)
 {
     static const char *const expected[] = {
@@ -271,6 +276,7 @@ static int set_word(struct config *c, const struct config_key *k, void *field, c
     return 0;
 }
 
+/* Fields of texts are const char *, kept in the configuration's arena. */
 static int set_text(struct config *c, const struct config_key *k, void *field, const char *value,
                     struct err *e)
 {

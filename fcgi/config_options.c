@@ -65,7 +65,8 @@ static int unknown_option(const char *name, struct err *e)
     return err_set(e, ERR_INVALID, "unknown option --%s; --help lists them all", name);
 }
 
-/* The options that are known before any file is read. */
+/* The options that are known before any file is read.  All options are walked twice: the file that
+ * they may name is weaker than they are, and is read in between. */
 static void apply_early(struct config *c, const struct option *o, enum config_action *action)
 {
     if (!strcmp(o->name, "config"))

@@ -1,3 +1,6 @@
+/* The listening socket may belong to others as well: systemd keeps it across restarts, spawn-fcgi
+ * -F gives it to several processes.  So it is never shut down, and only a socket that we made is
+ * unlinked. */
 #include "fcgi/listener.h"
 
 #include <arpa/inet.h>
@@ -17,6 +20,7 @@
 
 enum { BACKLOG = 1024, SYSTEMD_FD = 3 };
 
+/* Tells a socket that spawn-fcgi handed over from a terminal or /dev/null. */
 static bool is_listening(int fd)
 {
     int yes = 0;
@@ -25,6 +29,7 @@ static bool is_listening(int fd)
     return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) && yes;
 }
 
+/* LISTEN_PID is checked because the variables are inherited by children they are not meant for. */
 static int take_over(struct listener *l, struct err *e)
 {
     const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -188,6 +193,7 @@ static bool is_listed(const struct sockaddr_storage *peer, const char *list)
         memcpy(wanted, &v6->sin6_addr, wanted_len = 16);
     else
         return false;
+    /* An address in another notation is still the same address: compare bytes, not text. */
     for (; *list; list += len) {
         list += strspn(list, ", ");
         len = strcspn(list, ", ");
@@ -202,6 +208,8 @@ static bool is_listed(const struct sockaddr_storage *peer, const char *list)
     return false;
 }
 
+/* libfcgi reads and writes without any time-out of its own; the kernel's make its calls fail
+ * instead. */
 static void set_timeout(int fd, int option, size_t ms)
 {
     struct timeval t = { .tv_sec = (time_t)(ms / 1000),

@@ -87,6 +87,7 @@ static void reopen_log(void)
         log_msg(LOG_INFO, "log", "reopened");
 }
 
+/* From the table itself, so that no key can be missing. */
 static void print_help(void)
 {
     printf("usage: airstrip [--config FILE] [--check] [--KEY VALUE]...\n"
@@ -155,6 +156,7 @@ static int check(const struct config *c)
     return bad;
 }
 
+/* The one line that tells what this process was asked to be. */
 static void log_start(const struct config *c, const struct listener *l)
 {
     struct log_line line;
@@ -176,6 +178,8 @@ static void log_start(const struct config *c, const struct listener *l)
 }
 
 /* Until somebody wants us to stop, or no model could be loaded: 0 or 1. */
+/* The polling while models load is for the log and for giving up; who asks /readyz reads the state
+ * itself. */
 static int serve(struct app *app)
 {
     bool settled = false;
@@ -224,6 +228,9 @@ static void drain(struct app *app, const struct acceptor *a)
     watcher_stop_all(app->watcher);
 }
 
+/* The socket comes first, so that a mistake there is told before seconds are spent on models;
+ * connections are taken as soon as the models are opened, so that probes are answered while they
+ * load. */
 static int run(const struct config *c, struct err *e)
 {
     struct listener listener;
@@ -246,6 +253,8 @@ static int run(const struct config *c, struct err *e)
         app_close(&app);
         goto out;
     }
+    /* New requests are still accepted while old ones finish: they read 503 and go elsewhere, where
+     * they would otherwise wait in the backlog for a process that is going away. */
     failed = serve(&app);
     drain(&app, acceptor);
     if (acceptor_stop(acceptor, LAST_WORDS_MS)) {

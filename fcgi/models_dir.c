@@ -13,6 +13,7 @@
 
 enum { MAX_DIRS = 4 };
 
+/* Links are followed: caches of models are full of them. */
 static bool is_file(const char *path)
 {
     struct stat st;
@@ -117,6 +118,7 @@ int models_dir_find(struct config *c, const char *model, const char **path, stru
         *path = arena_strndup(&c->storage, model, strlen(model));
         return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
     }
+    /* An absolute path means that file and no other. */
     if (*model == '/')
         return err_param(e, "model", ERR_NOTFOUND, "model: there is no file %.300s", model);
     for (size_t i = 0; !rc && !*path && i < n; i++) {

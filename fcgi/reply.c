@@ -1,3 +1,6 @@
+/* The body is collected and then sent in one go, so that its length is known: a web server that
+ * loses us half way may end the reply cleanly, and only Content-Length then tells the client that
+ * something is missing. */
 #include "fcgi/reply.h"
 
 #include <string.h>
@@ -5,7 +8,7 @@
 #include "kernels/base/json.h"
 #include "kernels/base/log.h"
 
-enum { RETRY_AFTER_S = 2 };
+enum { RETRY_AFTER_S = 2 }; /* clients take 1 to 120; above that they give up at once */
 
 /* What an ERR_* code becomes on the wire (openai-api.md, table of errors). */
 static const struct mapping {
@@ -46,6 +49,7 @@ static const char *message_of(const struct mapping *m, const struct err *e)
     return m == &internal ? "The server had an error while processing your request." : e->text;
 }
 
+/* What is not in the table is an error of ours, and said so. */
 const char *reply_status_text(int status)
 {
     static const struct {
@@ -86,6 +90,7 @@ void reply_done(struct reply *p)
     buf_done(&p->headers);
 }
 
+/* No CR or LF, so that no value can begin a header of its own. */
 static bool is_printable(const char *s)
 {
     for (; *s; s++)
@@ -163,6 +168,8 @@ void reply_error_body(struct buf *b, const struct err *e)
     put_error(b, m->type, code_of(m, e), *e->param ? e->param : NULL, message_of(m, e));
 }
 
+/* A HEAD reply must have no body at all: HAProxy turns one into 502.  204 has neither body nor
+ * type. */
 bool reply_send(struct reply *p)
 {
     static const char no_memory[] =

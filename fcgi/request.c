@@ -1,3 +1,5 @@
+/* What differs between web servers is settled here: where the path stands, how a missing length is
+ * written, what becomes of Authorization. */
 #include "fcgi/request.h"
 
 #include <ctype.h>
@@ -22,6 +24,7 @@ const char *request_param(const struct request *r, const char *name)
     return NULL;
 }
 
+/* RFC 3875 section 4.1.18: HTTP_ and the name in capitals with underscores. */
 const char *request_header(const struct request *r, const char *name)
 {
     char key[HEADER_NAME_MAX] = "HTTP_";
@@ -39,6 +42,8 @@ const char *request_header(const struct request *r, const char *name)
     return value;
 }
 
+/* The id goes into a header, the log and file names of operators: letters, digits and . _ - only.
+ */
 static bool is_sane_id(const char *s)
 {
     size_t len =
@@ -47,6 +52,7 @@ static bool is_sane_id(const char *s)
     return len > 0 && len <= REQUEST_ID_MAX && !s[len];
 }
 
+/* 96 random bits: no two alike. */
 static void make_id(struct request *r)
 {
     const char *given = request_header(r, "x-request-id");
@@ -184,6 +190,8 @@ static bool declared_length(const struct request *r, unsigned long long *out)
     return true;
 }
 
+/* Read to the end of the stream whatever CONTENT_LENGTH says: Apache leaves it out for chunked
+ * uploads, Caddy writes -1, and a body cut short with a proper end record shows in no other way. */
 int request_read(struct request *r, struct conn *c, size_t limit_bytes, struct err *e)
 {
     unsigned long long declared = 0;

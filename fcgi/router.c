@@ -1,3 +1,4 @@
+/* A table walked from its top: a dozen routes need nothing faster. */
 #include "fcgi/router.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@ static bool matches(const char *pattern, const char *path, const char **tail)
     return true;
 }
 
+/* Methods are case-sensitive (RFC 9110 section 9.1). */
 static bool method_matches(const char *wanted, const char *method)
 {
     return !strcmp(wanted, method) || (!strcmp(wanted, "GET") && !strcmp(method, "HEAD"));
@@ -38,6 +40,8 @@ static void list_methods(const struct route *table, const char *path, struct buf
         buf_puts(b, "OPTIONS");
 }
 
+/* Browsers ask before they send JSON or a key to another site; what they want to send is allowed.
+ */
 static void answer_options(const char *cors_origin, const char *methods, const struct request *r,
                            struct reply *p)
 {

@@ -1,3 +1,5 @@
+/* Each frame is flushed by itself: libfcgi turns a flush into one record and one write, and the web
+ * servers, set up as conf/ shows, pass it on at once. */
 #include "fcgi/sse.h"
 
 #include <string.h>
@@ -5,6 +7,7 @@
 #include "kernels/base/buf.h"
 #include "kernels/base/clock.h"
 
+/* After the first failure nothing is tried again: on TCP a later write can even seem to succeed. */
 static bool put(struct sse *s, const void *bytes, size_t len)
 {
     if (!s->gone && !s->reply->conn->write(s->reply->conn, bytes, len))
@@ -25,6 +28,7 @@ static bool put_text(struct sse *s, const char *text)
     return put(s, text, strlen(text)) && flush(s);
 }
 
+/* X-Accel-Buffering turns nginx's buffering off; the others need their own directive. */
 bool sse_begin(struct sse *s, struct reply *p)
 {
     struct buf head = { 0 };

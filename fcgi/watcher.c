@@ -1,3 +1,8 @@
+/* epoll carries the wait; the list carries the truth.
+ *
+ * An event names its watch by an id that is never used twice, and is looked up under the lock.  An
+ * event that was fetched before watcher_remove() and handled after it therefore finds nothing, even
+ * if the socket's number or the watch's memory belongs to another request by then. */
 #include "fcgi/watcher.h"
 
 #include <errno.h>
@@ -43,6 +48,7 @@ static bool input_says_gone(int fd)
     return n == 0 || (n == 2 && head[1] == FCGI_ABORT_REQUEST);
 }
 
+/* The same question without waiting for epoll. */
 static bool has_left(int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
@@ -156,6 +162,7 @@ void watcher_add(struct watcher *w, struct watch *one, int fd)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Taking the lock is what makes `fn NULL` final: stop() calls fn only while it holds it. */
 void watcher_set(struct watcher *w, struct watch *one, void (*fn)(void *arg), void *arg)
 {
     pthread_mutex_lock(&w->lock);

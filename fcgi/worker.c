@@ -1,3 +1,6 @@
+/* libfcgi reads and writes records and nothing else: its accept loop ends on signals, pins a thread
+ * to a connection kept alive and waits for idle peers without limit, so connections are accepted by
+ * ours and adopted here. */
 #include "fcgi/worker.h"
 
 #include <fcgiapp.h>
@@ -78,7 +81,7 @@ static bool is_allowed(const struct app *app, const struct request *r, struct re
 
 /* The body is read last: who may not ask, or asks for nothing there is, need not send it. */
 static const struct route *respond(struct app *app, struct request *r, struct conn *c,
-                                   struct reply *p)
+                                   bool overloaded, struct reply *p)
 {
     const char *origin = app->config->cors_origin;
     const struct route *route;
@@ -95,6 +98,12 @@ static const struct route *respond(struct app *app, struct request *r, struct co
             return route;
     if (!route)
         return NULL;
+    if (overloaded && !route->open) {
+        err_set(&e, ERR_BUSY,
+                "The server is answering as many requests as it can; try again soon.");
+        reply_err(p, &e);
+        return route;
+    }
     if (request_read(r, c, app->config->body_size_limit, &e)) {
         reply_err(p, &e);
         return route;
@@ -146,7 +155,7 @@ static void count(struct app *app, const struct reply *p)
         c->refused++;
 }
 
-static void serve_request(struct app *app, struct fcgx_conn *f)
+static void serve_request(struct app *app, struct fcgx_conn *f, bool overloaded)
 {
     struct request r;
     struct reply p;
@@ -158,7 +167,7 @@ static void serve_request(struct app *app, struct fcgx_conn *f)
     if (bad)
         reply_err(&p, &e);
     else
-        route = respond(app, &r, &f->conn, &p);
+        route = respond(app, &r, &f->conn, overloaded, &p);
     /* A handler that streams knows itself whether the client saw the end: many hang up right after
      * it. */
     if (!p.sent && (request_stopped(&r) == ERR_CANCELLED || !reply_send(&p))) {
@@ -171,7 +180,7 @@ static void serve_request(struct app *app, struct fcgx_conn *f)
     reply_done(&p);
 }
 
-void worker_serve(struct app *app, int fd, atomic_size_t *unfinished)
+void worker_serve(struct app *app, int fd, bool overloaded, atomic_size_t *unfinished)
 {
     struct fcgx_conn f = {
         .conn = { .fd = fd, .read = conn_read, .write = conn_write, .flush = conn_flush },
@@ -190,7 +199,7 @@ void worker_serve(struct app *app, int fd, atomic_size_t *unfinished)
     if (!counted)
         --*unfinished;
     app->counters.active++;
-    serve_request(app, &f);
+    serve_request(app, &f, overloaded);
     app->counters.active--;
     f.fcgx.keepConnection = 0; /* a connection kept alive would hold this worker */
     FCGX_Finish_r(&f.fcgx);

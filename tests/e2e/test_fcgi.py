@@ -191,6 +191,24 @@ def leaving(p):
     freed(p, "together")
 
 
+def overload(p):
+    """--max-connections 4."""
+    held = [open_stream(p, chat(stream=True, max_tokens=4000)) for _ in range(4)]
+    for s in held:
+        s.wait_for(b'"content":"', 60)
+    idle = [fcgi.connect(p.socket) for _ in range(2)]      # says nothing, and takes a spare worker
+    start = time.monotonic()
+    results = [post(p, chat()) for _ in range(20)]
+    took = (time.monotonic() - start) / 20
+    good = all(a.status == 503 and a.json()["error"]["code"] == "server_overloaded" and int(a.headers["retry-after"]) >= 1
+               for a in results)
+    tap.ok(good and took < 0.2, f"beyond max_connections: 503 with Retry-After, {took * 1000:.0f} ms each", results[0].body)
+    tap.equal(fcgi.request(p.socket, "GET", "/readyz").status, 200, "and probes are answered as ever")
+    for s in held + idle:
+        s.close()
+    tap.ok(wait_until(lambda: post(p, chat()).status == 200, 5), "when the others have left, requests are answered again")
+
+
 def slow_reader(p):
     s = open_stream(p, chat(stream=True, max_tokens=4000, logprobs=True, top_logprobs=20))
     s.wait_for(b'"content":"', 30)
@@ -337,6 +355,7 @@ with tempfile.NamedTemporaryFile("w", suffix=".keys") as key_file:
                  "--read-timeout", "1", "--write-timeout", "2", "--body-size-limit", "200KB")
     with_program([keys], "--api-keys", key_file.name, "--cors-origin", "http://a.example")
 with_program([three_hundred_at_once, second_sigterm], "--max-batch-size", "16")
+with_program([overload], "--max-connections", "4", "--max-batch-size", "4")
 with_program([drain_timeout], "--drain-timeout", "1")
 tap.attempt(sockets)
 tap.attempt(inherited_sockets)
