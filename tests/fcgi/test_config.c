@@ -110,6 +110,12 @@ static void bad_lines_say_what_was_expected(void **state)
           "f.conf:1: drain_timeout: expected a time such as 500ms, 30s, 2m or "
           "1h, found \"3d\"" },
         { "read_timeout = 0", "f.conf:1: read_timeout: expected 1 to 86400000 ms, found \"0\"" },
+        { "default_temperature = 2.5",
+          "f.conf:1: default_temperature: expected a number from 0 to 2, found \"2.5\"" },
+        { "default_top_p = nan",
+          "f.conf:1: default_top_p: expected a number from 0 to 1, found \"nan\"" },
+        { "default_top_p = .",
+          "f.conf:1: default_top_p: expected a number from 0 to 1, found \".\"" },
         { "max_connections = 0", "f.conf:1: max_connections: expected 1 to 16384, found \"0\"" },
         { "listen_mode = 0888",
           "f.conf:1: listen_mode: expected an octal file mode such as 0660, found \"0888\"" },
@@ -511,7 +517,7 @@ static void the_sample_knows_every_key_and_its_default(void **state)
         if (k->kind != KEY_TEXT && k->kind != KEY_DEVICE && k->kind != KEY_LEVEL)
             if (memcmp((char *)(k->of_model ? (void *)&c.defaults : (void *)&c) + k->offset,
                        (char *)(k->of_model ? (void *)&fresh.defaults : (void *)&fresh) + k->offset,
-                       sizeof(size_t)))
+                       k->kind == KEY_REAL ? sizeof(float) : sizeof(size_t)))
                 fail_msg("the sample's %s is not the default", k->name);
         snprintf(entry, sizeof entry, "\n.B %s", k->name);
         if (!strstr(manual, entry))
