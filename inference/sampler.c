@@ -52,7 +52,8 @@ int sampler_open(struct sampler *s, size_t n_vocab, struct err *e)
     s->adjusted = calloc(n_vocab, sizeof *s->adjusted);
     s->counts = calloc(n_vocab, sizeof *s->counts);
     s->kept = calloc(n_vocab, sizeof *s->kept);
-    if (s->adjusted && s->counts && s->kept)
+    s->sums = calloc(n_vocab / SOFTMAX_BLOCK + 1, sizeof *s->sums);
+    if (s->adjusted && s->counts && s->kept && s->sums)
         return 0;
     sampler_close(s);
     return err_set(e, ERR_NOMEM, "no memory to sample from a vocabulary of %zu tokens", n_vocab);
@@ -63,6 +64,7 @@ void sampler_close(struct sampler *s)
     free(s->adjusted);
     free(s->counts);
     free(s->kept);
+    free(s->sums);
     *s = (struct sampler){ 0 };
 }
 
@@ -185,11 +187,19 @@ static size_t select_best(struct candidate *c, size_t n, double target)
     return lo;
 }
 
+/* From i on, passes over whole blocks without a value of at least t. */
+static size_t skip_below(const float *x, size_t n, size_t i, float t)
+{
+    while (i % SOFTMAX_BLOCK == 0 && n - i >= SOFTMAX_BLOCK && !softmax_any(x + i, t))
+        i += SOFTMAX_BLOCK;
+    return i;
+}
+
 static size_t gather(struct candidate *c, const float *x, size_t n, float at_least)
 {
     size_t k = 0;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; (i = skip_below(x, n, i, at_least)) < n; i++)
         if (x[i] >= at_least)
             c[k++] = (struct candidate){ .logit = x[i], .weight = 1, .id = (int32_t)i };
     return k;
@@ -228,7 +238,7 @@ static size_t shortlist(struct sampler *s, const float *x, const struct sampling
         n = gather(c, x, s->n_vocab, max - NEAR);
         if (p->top_k && n >= p->top_k)
             goto cut;
-        *total = p->top_k ? INFINITY : softmax_sum(x, s->n_vocab, max, 1);
+        *total = p->top_k ? INFINITY : softmax_sum(x, s->n_vocab, max, 1, NULL);
         if (weigh(c, n, max) >= (double)p->top_p * *total)
             return n;
     }
@@ -251,7 +261,7 @@ static size_t narrow(struct sampler *s, const float *x, const struct sampling *p
     if (p->top_p < 1)
         n = select_best(s->kept, n, (double)p->top_p * total);
     last = worst(s->kept, n);
-    for (size_t i = 0; i < s->n_vocab; i++)
+    for (size_t i = 0; (i = skip_below(x, s->n_vocab, i, last.logit)) < s->n_vocab; i++)
         if (x[i] > last.logit || (x[i] == last.logit && (int32_t)i <= last.id)) {
             s->adjusted[k] = x[i];
             s->kept[k++].id = (int32_t)i;
@@ -266,6 +276,7 @@ int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampli
     bool narrowed = p->top_k || p->min_p > 0 || p->top_p < 1;
     size_t best, n = s->n_vocab, at;
     float max = softmax_max(x, n, &best), scale;
+    double target;
 
     if (takes_best(p) || !isfinite(max))
         return (int32_t)best;
@@ -274,7 +285,8 @@ int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampli
         x = s->adjusted;
     }
     scale = 1 / p->temperature;
-    at = softmax_find(x, n, max, scale, rng_uniform(r) * softmax_sum(x, n, max, scale));
+    target = rng_uniform(r) * softmax_sum(x, n, max, scale, s->sums);
+    at = softmax_find(x, n, max, scale, s->sums, target);
     return narrowed ? s->kept[at].id : (int32_t)at;
 }
 
@@ -293,14 +305,18 @@ void sampler_logprobs(const float *logits, size_t n_vocab, int32_t taken, size_t
 {
     size_t best, n = 0;
     float max = softmax_max(logits, n_vocab, &best);
-    float log_sum = isfinite(max) ? max + (float)log(softmax_sum(logits, n_vocab, max, 1)) : max;
+    float log_sum =
+        isfinite(max) ? max + (float)log(softmax_sum(logits, n_vocab, max, 1, NULL)) : max;
 
     out[0] = (struct token_logprob){ .id = taken, .logprob = logits[taken] };
     for (size_t i = 0; i < n_top; i++)
         out[1 + i] = (struct token_logprob){ .id = -1, .logprob = SAMPLER_MIN_LOGPROB };
-    for (size_t i = 0; n_top && i < n_vocab; i++)
-        if (n < n_top ? logits[i] >= -INFINITY : logits[i] > out[n_top].logprob)
+    for (size_t i = 0; n_top && i < n_vocab; i++) {
+        if (n == n_top)
+            i = skip_below(logits, n_vocab, i, out[n_top].logprob);
+        if (i < n_vocab && (n < n_top ? logits[i] >= -INFINITY : logits[i] > out[n_top].logprob))
             insert(out + 1, &n, n_top, (int32_t)i, logits[i]);
+    }
     for (size_t i = 0; i <= n; i++) {
         float lp = out[i].logprob - log_sum;
 

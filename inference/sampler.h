@@ -32,6 +32,7 @@ struct sampler {
     float *adjusted;        /* [n_vocab] logits after bias and penalties */
     uint32_t *counts;       /* [n_vocab] all zero between calls */
     struct candidate *kept; /* [n_vocab] */
+    double *sums;           /* of exponentials, per block of the vocabulary */
 };
 int sampler_open(struct sampler *s, size_t n_vocab, struct err *e) MUST_CHECK;
 void sampler_close(struct sampler *s); /* a zeroed one is fine */

@@ -292,7 +292,7 @@ static void logprobs_of_odd_logits(void **state)
 
     (void)state;
     sampler_logprobs(x, 4, 1, 4, out);
-    assert_int_equal(out[0].logprob, SAMPLER_MIN_LOGPROB);
+    assert_true(out[0].logprob == (float)SAMPLER_MIN_LOGPROB);
     assert_int_equal(out[1].id, 0);
     assert_int_equal(out[2].id, 3);
     assert_true(fabsf(out[1].logprob - logf(0.5f)) < 1e-6f);
@@ -316,19 +316,38 @@ static void softmax_exp_is_close(void **state)
 static void softmax_find_stays_inside(void **state)
 {
     float x[130];
+    double sums[130 / SOFTMAX_BLOCK + 1];
     size_t at;
 
     (void)state;
     for (size_t i = 0; i < 130; i++)
         x[i] = i == 5 || i == 100 ? 0 : -INFINITY;
-    assert_int_equal(softmax_find(x, 130, 0, 1, 0), 5);
-    assert_int_equal(softmax_find(x, 130, 0, 1, 0.99), 5);
-    assert_int_equal(softmax_find(x, 130, 0, 1, 1), 100);
-    assert_int_equal(softmax_find(x, 130, 0, 1, 2), 100); /* past the end: the last that counts */
+    assert_true(softmax_sum(x, 130, 0, 1, sums) == 2);
+    assert_true(softmax_sum(x, 100, 0, 1, NULL) == 1);
+    assert_int_equal(softmax_find(x, 130, 0, 1, sums, 0), 5);
+    assert_int_equal(softmax_find(x, 130, 0, 1, sums, 0.99), 5);
+    assert_int_equal(softmax_find(x, 130, 0, 1, sums, 1), 100);
+    assert_int_equal(softmax_find(x, 130, 0, 1, sums, 2),
+                     100); /* past the end: the last that counts */
     x[100] = -INFINITY;
-    assert_int_equal(softmax_find(x, 130, 0, 1, 2), 5);
-    assert_true(softmax_max(x, 130, &at) == 0);
-    assert_int_equal(at, 5);
+    assert_true(softmax_sum(x, 130, 0, 1, sums) == 1);
+    assert_int_equal(softmax_find(x, 130, 0, 1, sums, 2), 5);
+    for (size_t n = 1; n <= 130; n++) { /* the largest in every place; the first of equals */
+        x[n - 1] = 1;
+        assert_true(softmax_max(x, n, &at) == 1);
+        assert_int_equal(at, n - 1);
+        x[n / 2] = 1;
+        assert_true(softmax_max(x, n, &at) == 1);
+        assert_int_equal(at, n / 2);
+        x[n - 1] = x[n / 2] = NAN;
+    }
+    assert_true(isinf(softmax_max(x, 130, &at)));
+    for (size_t i = 0; i < SOFTMAX_BLOCK; i++) {
+        assert_false(softmax_any(x, 2));
+        x[i] = 2;
+        assert_true(softmax_any(x, 2));
+        x[i] = NAN;
+    }
 }
 
 int main(void)
