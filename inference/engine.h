@@ -44,7 +44,8 @@ struct engine_status {
     double load_ms;           /* from open to ready */
     size_t running, waiting;  /* jobs now */
     uint64_t done, cancelled, prompt_tokens, generated_tokens; /* since start */
-    double last_step_ms_ago;  /* age of the last finished step; for a stalled-engine check */
+    double last_step_ms_ago;  /* since the last step ended or idleness did, whichever came later: with
+                               * running > 0 a large value means a stalled engine */
     size_t n_ctx, n_vocab, max_batch;
     size_t kv_pages, kv_pages_used;
     const char *isa;          /* static; NULL while loading */
@@ -117,6 +118,7 @@ struct job_request {
 
 enum finish { FINISH_STOP, FINISH_LENGTH };
 
+/* generated_tokens counts every token drawn, the one that ended it included.  prompt_ms: until the first. */
 struct usage {
     size_t prompt_tokens, generated_tokens, cached_tokens;
     double queue_ms, prompt_ms, generate_ms;
@@ -141,7 +143,7 @@ struct event {
     size_t tag;
     char *text; /* EVENT_TEXT: NUL-terminated */
     size_t text_len;
-    size_t n_tokens;                 /* tokens that this text completes, for usage while streaming */
+    size_t n_tokens;                 /* drawn since the last EVENT_TEXT, for usage while streaming */
     struct token_logprob *logprobs;  /* [n_logprobs * (1 + top_logprobs)]: the token taken, then the best */
     size_t n_logprobs;               /* ordered; id -1 fills where there are fewer */
     enum finish finish;
@@ -160,7 +162,8 @@ void event_done(struct event *ev);
 
 /* Checks, renders, tokenises and queues.  Everything in *r is copied or used up before it returns.
  * Errors (nothing was queued): ERR_LOADING, ERR_CLOSING, ERR_BUSY (queue full), ERR_CONTEXT (with both
- * numbers), ERR_INVALID (template's own complaint, bad id), ERR_UNSUPPORTED (no chat template). */
+ * numbers), ERR_INVALID (template's own complaint, bad id or number, with its param), ERR_UNSUPPORTED (no
+ * chat template), or what the loading failed of. */
 int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
                   struct job **out, struct err *e) MUST_CHECK;
 
