@@ -137,6 +137,12 @@ static inline __m256 v_within(__m256 x, ptrdiff_t lo, ptrdiff_t hi, __m256 other
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(m));
 }
 
+/* Neighbours changed: lanes 1 0 3 2 ... */
+static inline __m256 v_swap(__m256 x)
+{
+    return _mm256_permute_ps(x, 0xb1);
+}
+
 /* The lowest lane that equals x, or VF. */
 static inline size_t v_find(__m256 a, __m256 x)
 {

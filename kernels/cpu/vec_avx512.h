@@ -129,6 +129,12 @@ static inline __m512 v_within(__m512 x, ptrdiff_t lo, ptrdiff_t hi, __m512 other
     return _mm512_mask_blend_ps((__mmask16)(below_hi & ~below_lo), other, x);
 }
 
+/* Neighbours changed: lanes 1 0 3 2 ... */
+static inline __m512 v_swap(__m512 x)
+{
+    return _mm512_permute_ps(x, 0xb1);
+}
+
 /* The lowest lane that equals x, or VF. */
 static inline size_t v_find(__m512 a, __m512 x)
 {
