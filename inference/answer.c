@@ -1,3 +1,7 @@
+/* answer.c - detok knows which text may be shown; here each token's logprob is tied to that text.
+ *
+ * Tokens are counted in bytes of their pieces: a token may go out when all bytes up to its end are
+ * shown. */
 #include "inference/answer.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/* batch.c - composing a step, and handing out what it gave.
+ *
+ * Order within a step: sequences that generate, one row each, then chunks of prompts, oldest first,
+ * until the budget is used up.  A prompt's keys and values do not depend on how it was cut, so
+ * chunks only shift time between those who wait for their first token and those who wait for their
+ * next. */
 #include "inference/batch.h"
 
 #include <stdlib.h>
@@ -53,6 +59,8 @@ void batch_close(struct batch *b)
 
 /* --- endings --- */
 
+/* Times are those of clock_ms(); a job that never came to its first token spent all on its prompt.
+ */
 static void fill_usage(const struct job *j, struct usage *u)
 {
     double now = clock_ms(), first = j->first_ms > 0 ? j->first_ms : now;
@@ -64,6 +72,7 @@ static void fill_usage(const struct job *j, struct usage *u)
     u->generate_ms = now - first;
 }
 
+/* The end is told by sweep(), after the step's counters: a client that saw it sees them too. */
 static void finish(struct job *j, enum finish why)
 {
     struct event *ev = &j->last->event;
@@ -132,6 +141,7 @@ size_t batch_prompt_budget(const struct batch *b, size_t n_generating)
     return rows < b->max_rows ? rows : b->max_rows;
 }
 
+/* Its prompt is in the cache: exactly one id waits, the one drawn last. */
 static bool is_generating(const struct job *j)
 {
     return j->n_done >= j->n_prompt;
@@ -187,6 +197,7 @@ static size_t compose(struct batch *b)
 
 /* --- taking what a step gave --- */
 
+/* n alternatives; an id of -1 stands for nothing. */
 static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -274,7 +285,7 @@ void batch_step(struct batch *b)
         step.n_outputs = b->n_outputs;
         start = clock_ms();
         forward_run(b->forward, &step);
-        if (n_prompt >= MIN_ROWS) {
+        if (n_prompt >= MIN_ROWS) { /* fewer rows say little of what many cost */
             double ms = (clock_ms() - start) / (double)b->n_rows;
 
             b->ms_per_row = b->ms_per_row > 0 ? 0.7 * b->ms_per_row + 0.3 * ms : ms;

@@ -1,3 +1,8 @@
+/* bench_run.c - the measurements of airstrip-bench.
+ *
+ * A run is repeated on the same cache from position 0: what it writes there does not depend on what
+ * was there. Sampling is left out of the rates (the backend's argmax is in), as llama-bench does.
+ */
 #include "inference/bench.h"
 
 #include <stdio.h>

@@ -1,3 +1,10 @@
+/* engine.c - the thread that owns the device, and the calls that reach it through the scheduler.
+ *
+ *   engine_submit (caller)  check -> prompt_encode -> job_create -> scheduler_submit
+ *   run (engine thread)     upload -> { scheduler_turn -> batch_step } -> clear
+ *
+ * Of struct loaded the callers read the text side and the numbers planned by loaded_check(), which
+ * never change; what loading fills in (model, device) they read once `serving` is set. */
 #include "inference/engine.h"
 
 #include <math.h>
@@ -98,7 +105,7 @@ static void *run(void *arg)
     atomic_store(&g->load_percent, 100);
     atomic_store(&g->serving, true);
     log_ready(g);
-    scheduler_loaded(g->scheduler, NULL);
+    scheduler_loaded(g->scheduler, NULL); /* from here on jobs come in */
     while (scheduler_turn(g->scheduler, b.jobs, &b.n_jobs))
         batch_step(&b);
     batch_clear(&b);
@@ -190,6 +197,7 @@ void engine_close(struct engine *g)
 
 /* --- looking --- */
 
+/* Cut where it is too long: names are the file's, of any length. */
 static void copy_text(char *to, size_t size, const char *from)
 {
     size_t n = strnlen(from, size - 1);
@@ -240,6 +248,8 @@ void engine_status(const struct engine *g, struct engine_status *out)
 
 /* --- submitting --- */
 
+/* The front door checks as well, but may not be the only caller: a NaN must not reach the sampler.
+ */
 static int check_number(const char *name, float x, float lo, float hi, struct err *e)
 {
     if (x >= lo && x <= hi) /* NaN is not */
@@ -302,7 +312,7 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
         ids_done(&ids);
         return rc;
     }
-    room = g->loaded.n_ctx - ids.len;
+    room = g->loaded.n_ctx - ids.len; /* above 0: see prompt_encode() */
     rc = job_create(&j, g->scheduler, g->loaded.tokenizer, r, &ids,
                     r->max_tokens < room ? r->max_tokens : room, in, tag, e);
     if (rc)

@@ -1,3 +1,8 @@
+/* inbox.c - a list under a lock.
+ *
+ * The engine thread serves every client and must wait for none: the list has no limit of its own.
+ * It cannot grow without bound, since unread text of a job is one event, as long as the answer at
+ * most. */
 #include "inference/inbox.h"
 
 #include <errno.h>
@@ -13,6 +18,8 @@ struct inbox {
     bool woken;
 };
 
+/* Allocated when there is something to say; a job's first and last are made when it is submitted.
+ */
 struct event_node *event_node_new(enum event_kind kind, size_t tag)
 {
     struct event_node *n = calloc(1, sizeof *n);
@@ -176,7 +183,8 @@ bool inbox_wait(struct inbox *in, int timeout_ms, struct event *ev)
         else
             rc = pthread_cond_timedwait(&in->changed, &in->lock, &until);
     }
-    if (in->woken) {
+    if (in->woken) { /* before any event: in a fast stream the caller would not look around
+                        otherwise */
         in->woken = false;
     } else if (in->head) {
         n = in->head;

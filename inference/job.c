@@ -1,3 +1,8 @@
+/* job.c - making a job copies all it needs: the caller's request may be gone before the first step.
+ *
+ * Everything that could fail later for lack of memory is allocated here where its size is known:
+ * ids for the whole answer (pages that are never written cost nothing), and the first and last
+ * event. */
 #include "inference/job.h"
 
 #include <stdlib.h>

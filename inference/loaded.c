@@ -1,3 +1,8 @@
+/* loaded.c - opens the parts of a model in the order in which they need each other.
+ *
+ * Everything that can be refused is refused in loaded_check(), before gigabytes are read: the
+ * file's form, the family, the tokenizer, the template, the configuration, the device and its
+ * instruction set. */
 #include "inference/loaded.h"
 
 #include <stdio.h>
@@ -12,7 +17,7 @@ enum {
     MAX_BATCH = 4096,
     DEFAULT_ROWS = 512,
     MAX_ROWS = 65536,
-    PAGE_TOKENS = 64,
+    PAGE_TOKENS = 64, /* half a page is lost per sequence, and a table entry spent per page */
 };
 
 /* The memory this process may use: the machine's, or less where its control group says so. */
@@ -102,11 +107,13 @@ static int plan_cache(struct loaded *l, const struct engine_config *c, struct er
     return 0;
 }
 
+/* Turns the configuration's zeros into numbers, and refuses what cannot work. */
 static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
 {
     const struct model *m = &l->model;
 
     l->n_vocab = m->n_vocab;
+    /* Fewer is usual: embeddings are padded to a round number of rows. */
     if (tokenizer_n_vocab(l->tokenizer) > m->n_vocab)
         return err_set(e, ERR_FORMAT,
                        "%s: the tokenizer has %zu tokens, the embedding only %zu rows",
@@ -120,7 +127,7 @@ static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
         return err_param(e, "max_step_rows", ERR_INVALID, "max_step_rows is %zu, the most is %d",
                          l->max_rows, MAX_ROWS);
     l->n_ctx = c->n_ctx ? c->n_ctx : m->n_ctx_train;
-    if (l->n_ctx > m->n_ctx_train)
+    if (l->n_ctx > m->n_ctx_train) /* would run, and answer nonsense beyond it */
         return err_param(e, "n_ctx", ERR_INVALID,
                          "a context of %zu tokens was asked for, the model was trained for %zu",
                          l->n_ctx, m->n_ctx_train);

@@ -1,3 +1,8 @@
+/* prompt.c - render, encode, see to BOS, compare with the context.
+ *
+ * What is trusted: the template's own text, and bos_token and eos_token as set here.  Every other
+ * string of the context is a client's, and rendering.plain carries that knowledge through to the
+ * tokenizer. */
 #include "inference/prompt.h"
 
 #include <string.h>
@@ -9,6 +14,7 @@ static size_t max_ids(const struct loaded *l)
     return l->n_ctx > SIZE_MAX / 8 ? SIZE_MAX : 4 * l->n_ctx + 4096;
 }
 
+/* Both numbers, so that a client knows by how much to shorten. */
 static int too_long(const struct loaded *l, size_t n, const char *more, struct err *e)
 {
     return err_set(e, ERR_CONTEXT,

@@ -1,3 +1,8 @@
+/* sampler.c - see sampler.h for the order of things.
+ *
+ * Costs are per token and sequence on the engine's one thread, so a vocabulary of 262144 is walked
+ * as few times as possible: once for the maximum, once for the sum, and, where the choice is
+ * narrowed, twice more in whole blocks that mostly hold nothing of interest. */
 #include "inference/sampler.h"
 
 #include <math.h>
@@ -113,6 +118,7 @@ static void penalise_frequency(struct sampler *s, const struct sampling *p, cons
     }
 }
 
+/* The raw logits where nothing changes them, else s->adjusted. */
 static const float *adjust(struct sampler *s, const float *logits, const struct sampling *p,
                            const int32_t *ids, size_t n_prompt, size_t n_ids)
 {
@@ -195,6 +201,7 @@ static size_t skip_below(const float *x, size_t n, size_t i, float t)
     return i;
 }
 
+/* All tokens of at least this logit, in order of id; NaN is not. */
 static size_t gather(struct candidate *c, const float *x, size_t n, float at_least)
 {
     size_t k = 0;
@@ -205,6 +212,7 @@ static size_t gather(struct candidate *c, const float *x, size_t n, float at_lea
     return k;
 }
 
+/* Sets the weights to e^(logit - max); returns their sum. */
 static double weigh(struct candidate *c, size_t n, float max)
 {
     double sum = 0;
@@ -278,7 +286,7 @@ int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampli
     float max = softmax_max(x, n, &best), scale;
     double target;
 
-    if (takes_best(p) || !isfinite(max))
+    if (takes_best(p) || !isfinite(max)) /* an infinite logit is certain; all NaN: token 0 */
         return (int32_t)best;
     if (narrowed) {
         n = narrow(s, x, p, max);

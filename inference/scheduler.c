@@ -1,3 +1,9 @@
+/* scheduler.c - one lock, held for a few instructions at a time: never while a step, a render or a
+ * tokenizer runs.
+ *
+ * Lock order: the scheduler's, then an inbox's.  A job's inbox pointer is read and cleared under
+ * the scheduler's lock, so that after job_cancel() or job_free() nothing is put into it any more.
+ */
 #include "inference/scheduler.h"
 
 #include <stdlib.h>
@@ -44,6 +50,7 @@ void scheduler_unref(struct scheduler *s)
     free(s);
 }
 
+/* At worst: the whole prompt and all it may generate. */
 static size_t pages_of(const struct scheduler *s, const struct job *j)
 {
     return (job_max_tokens(j) + s->page_tokens - 1) / s->page_tokens;
@@ -79,6 +86,7 @@ int scheduler_accepts(struct scheduler *s, struct err *e)
     return rc;
 }
 
+/* Under the lock; from anywhere in the queue. */
 static void unlink_waiting(struct scheduler *s, struct job *j)
 {
     *(j->prev ? &j->prev->next : &s->head) = j->next;
@@ -114,7 +122,7 @@ int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
 void scheduler_drain(struct scheduler *s)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->state != ENGINE_FAILED)
+    if (s->state != ENGINE_FAILED) /* which keeps its reason */
         s->state = ENGINE_CLOSING;
     pthread_mutex_unlock(&s->lock);
 }
@@ -170,7 +178,7 @@ bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n)
     if (*n == 0 && !s->head) {
         while (!s->head && !s->stop)
             pthread_cond_wait(&s->work, &s->lock);
-        s->last_step_ms = clock_ms();
+        s->last_step_ms = clock_ms(); /* idleness is not a stall */
     }
     go = !s->stop;
     /* Strictly in order: a large job at the head is not overtaken for ever by small ones. */
@@ -210,7 +218,7 @@ static bool end(struct scheduler *s, struct job *j)
     else if (j->last->event.kind == EVENT_DONE)
         s->n_ended++;
     send(j, j->last);
-    j->last = NULL;
+    j->last = NULL; /* given away: an end cannot be told twice */
     j->inbox = NULL;
     return --j->refs == 0;
 }
@@ -249,7 +257,7 @@ void scheduler_clear(struct scheduler *s)
         unlink_waiting(s, j);
         j->last->event.kind = EVENT_FAILED;
         err_set(&j->last->event.err, ERR_CLOSING, "the server is shutting down");
-        if (end(s, j)) {
+        if (end(s, j)) { /* its caller has freed it already */
             pthread_mutex_unlock(&s->lock);
             job_destroy(j);
             pthread_mutex_lock(&s->lock);
@@ -265,7 +273,7 @@ void job_cancel(struct job *j)
     struct scheduler *s = j->scheduler;
 
     pthread_mutex_lock(&s->lock);
-    j->inbox = NULL;
+    j->inbox = NULL; /* nothing more is sent, whatever the engine thread is doing */
     if (j->state == JOB_WAITING || j->state == JOB_RUNNING)
         j->cancelled = true;
     if (j->state == JOB_WAITING) {
@@ -282,7 +290,7 @@ void job_free(struct job *j)
 
     if (!j)
         return;
-    s = j->scheduler;
+    s = j->scheduler; /* still there: the job holds a reference */
     job_cancel(j);
     pthread_mutex_lock(&s->lock);
     gone = --j->refs == 0;
