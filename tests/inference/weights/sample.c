@@ -9,7 +9,7 @@
 void put_le(struct buf *b, uint64_t value, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++)
-        buf_putc(b, i < 8 ? (char)(value >> 8 * i & 255) : 0);
+        buf_putc(b, (char)(i < 8 ? value >> 8 * i & 255 : 0));
 }
 
 void put_str(struct buf *b, const char *s, size_t len)
