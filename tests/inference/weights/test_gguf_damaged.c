@@ -146,7 +146,7 @@ static void damaged_fields_are_refused(void **state)
 
         memcpy(copy, s.bytes.data, s.bytes.len);
         for (size_t j = 0; j < d->bytes; j++)
-            at[j] = d->text ? d->text[j] : (char)(d->value >> 8 * j & 255);
+            at[j] = (char)(d->text ? (uint64_t)d->text[j] : d->value >> 8 * j & 255);
         if (open_copy(copy, s.bytes.len, &e) != d->code || !strstr(e.text, d->mention) ||
             strncmp(e.text, "damaged.gguf: ", 14) != 0 || strchr(e.text, '\n'))
             fail_msg("damage %zu: expected %d and \"%s\", found %d and \"%s\"", i, d->code,
