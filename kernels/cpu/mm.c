@@ -1,7 +1,8 @@
 /* mm.c - one op in chunks: who multiplies which rows of which matrix with which activation rows.
  *
- * An op of n activation rows is cut into ranges of them (as many as stay in the second-level cache)
- * times ranges of weight rows; a chunk is one of each.  None of the cuts changes a result. */
+ * The n activation rows are cut into ranges that stay in the second-level cache, the weight rows
+ * into units; a chunk is a run of units, of all matrices in order.  None of the cuts changes a
+ * result. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,11 +11,13 @@
 
 enum {
     PREPARE_ROWS = 8,     /* a chunk of mm_prepare() */
-    PRIVATE_BLOCKS = 128, /* up to here each thread quantises for itself: cheaper than a barrier */
-    RANGE_ROWS = 192,     /* activation rows of a chunk: whole tiles, 450 kB at 1536 columns */
-    CHUNKS_PER_THREAD = 16,  /* so that a thread that lost its core holds up little */
-    CHUNK_BYTES = 256 << 10, /* of weights, at most */
-    ONE_PANEL_ROWS = 4,      /* up to here two panels at once gain nothing */
+    PRIVATE_BLOCKS = 128, /* up to here each thread quantises for itself: less than a barrier */
+    RANGE_ROWS = 192,     /* activation rows of a range: 450 kB at 1536 columns */
+    ROW_MULTIPLE = 12,    /* so that ranges are whole tiles */
+    CHUNKS_PER_THREAD = 8,
+    CHUNK_BYTES = 128 << 10, /* of weights, on average at most */
+    MAX_CHUNKS = 4096,
+    ONE_PANEL_ROWS = 4, /* up to here two panels at once gain nothing */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -146,64 +149,94 @@ static size_t unit_count(const struct weight *w, size_t n)
     return ceil_div(w->rows, unit_rows(w, n));
 }
 
-size_t mm_chunks(const struct matmul *op, size_t n_threads)
+/* Items of work: units of weight rows, for one range of activation rows after the other. */
+static size_t range_count(const struct matmul *op)
 {
-    size_t ranges = ceil_div(op->n, RANGE_ROWS), units = 0, bytes = 0, parts;
-
-    for (size_t i = 0; i < op->n_out; i++) {
-        units += unit_count(op->w[i], op->n);
-        bytes += op->w[i]->rows * op->w[i]->row_bytes;
-    }
-    parts = ceil_div(n_threads * CHUNKS_PER_THREAD, ranges);
-    if (parts < bytes / CHUNK_BYTES)
-        parts = bytes / CHUNK_BYTES;
-    return min_size(parts, units) * ranges;
+    return ceil_div(op->n, RANGE_ROWS);
 }
 
-/* Groups of up to two panels times activation rows i .. i + n - 1. */
+static size_t all_units(const struct matmul *op)
+{
+    size_t units = 0;
+
+    for (size_t m = 0; m < op->n_out; m++)
+        units += unit_count(op->w[m], op->n);
+    return units;
+}
+
+/* First item of a chunk.  Chunks shrink evenly to nothing: long walks through memory at first, and
+ * at the end all threads are done at nearly the same time (trapezoid self-scheduling, Tzeng and Ni
+ * 1993). */
+static size_t first_item(size_t items, size_t n_chunks, size_t chunk)
+{
+    size_t left = n_chunks - chunk;
+
+    return items - items * left / n_chunks * left / n_chunks;
+}
+
+size_t mm_chunks(const struct matmul *op, size_t n_threads)
+{
+    size_t bytes = 0, chunks = n_threads * CHUNKS_PER_THREAD;
+
+    for (size_t m = 0; m < op->n_out; m++)
+        bytes += op->w[m]->rows * op->w[m]->row_bytes;
+    if (chunks < bytes / CHUNK_BYTES)
+        chunks = bytes / CHUNK_BYTES;
+    return min_size(min_size(chunks, MAX_CHUNKS), all_units(op) * range_count(op));
+}
+
+/* What the tile after this one reads: the next panels of its groups, or the first ones of the next
+ * groups, if they belong to this chunk; another chunk may be another thread's. */
+static void look_ahead(struct mm_tile *t, size_t group, size_t p, size_t group_end)
+{
+    const struct weight *w = t->w;
+    size_t next = p + 1 < w->n_panels ? group : group + t->n_panels;
+
+    p = p + 1 < w->n_panels ? p + 1 : 0;
+    for (size_t g = 0; g < 2; g++) {
+        t->ahead[g] = (const char *)weight_codes(w, next + g, p);
+        t->ahead_lines[g] = g < t->n_panels && next + g < group_end ? w->panel_bytes / 64 : 0;
+    }
+}
+
+/* Weight rows row .. row_end - 1, one or two groups at a time, times n activation rows from i. */
 static void packed_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-                        size_t matrix, size_t row, size_t end, size_t i, size_t n, size_t thread)
+                        size_t matrix, size_t row, size_t row_end, size_t i, size_t n,
+                        size_t thread)
 {
     const struct weight *w = op->w[matrix];
     size_t unit = unit_rows(w, op->n);
-    size_t panels = ceil_div(w->n_blocks, MM_PANEL_BLOCKS);
     struct mm_panel_buf buf[2];
     struct mm_tile t = { .w = w, .a_stride = act_stride(w->cols), .n = n, .y_stride = w->rows };
 
-    for (; row < end; row += unit) {
+    for (; row < row_end; row += unit) {
+        size_t group = row / MM_GROUP;
+
         t.rows = min_size(unit, w->rows - row);
         t.n_panels = ceil_div(t.rows, MM_GROUP);
         t.y = op->y[matrix] + i * w->rows + row;
         t.bias = op->bias[matrix] ? op->bias[matrix] + row : NULL;
-        for (size_t p = 0; p < panels; p++) {
-            size_t b = w->n_blocks * p / panels;
-
-            t.n_blocks = w->n_blocks * (p + 1) / panels - b;
+        for (size_t p = 0; p < w->n_panels; p++) {
+            t.n_blocks = weight_blocks(w, p);
             t.first = p == 0;
-            t.last = p == panels - 1;
-            t.a = act_row(op, s, thread, i) + b;
+            t.last = p == w->n_panels - 1;
+            t.a = act_row(op, s, thread, i) + p * w->panel_blocks;
             for (size_t g = 0; g < t.n_panels; g++) {
-                t.factor[g] = weight_factor(w, row / MM_GROUP + g);
-                ops->expand(&t.panel[g], &buf[g], w, row / MM_GROUP + g, b, t.n_blocks);
+                t.factor[g] = weight_factor(w, group + g);
+                ops->expand(&t.panel[g], &buf[g], w, weight_codes(w, group + g, p),
+                            weight_scales(w, group + g, p), t.n_blocks);
             }
+            look_ahead(&t, group, p, ceil_div(row_end, MM_GROUP));
             ops->tile(&t);
         }
     }
 }
 
-void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-              size_t n_chunks, size_t chunk, size_t thread)
+/* Units begin .. end - 1 of all matrices times n activation rows from i. */
+static void multiply(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                     size_t begin, size_t end, size_t i, size_t n, size_t thread)
 {
-    size_t ranges = ceil_div(op->n, RANGE_ROWS), parts = n_chunks / ranges;
-    size_t range = chunk / parts, part = chunk % parts, units = 0, begin, end;
-    size_t step = ceil_div(ceil_div(op->n, ranges), 12) * 12; /* whole tiles */
-    size_t i = min_size(range * step, op->n), n = min_size(step, op->n - i);
-
-    for (size_t m = 0; m < op->n_out; m++)
-        units += unit_count(op->w[m], op->n);
-    begin = units * part / parts;
-    end = units * (part + 1) / parts;
-    for (size_t m = 0; n > 0 && m < op->n_out && end > 0; m++) {
+    for (size_t m = 0; m < op->n_out && end > 0; m++) {
         const struct weight *w = op->w[m];
         size_t count = unit_count(w, op->n), unit = unit_rows(w, op->n);
         size_t row = min_size(begin, count) * unit, row_end = min_size(end * unit, w->rows);
@@ -214,5 +247,23 @@ void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scrat
             mm_float(ops, op, m, row, row_end - row, i, n, float_panel(s, thread));
         begin -= min_size(begin, count);
         end -= min_size(end, count);
+    }
+}
+
+void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t n_chunks, size_t chunk, size_t thread)
+{
+    size_t units = all_units(op), ranges = range_count(op), items = units * ranges;
+    size_t item = first_item(items, n_chunks, chunk), end = first_item(items, n_chunks, chunk + 1);
+    size_t step = ceil_div(ceil_div(op->n, ranges), ROW_MULTIPLE) * ROW_MULTIPLE;
+
+    while (item < end) {
+        size_t range = item / units, begin = item % units;
+        size_t stop = min_size(units, begin + (end - item)), i = min_size(range * step, op->n);
+        size_t n = min_size(step, op->n - i);
+
+        if (n > 0)
+            multiply(ops, op, s, begin, stop, i, n, thread);
+        item += stop - begin;
     }
 }

@@ -95,7 +95,6 @@ SPECIALISED void expand_half(uint8_t *out, const unsigned char *in, int bits, in
     for (int k = 0; k < 4; k++) {
         __m256i both = load(in + 64 * k);
 
-        _mm_prefetch((const char *)in + 64 * k + PREFETCH, _MM_HINT_T0);
         v[k] = _mm256_and_si256(both, nibble);
         v[k + 4] = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
     }
@@ -121,10 +120,8 @@ static void expand_bytes(uint8_t *out, const unsigned char *in, size_t n)
 {
     const __m256i zero = _mm256_set1_epi8((char)MM_ZERO);
 
-    for (size_t i = 0; i < n * MM_STEPS * MM_STEP_BYTES; i += 32) {
-        _mm_prefetch((const char *)in + i + PREFETCH, _MM_HINT_T0);
+    for (size_t i = 0; i < n * MM_STEPS * MM_STEP_BYTES; i += 32)
         _mm256_store_si256((void *)(out + i), _mm256_xor_si256(load(in + i), zero));
-    }
 }
 
 static void put_scales(float *out, const uint16_t *in)
@@ -134,15 +131,12 @@ static void put_scales(float *out, const uint16_t *in)
 }
 
 static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
-                   size_t group, size_t b, size_t n)
+                   const uint8_t *in, const uint16_t *scales, size_t n)
 {
-    const unsigned char *in = weight_codes(w, group, b);
-    const uint16_t *scales = weight_scales(w, group, b);
     float *scale = buf->scale;
 
     *p = (struct mm_panel){ buf->code, buf->scale, buf->min };
     for (size_t i = 0; i < n; i++) {
-        _mm_prefetch((const char *)scales + PREFETCH, _MM_HINT_T0);
         for (int s = 0; s < w->subs; s++, scales += MM_GROUP, scale += MM_GROUP)
             put_scales(scale, scales);
         if (w->has_min) {
@@ -246,7 +240,17 @@ SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, int g, i
     }
 }
 
-SPECIALISED void tile_half(const struct mm_tile *t, size_t i, int g, int h, const struct shape s)
+/* A part of what comes next, while the multiplications keep the processor busy. */
+SPECIALISED void fetch(const struct mm_tile *t, size_t from, size_t lines)
+{
+    for (int g = 0; g < 2; g++)
+        for (size_t k = from; k < from + lines && k < t->ahead_lines[g]; k++)
+            _mm_prefetch(t->ahead[g] + 64 * k, _MM_HINT_T0);
+}
+
+/* lines: of what is ahead, to be fetched with each block. */
+SPECIALISED void tile_half(const struct mm_tile *t, size_t i, int g, int h, const struct shape s,
+                           size_t line, size_t lines)
 {
     size_t row = (size_t)g * MM_GROUP + (size_t)h * HALF;
     __m256i mask = half_mask(t->rows - row);
@@ -257,6 +261,7 @@ SPECIALISED void tile_half(const struct mm_tile *t, size_t i, int g, int h, cons
         acc[r] = t->first ? _mm256_setzero_ps()
                           : _mm256_maskload_ps(t->y + (i + (size_t)r) * t->y_stride + row, mask);
     for (size_t b = 0; b < t->n_blocks; b++) {
+        fetch(t, line + b * lines, lines);
         add_block(t, i, b, g, h, acc, s, 0);
         if (s.subs == 2)
             add_block(t, i, b, g, h, acc, s, 1);
@@ -274,6 +279,9 @@ SPECIALISED void tile_half(const struct mm_tile *t, size_t i, int g, int h, cons
 
 SPECIALISED void tile_all(const struct mm_tile *t, int bits, int subs, bool has_min)
 {
+    size_t halves = (t->rows + HALF - 1) / HALF, rounds = t->n_blocks * halves * ((t->n + 3) / 4);
+    size_t lines = (t->ahead_lines[0] + rounds - 1) / rounds, line = 0;
+
     for (size_t i = 0; i < t->n;) {
         size_t run = t->n - i >= 4 ? 4 : t->n - i >= 2 ? 2 : 1;
 
@@ -281,11 +289,12 @@ SPECIALISED void tile_all(const struct mm_tile *t, int bits, int subs, bool has_
             int g = (int)(row / MM_GROUP), h = (int)(row / HALF % 2);
 
             if (run == 4)
-                tile_half(t, i, g, h, (struct shape){ 4, bits, subs, has_min });
+                tile_half(t, i, g, h, (struct shape){ 4, bits, subs, has_min }, line, lines);
             else if (run == 2)
-                tile_half(t, i, g, h, (struct shape){ 2, bits, subs, has_min });
+                tile_half(t, i, g, h, (struct shape){ 2, bits, subs, has_min }, line, lines);
             else
-                tile_half(t, i, g, h, (struct shape){ 1, bits, subs, has_min });
+                tile_half(t, i, g, h, (struct shape){ 1, bits, subs, has_min }, line, lines);
+            line += t->n_blocks * lines;
         }
         i += run;
     }

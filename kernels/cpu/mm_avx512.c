@@ -9,8 +9,7 @@
 /* The innermost functions are written once, for constants, and inlined for each set of them. */
 #define SPECIALISED static inline __attribute__((always_inline))
 
-/* Ahead of what is being expanded, in bytes; the weights of an op lie in the order they are used.
- */
+/* Ahead in a row of floats, in bytes. */
 enum { PREFETCH = 4096 };
 
 /* --- activations --- */
@@ -63,14 +62,12 @@ SPECIALISED void expand_codes(uint8_t *out, const unsigned char *in, size_t n, i
         for (int k = 0; k < 4; k++) {
             __m512i both = _mm512_load_si512((const void *)(in + 64 * k));
 
-            _mm_prefetch((const char *)in + 64 * k + PREFETCH, _MM_HINT_T0);
             v[k] = _mm512_and_si512(both, nibble);
             v[k + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
         }
         if (bits == 5) {
             __m512i plane = _mm512_load_si512((const void *)(in + 256));
 
-            _mm_prefetch((const char *)in + 256 + PREFETCH, _MM_HINT_T0);
 #pragma GCC unroll 8
             for (int k = 0; k < MM_STEPS; k++)
                 v[k] = upper(v[k], plane, 4 - k, bit4);
@@ -80,7 +77,6 @@ SPECIALISED void expand_codes(uint8_t *out, const unsigned char *in, size_t n, i
 
             for (int k = 0; k < 2; k++) {
                 plane[k] = _mm512_load_si512((const void *)(in + 256 + 64 * k));
-                _mm_prefetch((const char *)in + 256 + 64 * k + PREFETCH, _MM_HINT_T0);
             }
 #pragma GCC unroll 8
             for (int k = 0; k < MM_STEPS; k++)
@@ -98,7 +94,6 @@ static void expand_scales(struct mm_panel_buf *buf, const uint16_t *in, size_t n
     float *scale = buf->scale, *min = buf->min;
 
     for (; n > 0; n--) {
-        _mm_prefetch((const char *)in + PREFETCH, _MM_HINT_T0);
         for (size_t s = 0; s < subs; s++, in += MM_GROUP, scale += MM_GROUP)
             _mm512_store_ps(scale, _mm512_cvtph_ps(_mm256_load_si256((const void *)in)));
         if (has_min) {
@@ -110,16 +105,12 @@ static void expand_scales(struct mm_panel_buf *buf, const uint16_t *in, size_t n
 }
 
 static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
-                   size_t group, size_t b, size_t n)
+                   const uint8_t *in, const uint16_t *scales, size_t n)
 {
-    const unsigned char *in = weight_codes(w, group, b);
-
     *p = (struct mm_panel){ buf->code, buf->scale, buf->min };
-    expand_scales(buf, weight_scales(w, group, b), n, (size_t)w->subs, w->has_min);
+    expand_scales(buf, scales, n, (size_t)w->subs, w->has_min);
     if (w->bits == 8) { /* as they should be already */
         p->code = in;
-        for (size_t i = 0; i < n * w->code_bytes; i += 64)
-            _mm_prefetch((const char *)in + i + PREFETCH, _MM_HINT_T0);
     } else if (w->bits == 4 && w->has_min) {
         expand_codes(buf->code, in, n, 4, 0);
     } else if (w->bits == 4) {
@@ -205,8 +196,17 @@ SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, __m512 *
     }
 }
 
+/* A part of what comes next, while the multiplications keep the processor busy. */
+SPECIALISED void fetch(const struct mm_tile *t, size_t from, size_t lines)
+{
+    for (int g = 0; g < 2; g++)
+        for (size_t k = from; k < from + lines && k < t->ahead_lines[g]; k++)
+            _mm_prefetch(t->ahead[g] + 64 * k, _MM_HINT_T0);
+}
+
+/* line: the first of what is ahead to be fetched here, `lines` with each block. */
 SPECIALISED void tile_rows(const struct mm_tile *t, size_t i, const int G, const int T,
-                           const int subs, const bool has_min)
+                           const int subs, const bool has_min, size_t line, size_t lines)
 {
     __m512 acc[12];
 
@@ -217,6 +217,7 @@ SPECIALISED void tile_rows(const struct mm_tile *t, size_t i, const int G, const
         acc[j] = t->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(t, j % G), y);
     }
     for (size_t b = 0; b < t->n_blocks; b++) {
+        fetch(t, line + b * lines, lines);
         add_block(t, i, b, acc, G, T, subs, 0, has_min);
         if (subs == 2)
             add_block(t, i, b, acc, G, T, subs, 1, has_min);
@@ -236,31 +237,34 @@ SPECIALISED void tile_rows(const struct mm_tile *t, size_t i, const int G, const
     }
 }
 
-/* Tiles of six rows, then what is left in one. */
+/* Up to six rows a tile, all nearly the same. */
 SPECIALISED void tile_all(const struct mm_tile *t, const int G, const int subs, const bool has_min)
 {
-    size_t i = 0;
+    size_t tiles = (t->n + 5) / 6;
+    size_t lines = (t->ahead_lines[0] + t->n_blocks * tiles - 1) / (t->n_blocks * tiles);
 
-    for (; i + 6 <= t->n; i += 6)
-        tile_rows(t, i, G, 6, subs, has_min);
-    switch (t->n - i) {
-    case 1:
-        tile_rows(t, i, G, 1, subs, has_min);
-        break;
-    case 2:
-        tile_rows(t, i, G, 2, subs, has_min);
-        break;
-    case 3:
-        tile_rows(t, i, G, 3, subs, has_min);
-        break;
-    case 4:
-        tile_rows(t, i, G, 4, subs, has_min);
-        break;
-    case 5:
-        tile_rows(t, i, G, 5, subs, has_min);
-        break;
-    default:
-        break;
+    for (size_t i = 0, line = 0, T; i < t->n; i += T, line += t->n_blocks * lines, tiles--) {
+        T = (t->n - i + tiles - 1) / tiles;
+        switch (T) {
+        case 6:
+            tile_rows(t, i, G, 6, subs, has_min, line, lines);
+            break;
+        case 5:
+            tile_rows(t, i, G, 5, subs, has_min, line, lines);
+            break;
+        case 4:
+            tile_rows(t, i, G, 4, subs, has_min, line, lines);
+            break;
+        case 3:
+            tile_rows(t, i, G, 3, subs, has_min, line, lines);
+            break;
+        case 2:
+            tile_rows(t, i, G, 2, subs, has_min, line, lines);
+            break;
+        default:
+            tile_rows(t, i, G, 1, subs, has_min, line, lines);
+            break;
+        }
     }
 }
 

@@ -1,25 +1,31 @@
-/* mm_ops.h - what one instruction set offers the matrix multiplication, and the orders it works on.
- * Seen by mm_*.c only; everybody else includes mm.h.
+/* mm_ops.h - what an instruction set offers the matrix multiplication, and the orders it works on.
+ * Seen by mm*.c and weight.c only; everybody else includes mm.h.
  *
  * Packed weights.  A group is 16 rows, a block 32 columns of a group, a step 4 columns of a block:
- * 64 codes, byte 4 r + c = row r, column 4 step + c.  A group lies together, 64-aligned, groups in
- * order: codes   n_blocks x code_bytes; by bits: 4  4 x 64: low nibbles of line i are step i, high
- * ones step i + 4      (256 bytes) 5  as 4, then 64 bytes whose bit s is bit 4 of the codes of step
- * s     (320 bytes) 6  as 4, then 2 x 64 bytes: bits 2 s .. 2 s + 1 of line p are bits 4 .. 5 of
- * the codes of step 4 p + s                                        (384 bytes) 8  8 x 64: one line
- * a step                                             (512 bytes) scales  n_blocks x { f16
- * scale[subs][16]; f16 min[16] if has_min } factor  f32 [16]: a power of two for each row that its
- * scales were divided by (1 where the file's scales are halves; otherwise it keeps them in a half's
- * range) Rows past the last are zeros.
+ * 64 codes, byte 4 r + c = row r, column 4 step + c.  A panel is a run of blocks of one group:
+ * panel_blocks of them, the last of a group may have fewer.  Groups lie in order, 64-aligned, each
+ * its panels and then its factors, so that an op is one walk through memory.
  *
- * A panel is a run of blocks of one group spread out for the inner loop, in the nearest cache: one
- * byte a code, biased as the instruction set likes it, float32 scales.  All storage formats meet
- * there.
+ *   codes   n_blocks x code_bytes, by bits:
+ *           4: 4 x 64 bytes, low nibbles of line i are step i, high ones step i + 4
+ *           5: as 4, then 64 bytes, bit s is bit 4 of the codes of step s
+ *           6: as 4, then 2 x 64 bytes, bits 2 s and 2 s + 1 of line p are bits 4 and 5 of the
+ *              codes of step 4 p + s
+ *           8: 8 x 64 bytes, line i is step i
+ *   scales  n_blocks x { f16 scale[subs][16]; f16 min[16] if has_min }, then up to 64 bytes
+ *   factor  f32 [16], after the last panel: a power of two for each row that its scales were
+ *           divided by; 1 where the file's scales are halves, else it keeps them in their range
  *
- * The arithmetic, for each row and activation row, blocks in order (sub = halves of 16 columns if
- * subs is 2): acc += (scale * act.scale) * sum(code * act.code)     integer sum, zero point taken
- * off exactly acc += min * act.ssum                                 if has_min with fused
- * multiply-adds; at the end y = acc * factor + bias. */
+ * Rows past the last are zeros.  For the inner loop a panel is spread out: one byte a code, biased
+ * as the instruction set likes it, float32 scales.  All storage formats meet there.
+ *
+ * The arithmetic, for each row and activation row, block after block, with fused multiply-adds:
+ *
+ *   acc += (scale * act.scale) * sum(code * act.code)   for each sub-block (16 columns if subs is
+ *                                                       2); integers, zero point taken off exactly
+ *   acc += min * act.ssum                               if has_min
+ *
+ * and at the end y = acc * factor + bias. */
 #ifndef AIRSTRIP_CPU_MM_OPS_H
 #define AIRSTRIP_CPU_MM_OPS_H
 
@@ -56,8 +62,9 @@ struct weight {
     struct weight_slab *slab;
     unsigned char *packed; /* [n_groups][group_bytes], in the slab */
     size_t n_groups, n_blocks;
+    size_t panel_blocks, n_panels;  /* of a group */
     size_t code_bytes, scale_bytes; /* of a block */
-    size_t scale_at, factor_at, group_bytes;
+    size_t panel_bytes, factor_at, group_bytes;
     int bits, zero; /* of the codes, as in quant_format */
     int subs;       /* scales per row and block: 1 or 2 */
     bool has_min;   /* only with subs 1; zero is 0 then */
@@ -96,6 +103,8 @@ struct mm_tile {
     float *y;               /* [n][rows], in between it holds acc */
     size_t y_stride;        /* in floats */
     bool first, last;       /* acc starts at 0; y = acc * factor + bias */
+    const char *ahead[2];   /* what will be read next, to be prefetched on the way */
+    size_t ahead_lines[2];  /* of 64 bytes; 0 = nothing */
     const float *factor[2]; /* [16] for each panel */
     const float *bias;      /* [rows] or NULL */
 };
@@ -107,9 +116,9 @@ struct mm_ops {
      * too small to divide by. */
     void (*quantise)(struct act_block *a, const float *x, size_t n_blocks);
 
-    /* Blocks b .. b + n - 1 of a group; buf may end up unused.  n <= MM_PANEL_BLOCKS. */
+    /* Spreads n blocks out; buf->code may end up unused.  n <= MM_PANEL_BLOCKS. */
     void (*expand)(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
-                   size_t group, size_t b, size_t n);
+                   const uint8_t *codes, const uint16_t *scales, size_t n);
     void (*tile)(const struct mm_tile *t);
 
     /* y[i * y_stride] = sum of w[c] * x[i][c], i < n, always in the same order whatever n is.
@@ -118,20 +127,25 @@ struct mm_ops {
                  size_t x_stride, size_t cols, size_t n);
 };
 
-static inline const unsigned char *weight_codes(const struct weight *w, size_t group, size_t b)
+/* Blocks of panel p. */
+static inline size_t weight_blocks(const struct weight *w, size_t p)
 {
-    return w->packed + group * w->group_bytes + b * w->code_bytes;
+    return p + 1 < w->n_panels ? w->panel_blocks : w->n_blocks - p * w->panel_blocks;
 }
 
-static inline const uint16_t *weight_scales(const struct weight *w, size_t group, size_t b)
+static inline uint8_t *weight_codes(const struct weight *w, size_t group, size_t p)
 {
-    return (const uint16_t *)(const void *)(w->packed + group * w->group_bytes + w->scale_at +
-                                            b * w->scale_bytes);
+    return w->packed + group * w->group_bytes + p * w->panel_bytes;
 }
 
-static inline const float *weight_factor(const struct weight *w, size_t group)
+static inline uint16_t *weight_scales(const struct weight *w, size_t group, size_t p)
 {
-    return (const float *)(const void *)(w->packed + group * w->group_bytes + w->factor_at);
+    return (uint16_t *)(void *)(weight_codes(w, group, p) + weight_blocks(w, p) * w->code_bytes);
+}
+
+static inline float *weight_factor(const struct weight *w, size_t group)
+{
+    return (float *)(void *)(w->packed + group * w->group_bytes + w->factor_at);
 }
 
 /* Below this a block is taken for zeros: its reciprocal would overflow. */

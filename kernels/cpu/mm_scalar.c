@@ -44,10 +44,8 @@ static int code_at(const unsigned char *p, int bits, size_t k, size_t j)
 }
 
 static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
-                   size_t group, size_t b, size_t n)
+                   const uint8_t *codes, const uint16_t *scales, size_t n)
 {
-    const unsigned char *codes = weight_codes(w, group, b);
-    const uint16_t *scales = weight_scales(w, group, b);
     size_t n_scales = (size_t)w->subs * MM_GROUP;
 
     *p = (struct mm_panel){ buf->code, buf->scale, buf->min };

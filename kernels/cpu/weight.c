@@ -108,7 +108,6 @@ static void row_factors(float *factor, struct stripe *s, const struct weight *w,
 static void pack_group(struct weight *w, size_t group)
 {
     const struct quant_format *f = w->format;
-    unsigned char *out = w->packed + group * w->group_bytes;
     size_t row = group * MM_GROUP, block = 0;
     float factor[MM_GROUP], inverse[MM_GROUP];
     struct stripe s;
@@ -116,12 +115,15 @@ static void pack_group(struct weight *w, size_t group)
     row_factors(factor, &s, w, row);
     for (size_t r = 0; r < MM_GROUP; r++)
         inverse[r] = 1 / factor[r];
-    memcpy(out + w->factor_at, factor, sizeof factor);
+    memcpy(weight_factor(w, group), factor, sizeof factor);
     for (size_t i = 0; i < w->cols / f->block_values; i++) {
         explode_stripe(&s, w, row, i);
         for (size_t c = 0; c < f->block_values; c += MM_BLOCK, block++) {
-            pack_codes(out + block * w->code_bytes, &s, c, w->bits);
-            pack_scales(out + w->scale_at + block * w->scale_bytes, &s, c, w, inverse);
+            size_t p = block / w->panel_blocks, b = block % w->panel_blocks;
+
+            pack_codes(weight_codes(w, group, p) + b * w->code_bytes, &s, c, w->bits);
+            pack_scales((unsigned char *)weight_scales(w, group, p) + b * w->scale_bytes, &s, c, w,
+                        inverse);
         }
     }
 }
@@ -135,6 +137,11 @@ static bool packable(const struct quant_format *f)
 
     return f->explode && bits && group && zero && !(f->has_min && f->code_bits > 6) &&
            f->block_values % MM_BLOCK == 0 && f->block_values <= MAX_STRIPE;
+}
+
+static size_t panel_bytes(const struct weight *w, size_t blocks)
+{
+    return (blocks * (w->code_bytes + w->scale_bytes) + 63) / 64 * 64;
 }
 
 static int pack(struct weight *w, struct weight_store *store, const char *name, struct err *e)
@@ -155,8 +162,12 @@ static int pack(struct weight *w, struct weight_store *store, const char *name, 
     w->n_blocks = w->cols / MM_BLOCK;
     w->code_bytes = (size_t)w->bits * 64;
     w->scale_bytes = (size_t)(w->subs + w->has_min) * MM_GROUP * sizeof(uint16_t);
-    w->scale_at = w->n_blocks * w->code_bytes;
-    w->factor_at = (w->scale_at + w->n_blocks * w->scale_bytes + 63) / 64 * 64;
+    w->n_panels = (w->n_blocks + MM_PANEL_BLOCKS - 1) / MM_PANEL_BLOCKS;
+    w->panel_blocks = (w->n_blocks + w->n_panels - 1) / w->n_panels;
+    w->n_panels = (w->n_blocks + w->panel_blocks - 1) / w->panel_blocks;
+    w->panel_bytes = panel_bytes(w, w->panel_blocks);
+    w->factor_at =
+        (w->n_panels - 1) * w->panel_bytes + panel_bytes(w, weight_blocks(w, w->n_panels - 1));
     w->group_bytes = w->factor_at + MM_GROUP * sizeof(float);
     if (w->n_groups > SIZE_MAX / 4 / w->group_bytes)
         return err_set(e, ERR_NOMEM, "%s: %zu x %zu values do not fit memory", name, w->rows,
