@@ -9,8 +9,10 @@
 
 #include "kernels/cpu/mm_ops.h"
 
-/* The innermost functions are written once, for constants, and inlined for each set of them. */
-#define SPECIALISED static inline __attribute__((always_inline))
+/* The innermost functions are written once, for constants, and inlined for each set of them.
+ * Unrolled, they keep a compiler busy for minutes under UBSan, which is left out; ASan stays. */
+#define UNROLLED    __attribute__((no_sanitize("undefined")))
+#define SPECIALISED static inline __attribute__((always_inline)) UNROLLED
 
 enum {
     PREFETCH = 4096, /* bytes ahead of what is being expanded */
@@ -156,16 +158,7 @@ static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct we
 
 /* --- half a panel times T activation rows --- */
 
-SPECIALISED __m256i half_mask(size_t rows)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(rows < HALF ? (int)rows : HALF),
-                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-SPECIALISED const struct act_block *act_at(const struct mm_tile *t, size_t i, size_t b)
-{
-    return (const struct act_block *)(const void *)((const char *)t->a + i * t->a_stride) + b;
-}
+enum { MAX_T = 4 };
 
 /* What is known of a tile when its code is made. */
 struct shape {
@@ -173,26 +166,52 @@ struct shape {
     bool has_min;
 };
 
-/* sum[r] += codes of `steps` steps; as many of them in 16 bits as fit. */
-SPECIALISED void add_steps(const struct mm_tile *t, size_t i, size_t b, const uint8_t *code,
-                           __m256i *sum, const struct shape s, int k, int steps)
+/* One half tile: acc is [T][8]. */
+struct run {
+    const struct mm_tile *t;
+    const struct act_block *a;
+    int g, h; /* panel, and half of it */
+    float *acc;
+    size_t line,
+        lines; /* of what is ahead: the first to be fetched, and how many with each block */
+};
+
+/* A part of what comes next, while the multiplications keep the processor busy. */
+SPECIALISED void fetch(const struct mm_tile *t, size_t from, size_t lines)
+{
+    for (size_t k = from; k < from + lines && k < t->ahead_lines[0]; k++) {
+        _mm_prefetch(t->ahead[0] + 64 * k, _MM_HINT_T0);
+        if (k < t->ahead_lines[1])
+            _mm_prefetch(t->ahead[1] + 64 * k, _MM_HINT_T0);
+    }
+}
+
+/* Four codes of an activation row, to be spread over all lanes. */
+SPECIALISED int32_t four_codes(const struct act_block *a, int k)
+{
+    int32_t four;
+
+    memcpy(&four, a->code + 4 * k, sizeof four);
+    return four;
+}
+
+/* sum[r] += codes of `steps` steps, all of them in 16 bits first. */
+SPECIALISED void add_steps(const struct act_block *const *a, const uint8_t *code, __m256i *sum,
+                           const struct shape s, int first, int steps)
 {
     const __m256i ones = _mm256_set1_epi16(1);
-    __m256i pairs[4];
+    __m256i pairs[MAX_T];
 
 #pragma GCC unroll 8
-    for (int end = k + steps, first = k; k < end; k++) {
+    for (int k = first; k < first + steps; k++) {
         __m256i w = load(code + k * MM_STEP_BYTES);
         __m256i size = s.bits == 8 ? _mm256_abs_epi8(w) : w;
 
 #pragma GCC unroll 4
         for (int r = 0; r < s.T; r++) {
-            __m256i a, p;
-            int32_t four;
+            __m256i four = _mm256_set1_epi32(four_codes(a[r], k));
+            __m256i p = _mm256_maddubs_epi16(size, s.bits == 8 ? _mm256_sign_epi8(four, w) : four);
 
-            memcpy(&four, act_at(t, i + (size_t)r, b)->code + 4 * k, sizeof four);
-            a = _mm256_set1_epi32(four);
-            p = _mm256_maddubs_epi16(size, s.bits == 8 ? _mm256_sign_epi8(a, w) : a);
             pairs[r] = k == first ? p : _mm256_add_epi16(pairs[r], p);
         }
     }
@@ -211,117 +230,147 @@ SPECIALISED __m256i start_of(const struct act_block *a, const struct shape s, in
     return _mm256_srai_epi32(_mm256_set1_epi32(start), 8 - s.bits);
 }
 
-SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, int g, int h, __m256 *acc,
-                           const struct shape s, int sub)
+SPECIALISED void add_block(const struct run *run, const struct act_block *const *a, size_t b,
+                           __m256 *acc, const struct shape s, int sub)
 {
-    const struct mm_panel *p = &t->panel[g];
-    const uint8_t *code = p->code + b * MM_STEPS * MM_STEP_BYTES + 32 * h;
+    const struct mm_panel *p = &run->t->panel[run->g];
+    const uint8_t *code = p->code + b * MM_STEPS * MM_STEP_BYTES + 32 * run->h;
     const int fit = s.bits == 4 ? 8 : s.bits == 5 ? 4 : s.bits == 6 ? 2 : 1;
-    const int steps = MM_STEPS / s.subs, run = fit < steps ? fit : steps;
-    __m256 scale =
-        _mm256_load_ps(p->scale + (b * (size_t)s.subs + (size_t)sub) * MM_GROUP + HALF * h);
-    __m256 min = s.has_min ? _mm256_load_ps(p->min + b * MM_GROUP + HALF * h) : scale;
-    __m256i sum[4];
+    const int steps = MM_STEPS / s.subs;
+    size_t at = b * (size_t)s.subs + (size_t)sub, half = HALF * (size_t)run->h;
+    __m256 scale = _mm256_load_ps(p->scale + at * MM_GROUP + half);
+    __m256 min = s.has_min ? _mm256_load_ps(p->min + b * MM_GROUP + half) : scale;
+    __m256i sum[MAX_T];
 
 #pragma GCC unroll 4
     for (int r = 0; r < s.T; r++)
-        sum[r] = start_of(act_at(t, i + (size_t)r, b), s, sub);
+        sum[r] = start_of(a[r], s, sub);
 #pragma GCC unroll 8
-    for (int k = sub * steps; k < (sub + 1) * steps; k += run)
-        add_steps(t, i, b, code, sum, s, k, run);
+    for (int k = sub * steps; k < (sub + 1) * steps; k += fit)
+        add_steps(a, code, sum, s, k, fit);
 #pragma GCC unroll 4
     for (int r = 0; r < s.T; r++) {
-        const struct act_block *a = act_at(t, i + (size_t)r, b);
-        __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(a->scale));
+        __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(a[r]->scale));
 
         acc[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r]), both, acc[r]);
         if (s.has_min)
-            acc[r] = _mm256_fmadd_ps(min, _mm256_set1_ps(a->ssum), acc[r]);
+            acc[r] = _mm256_fmadd_ps(min, _mm256_set1_ps(a[r]->ssum), acc[r]);
     }
 }
 
-/* A part of what comes next, while the multiplications keep the processor busy. */
-SPECIALISED void fetch(const struct mm_tile *t, size_t from, size_t lines)
+SPECIALISED void run_blocks(const struct run *run, const struct shape s)
 {
-    for (int g = 0; g < 2; g++)
-        for (size_t k = from; k < from + lines && k < t->ahead_lines[g]; k++)
-            _mm_prefetch(t->ahead[g] + 64 * k, _MM_HINT_T0);
-}
+    const struct mm_tile *t = run->t;
+    const struct act_block *a[MAX_T];
+    __m256 acc[MAX_T];
 
-/* lines: of what is ahead, to be fetched with each block. */
-SPECIALISED void tile_half(const struct mm_tile *t, size_t i, int g, int h, const struct shape s,
-                           size_t line, size_t lines)
-{
-    size_t row = (size_t)g * MM_GROUP + (size_t)h * HALF;
-    __m256i mask = half_mask(t->rows - row);
-    __m256 acc[4];
-
-#pragma GCC unroll 4
-    for (int r = 0; r < s.T; r++)
-        acc[r] = t->first ? _mm256_setzero_ps()
-                          : _mm256_maskload_ps(t->y + (i + (size_t)r) * t->y_stride + row, mask);
-    for (size_t b = 0; b < t->n_blocks; b++) {
-        fetch(t, line + b * lines, lines);
-        add_block(t, i, b, g, h, acc, s, 0);
-        if (s.subs == 2)
-            add_block(t, i, b, g, h, acc, s, 1);
-    }
 #pragma GCC unroll 4
     for (int r = 0; r < s.T; r++) {
-        if (t->last) {
-            acc[r] = _mm256_mul_ps(acc[r], _mm256_load_ps(t->factor[g] + HALF * h));
-            if (t->bias)
-                acc[r] = _mm256_add_ps(acc[r], _mm256_maskload_ps(t->bias + row, mask));
-        }
-        _mm256_maskstore_ps(t->y + (i + (size_t)r) * t->y_stride + row, mask, acc[r]);
+        a[r] = (const void *)((const char *)run->a + (size_t)r * t->a_stride);
+        acc[r] = _mm256_load_ps(run->acc + r * HALF);
     }
+    for (size_t b = 0; b < t->n_blocks; b++) {
+        fetch(t, run->line + b * run->lines, run->lines);
+        add_block(run, a, b, acc, s, 0);
+        if (s.subs == 2)
+            add_block(run, a, b, acc, s, 1);
+#pragma GCC unroll 4
+        for (int r = 0; r < s.T; r++)
+            a[r]++;
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < s.T; r++)
+        _mm256_store_ps(run->acc + r * HALF, acc[r]);
 }
 
-SPECIALISED void tile_all(const struct mm_tile *t, int bits, int subs, bool has_min)
+#define RUN(NAME, T, BITS, SUBS, MIN)                        \
+    UNROLLED static void NAME##_##T(const struct run *r)     \
+    {                                                        \
+        run_blocks(r, (struct shape){ T, BITS, SUBS, MIN }); \
+    }
+#define RUNS(NAME, BITS, SUBS, MIN) \
+    RUN(NAME, 1, BITS, SUBS, MIN)   \
+    RUN(NAME, 2, BITS, SUBS, MIN)   \
+    RUN(NAME, 4, BITS, SUBS, MIN)
+
+RUNS(q4_min, 4, 1, true)
+RUNS(q4, 4, 1, false)
+RUNS(q5_min, 5, 1, true)
+RUNS(q5, 5, 1, false)
+RUNS(q6, 6, 2, false)
+RUNS(q8, 8, 1, false)
+
+/* By the kinds of weights that weight.c packs, and 1, 2 or 4 activation rows. */
+static void (*const runs[][3])(const struct run *) = {
+    { q4_min_1, q4_min_2, q4_min_4 },
+    { q4_1, q4_2, q4_4 },
+    { q5_min_1, q5_min_2, q5_min_4 },
+    { q5_1, q5_2, q5_4 },
+    { q6_1, q6_2, q6_4 },
+    { q8_1, q8_2, q8_4 },
+};
+
+static size_t kind_of(const struct weight *w)
 {
-    size_t halves = (t->rows + HALF - 1) / HALF, rounds = t->n_blocks * halves * ((t->n + 3) / 4);
-    size_t lines = (t->ahead_lines[0] + rounds - 1) / rounds, line = 0;
+    if (w->bits == 4)
+        return w->has_min ? 0 : 1;
+    if (w->bits == 5)
+        return w->has_min ? 2 : 3;
+    return w->bits == 6 ? 4 : 5;
+}
 
-    for (size_t i = 0; i < t->n;) {
-        size_t run = t->n - i >= 4 ? 4 : t->n - i >= 2 ? 2 : 1;
+SPECIALISED __m256i half_mask(size_t rows)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(rows < HALF ? (int)rows : HALF),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
 
-        for (size_t row = 0; row < t->rows; row += HALF) {
-            int g = (int)(row / MM_GROUP), h = (int)(row / HALF % 2);
+static void acc_start(const struct mm_tile *t, float *acc, const float *y, size_t row, size_t T)
+{
+    __m256i mask = half_mask(t->rows - row);
 
-            if (run == 4)
-                tile_half(t, i, g, h, (struct shape){ 4, bits, subs, has_min }, line, lines);
-            else if (run == 2)
-                tile_half(t, i, g, h, (struct shape){ 2, bits, subs, has_min }, line, lines);
-            else
-                tile_half(t, i, g, h, (struct shape){ 1, bits, subs, has_min }, line, lines);
-            line += t->n_blocks * lines;
-        }
-        i += run;
+    for (size_t r = 0; r < T; r++, y += t->y_stride)
+        _mm256_store_ps(acc + r * HALF,
+                        t->first ? _mm256_setzero_ps() : _mm256_maskload_ps(y + row, mask));
+}
+
+static void acc_finish(const struct mm_tile *t, const float *acc, float *y, size_t row, size_t T)
+{
+    __m256i mask = half_mask(t->rows - row);
+    const float *factor = t->factor[row / MM_GROUP] + row % MM_GROUP;
+
+    for (size_t r = 0; r < T; r++, y += t->y_stride) {
+        __m256 v = _mm256_load_ps(acc + r * HALF);
+
+        if (t->last)
+            v = _mm256_mul_ps(v, _mm256_load_ps(factor));
+        if (t->last && t->bias)
+            v = _mm256_add_ps(v, _mm256_maskload_ps(t->bias + row, mask));
+        _mm256_maskstore_ps(y + row, mask, v);
     }
 }
 
 static void tile(const struct mm_tile *t)
 {
-    const struct weight *w = t->w;
+    float acc[MAX_T * HALF] __attribute__((aligned(32)));
+    size_t kind = kind_of(t->w), halves = (t->rows + HALF - 1) / HALF;
+    size_t rounds = (t->n + MAX_T - 1) / MAX_T * halves * t->n_blocks;
+    struct run run = { .t = t, .acc = acc, .lines = (t->ahead_lines[0] + rounds - 1) / rounds };
 
-    if (w->bits == 4 && w->has_min)
-        tile_all(t, 4, 1, true);
-    else if (w->bits == 4 && w->subs == 1)
-        tile_all(t, 4, 1, false);
-    else if (w->bits <= 5 && w->has_min)
-        tile_all(t, 5, 1, true);
-    else if (w->bits <= 5 && w->subs == 1)
-        tile_all(t, 5, 1, false);
-    else if (w->bits <= 6 && w->has_min)
-        tile_all(t, 6, 1, true);
-    else if (w->bits <= 6 && w->subs == 1)
-        tile_all(t, 6, 1, false);
-    else if (w->bits == 6)
-        tile_all(t, 6, 2, false);
-    else if (w->subs == 1)
-        tile_all(t, 8, 1, false);
-    else
-        tile_all(t, 8, 2, false);
+    for (size_t i = 0, T; i < t->n; i += T) {
+        float *y = t->y + i * t->y_stride;
+
+        T = t->n - i >= 4 ? 4 : t->n - i >= 2 ? 2 : 1;
+        run.a = (const void *)((const char *)t->a + i * t->a_stride);
+        for (size_t row = 0; row < t->rows; row += HALF) {
+            run.g = (int)(row / MM_GROUP);
+            run.h = (int)(row / HALF % 2);
+            acc_start(t, acc, y, row, T);
+            runs[kind][T / 2](&run);
+            acc_finish(t, acc, y, row, T);
+            run.line += t->n_blocks * run.lines;
+        }
+    }
 }
 
 /* --- float matrices --- */

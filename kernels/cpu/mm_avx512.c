@@ -6,8 +6,10 @@
 
 #include "kernels/cpu/mm_ops.h"
 
-/* The innermost functions are written once, for constants, and inlined for each set of them. */
-#define SPECIALISED static inline __attribute__((always_inline))
+/* The innermost functions are written once, for constants, and inlined for each set of them.
+ * Unrolled, they keep a compiler busy for minutes under UBSan, which is left out; ASan stays. */
+#define UNROLLED    __attribute__((no_sanitize("undefined")))
+#define SPECIALISED static inline __attribute__((always_inline)) UNROLLED
 
 /* Ahead in a row of floats, in bytes. */
 enum { PREFETCH = 4096 };
@@ -126,34 +128,53 @@ static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct we
 
 /* --- G panels times T activation rows --- */
 
-SPECIALISED __mmask16 row_mask(const struct mm_tile *t, int g)
-{
-    size_t rows = t->rows - (size_t)g * MM_GROUP;
+enum { MAX_T = 6, MAX_SUMS = 2 * MAX_T };
 
-    return (__mmask16)(rows >= MM_GROUP ? 0xffff : (1u << rows) - 1);
+/* One tile: acc is [T][G][16], rows of activations start at a.  Written once, made for each shape.
+ */
+struct run {
+    const struct mm_tile *t;
+    const struct act_block *a;
+    float *acc;
+    size_t line,
+        lines; /* of what is ahead: the first to be fetched, and how many with each block */
+};
+
+/* A part of what comes next, while the multiplications keep the processor busy. */
+SPECIALISED void fetch(const struct mm_tile *t, size_t from, size_t lines)
+{
+    for (size_t k = from; k < from + lines && k < t->ahead_lines[0]; k++) {
+        _mm_prefetch(t->ahead[0] + 64 * k, _MM_HINT_T0);
+        if (k < t->ahead_lines[1])
+            _mm_prefetch(t->ahead[1] + 64 * k, _MM_HINT_T0);
+    }
 }
 
-SPECIALISED const struct act_block *act_at(const struct mm_tile *t, size_t i, size_t b)
+/* Four codes of an activation row, to be spread over all lanes. */
+SPECIALISED int32_t four_codes(const struct act_block *a, int k)
 {
-    return (const struct act_block *)(const void *)((const char *)t->a + i * t->a_stride) + b;
+    int32_t four;
+
+    memcpy(&four, a->code + 4 * k, sizeof four);
+    return four;
 }
 
 /* Adds one sub-block (all steps, or half of them) of block b to acc. */
-SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, __m512 *acc, const int G,
-                           const int T, const int subs, const int sub, const bool has_min)
+SPECIALISED void add_block(const struct mm_tile *t, const struct act_block *const *a, size_t b,
+                           __m512 *acc, const int G, const int T, const int subs, const int sub,
+                           const bool has_min)
 {
     const int steps = MM_STEPS / subs;
-    __m512i sum[12];
+    __m512i sum[MAX_SUMS];
 
 #pragma GCC unroll 6
     for (int r = 0; r < T; r++) {
-        const struct act_block *a = act_at(t, i + (size_t)r, b);
         __m512i start = _mm512_setzero_si512();
 
         if (subs == 2 && sub == 0)
-            start = _mm512_set1_epi32(a->start - a->start_hi);
+            start = _mm512_set1_epi32(a[r]->start - a[r]->start_hi);
         else if (!has_min)
-            start = _mm512_set1_epi32(subs == 1 ? a->start : a->start_hi);
+            start = _mm512_set1_epi32(subs == 1 ? a[r]->start : a[r]->start_hi);
 #pragma GCC unroll 2
         for (int g = 0; g < G; g++)
             sum[r * G + g] = start;
@@ -168,14 +189,11 @@ SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, __m512 *
                 (const void *)(t->panel[g].code + (b * MM_STEPS + (size_t)k) * MM_STEP_BYTES));
 #pragma GCC unroll 6
         for (int r = 0; r < T; r++) {
-            int32_t four;
-            __m512i a;
+            __m512i four = _mm512_set1_epi32(four_codes(a[r], k));
 
-            memcpy(&four, act_at(t, i + (size_t)r, b)->code + 4 * k, sizeof four);
-            a = _mm512_set1_epi32(four);
 #pragma GCC unroll 2
             for (int g = 0; g < G; g++)
-                sum[r * G + g] = _mm512_dpbusd_epi32(sum[r * G + g], w[g], a);
+                sum[r * G + g] = _mm512_dpbusd_epi32(sum[r * G + g], w[g], four);
         }
     }
 #pragma GCC unroll 2
@@ -186,102 +204,136 @@ SPECIALISED void add_block(const struct mm_tile *t, size_t i, size_t b, __m512 *
 
 #pragma GCC unroll 6
         for (int r = 0; r < T; r++) {
-            const struct act_block *a = act_at(t, i + (size_t)r, b);
-            __m512 s = _mm512_mul_ps(scale, _mm512_set1_ps(a->scale));
+            __m512 s = _mm512_mul_ps(scale, _mm512_set1_ps(a[r]->scale));
+            __m512 sums = _mm512_cvtepi32_ps(sum[r * G + g]);
 
-            acc[r * G + g] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r * G + g]), s, acc[r * G + g]);
+            acc[r * G + g] = _mm512_fmadd_ps(sums, s, acc[r * G + g]);
             if (has_min)
-                acc[r * G + g] = _mm512_fmadd_ps(min, _mm512_set1_ps(a->ssum), acc[r * G + g]);
+                acc[r * G + g] = _mm512_fmadd_ps(min, _mm512_set1_ps(a[r]->ssum), acc[r * G + g]);
         }
     }
 }
 
-/* A part of what comes next, while the multiplications keep the processor busy. */
-SPECIALISED void fetch(const struct mm_tile *t, size_t from, size_t lines)
+SPECIALISED void run_blocks(const struct run *run, const int G, const int T, const int subs,
+                            const bool has_min)
 {
-    for (int g = 0; g < 2; g++)
-        for (size_t k = from; k < from + lines && k < t->ahead_lines[g]; k++)
-            _mm_prefetch(t->ahead[g] + 64 * k, _MM_HINT_T0);
-}
+    const struct mm_tile *t = run->t;
+    const struct act_block *a[MAX_T];
+    __m512 acc[MAX_SUMS];
 
-/* line: the first of what is ahead to be fetched here, `lines` with each block. */
-SPECIALISED void tile_rows(const struct mm_tile *t, size_t i, const int G, const int T,
-                           const int subs, const bool has_min, size_t line, size_t lines)
-{
-    __m512 acc[12];
-
+#pragma GCC unroll 6
+    for (int r = 0; r < T; r++)
+        a[r] = (const void *)((const char *)run->a + (size_t)r * t->a_stride);
 #pragma GCC unroll 12
-    for (int j = 0; j < G * T; j++) {
-        const float *y = t->y + (i + (size_t)(j / G)) * t->y_stride + j % G * MM_GROUP;
-
-        acc[j] = t->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(t, j % G), y);
-    }
+    for (int j = 0; j < G * T; j++)
+        acc[j] = _mm512_load_ps(run->acc + j * MM_GROUP);
     for (size_t b = 0; b < t->n_blocks; b++) {
-        fetch(t, line + b * lines, lines);
-        add_block(t, i, b, acc, G, T, subs, 0, has_min);
+        fetch(t, run->line + b * run->lines, run->lines);
+        add_block(t, a, b, acc, G, T, subs, 0, has_min);
         if (subs == 2)
-            add_block(t, i, b, acc, G, T, subs, 1, has_min);
+            add_block(t, a, b, acc, G, T, subs, 1, has_min);
+#pragma GCC unroll 6
+        for (int r = 0; r < T; r++)
+            a[r]++;
     }
 #pragma GCC unroll 12
-    for (int j = 0; j < G * T; j++) {
-        float *y = t->y + (i + (size_t)(j / G)) * t->y_stride + j % G * MM_GROUP;
-        __mmask16 m = row_mask(t, j % G);
-
-        if (t->last) {
-            acc[j] = _mm512_mul_ps(acc[j], _mm512_load_ps(t->factor[j % G]));
-            if (t->bias)
-                acc[j] =
-                    _mm512_add_ps(acc[j], _mm512_maskz_loadu_ps(m, t->bias + j % G * MM_GROUP));
-        }
-        _mm512_mask_storeu_ps(y, m, acc[j]);
-    }
+    for (int j = 0; j < G * T; j++)
+        _mm512_store_ps(run->acc + j * MM_GROUP, acc[j]);
 }
 
-/* Up to six rows a tile, all nearly the same. */
-SPECIALISED void tile_all(const struct mm_tile *t, const int G, const int subs, const bool has_min)
-{
-    size_t tiles = (t->n + 5) / 6;
-    size_t lines = (t->ahead_lines[0] + t->n_blocks * tiles - 1) / (t->n_blocks * tiles);
-
-    for (size_t i = 0, line = 0, T; i < t->n; i += T, line += t->n_blocks * lines, tiles--) {
-        T = (t->n - i + tiles - 1) / tiles;
-        switch (T) {
-        case 6:
-            tile_rows(t, i, G, 6, subs, has_min, line, lines);
-            break;
-        case 5:
-            tile_rows(t, i, G, 5, subs, has_min, line, lines);
-            break;
-        case 4:
-            tile_rows(t, i, G, 4, subs, has_min, line, lines);
-            break;
-        case 3:
-            tile_rows(t, i, G, 3, subs, has_min, line, lines);
-            break;
-        case 2:
-            tile_rows(t, i, G, 2, subs, has_min, line, lines);
-            break;
-        default:
-            tile_rows(t, i, G, 1, subs, has_min, line, lines);
-            break;
-        }
+#define RUN(G, T)                                           \
+    UNROLLED static void min_##G##_##T(const struct run *r) \
+    {                                                       \
+        run_blocks(r, G, T, 1, true);                       \
+    }                                                       \
+    UNROLLED static void one_##G##_##T(const struct run *r) \
+    {                                                       \
+        run_blocks(r, G, T, 1, false);                      \
+    }                                                       \
+    UNROLLED static void two_##G##_##T(const struct run *r) \
+    {                                                       \
+        run_blocks(r, G, T, 2, false);                      \
     }
+
+RUN(1, 1)
+RUN(1, 2)
+RUN(1, 3)
+RUN(1, 4)
+RUN(1, 6)
+RUN(2, 1)
+RUN(2, 2)
+RUN(2, 3)
+RUN(2, 4)
+RUN(2, 6)
+
+#define RUNS(K, G)                                                            \
+    {                                                                         \
+        K##_##G##_1, K##_##G##_2, K##_##G##_3, K##_##G##_4, NULL, K##_##G##_6 \
+    }
+
+/* By format (minimums; one scale a block; two), panels - 1 and activation rows - 1. */
+static void (*const runs[3][2][MAX_T])(const struct run *) = {
+    { RUNS(min, 1), RUNS(min, 2) },
+    { RUNS(one, 1), RUNS(one, 2) },
+    { RUNS(two, 1), RUNS(two, 2) },
+};
+
+SPECIALISED __mmask16 row_mask(const struct mm_tile *t, size_t g)
+{
+    size_t rows = t->rows - g * MM_GROUP;
+
+    return (__mmask16)(rows >= MM_GROUP ? 0xffff : (1u << rows) - 1);
+}
+
+static void acc_start(const struct mm_tile *t, float *acc, const float *y, size_t T)
+{
+    for (size_t r = 0; r < T; r++, y += t->y_stride)
+        for (size_t g = 0; g < t->n_panels; g++, acc += MM_GROUP)
+            _mm512_store_ps(acc, t->first
+                                     ? _mm512_setzero_ps()
+                                     : _mm512_maskz_loadu_ps(row_mask(t, g), y + g * MM_GROUP));
+}
+
+static void acc_finish(const struct mm_tile *t, const float *acc, float *y, size_t T)
+{
+    for (size_t r = 0; r < T; r++, y += t->y_stride)
+        for (size_t g = 0; g < t->n_panels; g++, acc += MM_GROUP) {
+            __mmask16 m = row_mask(t, g);
+            __m512 v = _mm512_load_ps(acc);
+
+            if (t->last)
+                v = _mm512_mul_ps(v, _mm512_load_ps(t->factor[g]));
+            if (t->last && t->bias)
+                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, t->bias + g * MM_GROUP));
+            _mm512_mask_storeu_ps(y + g * MM_GROUP, m, v);
+        }
+}
+
+/* Activation rows of the next tile: few left are shared out evenly, among the shapes there are. */
+static size_t next_rows(size_t left)
+{
+    static const uint8_t rows[] = { 0, 1, 2, 3, 4, 4, 6, 4, 4, 6, 6, 4 };
+
+    return left < sizeof rows ? rows[left] : MAX_T;
 }
 
 static void tile(const struct mm_tile *t)
 {
-    if (t->w->has_min && t->n_panels == 2)
-        tile_all(t, 2, 1, true);
-    else if (t->w->has_min)
-        tile_all(t, 1, 1, true);
-    else if (t->w->subs == 1 && t->n_panels == 2)
-        tile_all(t, 2, 1, false);
-    else if (t->w->subs == 1)
-        tile_all(t, 1, 1, false);
-    else if (t->n_panels == 2)
-        tile_all(t, 2, 2, false);
-    else
-        tile_all(t, 1, 2, false);
+    float acc[MAX_SUMS * MM_GROUP] __attribute__((aligned(64)));
+    int format = t->w->has_min ? 0 : t->w->subs;
+    size_t tiles = (t->n + MAX_T - 1) / MAX_T * t->n_blocks;
+    struct run run = { .t = t, .acc = acc, .lines = (t->ahead_lines[0] + tiles - 1) / tiles };
+
+    for (size_t i = 0, T; i < t->n; i += T) {
+        float *y = t->y + i * t->y_stride;
+
+        T = next_rows(t->n - i);
+        run.a = (const void *)((const char *)t->a + i * t->a_stride);
+        acc_start(t, acc, y, T);
+        runs[format][t->n_panels - 1][T - 1](&run);
+        acc_finish(t, acc, y, T);
+        run.line += t->n_blocks * run.lines;
+    }
 }
 
 /* --- float matrices --- */

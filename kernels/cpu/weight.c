@@ -128,14 +128,15 @@ static void pack_group(struct weight *w, size_t group)
     }
 }
 
-/* Can the kernels work on it?  Every format of 4 to 8 bits in the table so far can be. */
+/* Can the kernels work on it?  4 or 5 bits with or without minimums, 6 bits with two scales a
+ * block, 8 bits; zero points in the middle.  That is every format in the table so far. */
 static bool packable(const struct quant_format *f)
 {
-    bool bits = f->code_bits == 4 || f->code_bits == 5 || f->code_bits == 6 || f->code_bits == 8;
-    bool group = f->group == 32 || (f->group == 16 && !f->has_min);
-    bool zero = f->has_min ? f->zero == 0 : f->zero == 1 << (f->code_bits - 1);
+    bool shape = f->code_bits == 4 || f->code_bits == 5 ? f->group == 32
+                 : f->code_bits == 6                    ? f->group == 16 && !f->has_min
+                                     : f->code_bits == 8 && f->group == 32 && !f->has_min;
 
-    return f->explode && bits && group && zero && !(f->has_min && f->code_bits > 6) &&
+    return shape && f->explode && f->zero == (f->has_min ? 0 : 1 << (f->code_bits - 1)) &&
            f->block_values % MM_BLOCK == 0 && f->block_values <= MAX_STRIPE;
 }
 

@@ -8,28 +8,19 @@
 
 #include <cmocka.h>
 
-#include "config.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/cpu/mm.h"
 #include "tests/kernels/cpu/mm_case.h"
 
-enum { MAX_N = 200, MAX_ROWS = 576, MAX_COLS = 1536 };
+enum { MAX_N = 200, MAX_ROWS = 576, MAX_COLS = 1792 };
 
+/* NULL where the machine or the build has it not. */
 static const struct mm_ops *isa(const char *name)
 {
-    if (strcmp(name, "scalar") == 0)
-        return &mm_scalar;
-#ifdef HAVE_ISA_AVX2
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") &&
-        __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-        return &mm_avx2;
-#endif
-#ifdef HAVE_ISA_AVX512
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512vnni") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        return &mm_avx512;
-#endif
-    return NULL;
+    struct err e;
+    const struct isa_ops *o = isa_pick(name, &e);
+
+    return o ? o->mm : NULL;
 }
 
 /* --- running one op --- */
@@ -167,7 +158,7 @@ static void every_shape(const char *isa_name)
         { 1, { 1 }, 256, 1, false, -1, FILL_RANDOM },
         { 1, { 7 }, 512, 2, true, -1, FILL_RANDOM },
         { 1, { 15 }, 256, 3, false, -1, FILL_RANDOM },
-        { 1, { 16 }, 1536, 5, true, -1, FILL_RANDOM },
+        { 1, { 16 }, 1792, 5, true, -1, FILL_RANDOM },
         { 1, { 17 }, 256, 8, true, -1, FILL_RANDOM },
         { 1, { 31 }, 512, 13, false, -1, FILL_RANDOM },
         { 1, { 48 }, 1280, 16, true, -1, FILL_RANDOM },
@@ -209,8 +200,8 @@ static void same_whatever_n(const char *isa_name)
     static const size_t sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 33, 64, 193, 200 };
     const struct mm_ops *ops = isa(isa_name);
     const struct quant_format *const *formats;
-    size_t n_formats, cols = 1280, rows[2] = { 81, 16 };
-    static float x[MAX_N * 1280], all[2][MAX_N * 81], y[2][MAX_N * 81];
+    size_t n_formats, cols = 1792, rows[2] = { 81, 16 };
+    static float x[MAX_N * 1792], all[2][MAX_N * 81], y[2][MAX_N * 81];
 
     if (!ops)
         skip();
