@@ -28,7 +28,8 @@ static inline void mm_case_half(unsigned char *p, float f)
     memcpy(p, &h, sizeof h);
 }
 
-/* One block: every byte is `fill`, or random if fill < 0; scales are sane numbers all the same. */
+/* One block: every byte is `fill`, or random if fill < 0; scales are sane numbers all the same,
+ * with -2 very small ones. */
 static inline void mm_case_block(unsigned char *p, const struct quant_format *f, int fill,
                                  uint32_t *seed)
 {
@@ -36,6 +37,8 @@ static inline void mm_case_block(unsigned char *p, const struct quant_format *f,
     size_t at = f->dtype == DTYPE_Q6_K ? 208 : 0; /* of the scale */
     float value = mm_case_uniform(seed);
 
+    if (fill == -2)
+        scale /= 4096;
     for (size_t i = 0; i < f->block_bytes; i++)
         p[i] = (unsigned char)(fill < 0 ? (int)(mm_case_random(seed) & 255) : fill);
     if (f->dtype == DTYPE_F32) {

@@ -70,7 +70,7 @@ static void activations(float *x, size_t count, enum fill fill, uint32_t seed)
 struct shape {
     size_t n_out, rows[3], cols, n;
     bool bias;
-    int weight_fill; /* -1 random, else every byte of the codes */
+    int weight_fill; /* as in mm_case_block() */
     enum fill fill;
 };
 
@@ -180,6 +180,7 @@ static void every_shape(const char *isa_name)
         { 1, { 17 }, 256, 7, false, 0x80, FILL_MIN },
         { 1, { 17 }, 256, 7, false, 0x7f, FILL_SIGNS },
         { 1, { 17 }, 256, 7, false, -1, FILL_SPIKE },
+        { 1, { 17 }, 512, 7, false, -2, FILL_RANDOM },
     };
     const struct mm_ops *ops = isa(isa_name);
     const struct quant_format *const *formats;
