@@ -222,7 +222,6 @@ static void packed_rows(const struct mm_ops *ops, const struct matmul *op, struc
             t.last = p == w->n_panels - 1;
             t.a = act_row(op, s, thread, i) + p * w->panel_blocks;
             for (size_t g = 0; g < t.n_panels; g++) {
-                t.factor[g] = weight_factor(w, group + g);
                 ops->expand(&t.panel[g], &buf[g], w, weight_codes(w, group + g, p),
                             weight_scales(w, group + g, p), t.n_blocks);
             }

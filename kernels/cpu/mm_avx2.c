@@ -337,13 +337,10 @@ static void acc_start(const struct mm_tile *t, float *acc, const float *y, size_
 static void acc_finish(const struct mm_tile *t, const float *acc, float *y, size_t row, size_t T)
 {
     __m256i mask = half_mask(t->rows - row);
-    const float *factor = t->factor[row / MM_GROUP] + row % MM_GROUP;
 
     for (size_t r = 0; r < T; r++, y += t->y_stride) {
         __m256 v = _mm256_load_ps(acc + r * HALF);
 
-        if (t->last)
-            v = _mm256_mul_ps(v, _mm256_load_ps(factor));
         if (t->last && t->bias)
             v = _mm256_add_ps(v, _mm256_maskload_ps(t->bias + row, mask));
         _mm256_maskstore_ps(y + row, mask, v);

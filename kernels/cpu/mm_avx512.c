@@ -301,8 +301,6 @@ static void acc_finish(const struct mm_tile *t, const float *acc, float *y, size
             __mmask16 m = row_mask(t, g);
             __m512 v = _mm512_load_ps(acc);
 
-            if (t->last)
-                v = _mm512_mul_ps(v, _mm512_load_ps(t->factor[g]));
             if (t->last && t->bias)
                 v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, t->bias + g * MM_GROUP));
             _mm512_mask_storeu_ps(y + g * MM_GROUP, m, v);

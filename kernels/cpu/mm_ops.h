@@ -3,8 +3,8 @@
  *
  * Packed weights.  A group is 16 rows, a block 32 columns of a group, a step 4 columns of a block:
  * 64 codes, byte 4 r + c = row r, column 4 step + c.  A panel is a run of blocks of one group:
- * panel_blocks of them, the last of a group may have fewer.  Groups lie in order, 64-aligned, each
- * its panels and then its factors, so that an op is one walk through memory.
+ * panel_blocks of them, the last of a group may have fewer.  Groups lie in order, 64-aligned, so
+ * that an op is one walk through memory.
  *
  *   codes   n_blocks x code_bytes, by bits:
  *           4: 4 x 64 bytes, low nibbles of line i are step i, high ones step i + 4
@@ -13,8 +13,6 @@
  *              codes of step 4 p + s
  *           8: 8 x 64 bytes, line i is step i
  *   scales  n_blocks x { f16 scale[subs][16]; f16 min[16] if has_min }, then up to 64 bytes
- *   factor  f32 [16], after the last panel: a power of two for each row that its scales were
- *           divided by; 1 where the file's scales are halves, else it keeps them in their range
  *
  * Rows past the last are zeros.  For the inner loop a panel is spread out: one byte a code, biased
  * as the instruction set likes it, float32 scales.  All storage formats meet there.
@@ -25,7 +23,7 @@
  *                                                       2); integers, zero point taken off exactly
  *   acc += min * act.ssum                               if has_min
  *
- * and at the end y = acc * factor + bias. */
+ * and at the end y = acc + bias. */
 #ifndef AIRSTRIP_CPU_MM_OPS_H
 #define AIRSTRIP_CPU_MM_OPS_H
 
@@ -64,7 +62,7 @@ struct weight {
     size_t n_groups, n_blocks;
     size_t panel_blocks, n_panels;  /* of a group */
     size_t code_bytes, scale_bytes; /* of a block */
-    size_t panel_bytes, factor_at, group_bytes;
+    size_t panel_bytes, group_bytes;
     int bits, zero; /* of the codes, as in quant_format */
     int subs;       /* scales per row and block: 1 or 2 */
     bool has_min;   /* only with subs 1; zero is 0 then */
@@ -100,13 +98,12 @@ struct mm_tile {
     const struct act_block *a; /* [n][n_blocks ..], the panel's first block */
     size_t a_stride;           /* in bytes */
     size_t n;
-    float *y;               /* [n][rows], in between it holds acc */
-    size_t y_stride;        /* in floats */
-    bool first, last;       /* acc starts at 0; y = acc * factor + bias */
-    const char *ahead[2];   /* what will be read next, to be prefetched on the way */
-    size_t ahead_lines[2];  /* of 64 bytes; 0 = nothing */
-    const float *factor[2]; /* [16] for each panel */
-    const float *bias;      /* [rows] or NULL */
+    float *y;              /* [n][rows], in between it holds acc */
+    size_t y_stride;       /* in floats */
+    bool first, last;      /* acc starts at 0; y = acc + bias */
+    const char *ahead[2];  /* what will be read next, to be prefetched on the way */
+    size_t ahead_lines[2]; /* of 64 bytes; 0 = nothing */
+    const float *bias;     /* [rows] or NULL */
 };
 
 struct mm_ops {
@@ -141,11 +138,6 @@ static inline uint8_t *weight_codes(const struct weight *w, size_t group, size_t
 static inline uint16_t *weight_scales(const struct weight *w, size_t group, size_t p)
 {
     return (uint16_t *)(void *)(weight_codes(w, group, p) + weight_blocks(w, p) * w->code_bytes);
-}
-
-static inline float *weight_factor(const struct weight *w, size_t group)
-{
-    return (float *)(void *)(w->packed + group * w->group_bytes + w->factor_at);
 }
 
 /* Below this a block is taken for zeros: its reciprocal would overflow. */

@@ -100,8 +100,8 @@ static void tile(const struct mm_tile *t)
             size_t g = k / MM_GROUP, r = k % MM_GROUP;
             float acc = row_dot(t, &t->panel[g], a, r, t->first ? 0 : y[k]);
 
-            if (t->last)
-                acc = acc * t->factor[g][r] + (t->bias ? t->bias[k] : 0);
+            if (t->last && t->bias)
+                acc += t->bias[k];
             y[k] = acc;
         }
     }

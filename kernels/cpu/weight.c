@@ -1,6 +1,5 @@
 /* weight.c - matrices as mm.h offers them: what is kept of the source, and packing (order:
  * mm_ops.h). */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,36 +14,58 @@ struct stripe {
     float scale[MM_GROUP][MAX_SUBS], min[MM_GROUP][MAX_SUBS];
 };
 
-/* codes[r][32] (from row r of the stripe) into the packed order of a block. */
-static void pack_codes(unsigned char *out, const struct stripe *s, size_t column, int bits)
+/* Eight codes at a time: bits `mask` of each, once moved right by 4. */
+static uint64_t upper_bits(uint64_t codes, uint64_t mask)
 {
-    uint8_t step[MM_STEPS][MM_STEP_BYTES];
+    return codes >> 4 & mask;
+}
 
-    for (size_t k = 0; k < MM_STEPS; k++)
-        for (size_t r = 0; r < MM_GROUP; r++)
-            memcpy(&step[k][4 * r], &s->code[r][column + 4 * k], 4);
-    if (bits == 8) {
-        memcpy(out, step, sizeof step);
-        return;
+/* 8 codes of each step, s[8], to byte j of the lines of a packed block of 4, 5 or 6 bits. */
+static void pack_eight(unsigned char *out, const uint64_t *s, int bits)
+{
+    const uint64_t nibble = 0x0f0f0f0f0f0f0f0f, one = 0x0101010101010101, two = 3 * one;
+    uint64_t v;
+
+    for (size_t k = 0; k < 4; k++) {
+        v = (s[k] & nibble) | (s[k + 4] & nibble) << 4;
+        memcpy(out + 64 * k, &v, sizeof v);
     }
-    for (size_t k = 0; k < 4; k++)
-        for (size_t j = 0; j < MM_STEP_BYTES; j++)
-            out[64 * k + j] = (unsigned char)((step[k][j] & 15) | (step[k + 4][j] & 15) << 4);
-    for (size_t j = 0; j < MM_STEP_BYTES; j++) {
-        unsigned plane = 0;
-        unsigned wide = (unsigned)bits - 4; /* 0, 1 or 2 upper bits of each code */
-
+    if (bits == 5) {
+        v = 0;
         for (size_t k = 0; k < MM_STEPS; k++)
-            plane |= (unsigned)(step[k][j] >> 4) << wide * k;
-        if (wide > 0)
-            out[256 + j] = (unsigned char)plane;
-        if (wide > 1)
-            out[320 + j] = (unsigned char)(plane >> 8);
+            v |= upper_bits(s[k], one) << k;
+        memcpy(out + 256, &v, sizeof v);
+    }
+    for (size_t p = 0; bits == 6 && p < 2; p++) {
+        v = 0;
+        for (size_t k = 0; k < 4; k++)
+            v |= upper_bits(s[4 * p + k], two) << 2 * k;
+        memcpy(out + 256 + 64 * p, &v, sizeof v);
     }
 }
 
+/* 32 columns of all rows into the packed order of a block. */
+static void pack_codes(unsigned char *out, const struct stripe *s, size_t column, int bits)
+{
+    for (size_t r = 0; r < MM_GROUP; r += 2) {
+        uint64_t step[MM_STEPS];
+
+        for (size_t k = 0; k < MM_STEPS; k++) {
+            memcpy(&step[k], &s->code[r][column + 4 * k], 4);
+            memcpy((unsigned char *)&step[k] + 4, &s->code[r + 1][column + 4 * k], 4);
+        }
+        if (bits < 8)
+            pack_eight(out + 4 * r, step, bits);
+        for (size_t k = 0; bits == 8 && k < MM_STEPS; k++)
+            memcpy(out + 64 * k + 4 * r, &step[k], sizeof step[k]);
+    }
+}
+
+/* Scales of blocks of 32 are halves in the file already.  Those of blocks of 256 are a half times a
+ * small integer: rounding errs by 2^-12 at most, and not at all below the normal range, where all
+ * of them are multiples of 2^-24 as halves are. */
 static void pack_scales(unsigned char *out, const struct stripe *s, size_t column,
-                        const struct weight *w, const float *inverse)
+                        const struct weight *w)
 {
     size_t group = w->format->group;
     uint16_t half[3 * MM_GROUP];
@@ -52,9 +73,9 @@ static void pack_scales(unsigned char *out, const struct stripe *s, size_t colum
 
     for (int sub = 0; sub < w->subs; sub++)
         for (size_t r = 0; r < MM_GROUP; r++)
-            half[n++] = quant_to_f16(s->scale[r][column / group + (size_t)sub] * inverse[r]);
+            half[n++] = quant_to_f16(s->scale[r][column / group + (size_t)sub]);
     for (size_t r = 0; w->has_min && r < MM_GROUP; r++)
-        half[n++] = quant_to_f16(s->min[r][column / group] * inverse[r]);
+        half[n++] = quant_to_f16(s->min[r][column / group]);
     memcpy(out, half, n * sizeof half[0]);
 }
 
@@ -74,56 +95,19 @@ static void explode_stripe(struct stripe *s, const struct weight *w, size_t row,
     }
 }
 
-/* Formats with 256 values a block have scales that are products, not halves: each row gets a power
- * of two that brings its largest to 2^14 .. 2^15, so that small ones keep their precision. */
-static void row_factors(float *factor, struct stripe *s, const struct weight *w, size_t row)
-{
-    const struct quant_format *f = w->format;
-    size_t subs = f->block_values / f->group;
-
-    for (size_t r = 0; r < MM_GROUP; r++)
-        factor[r] = 0;
-    for (size_t i = 0; f->block_values > MM_BLOCK && i < w->cols / f->block_values; i++) {
-        explode_stripe(s, w, row, i);
-        for (size_t r = 0; r < MM_GROUP; r++)
-            for (size_t g = 0; g < subs; g++) {
-                factor[r] = fmaxf(factor[r], fabsf(s->scale[r][g]));
-                if (w->has_min)
-                    factor[r] = fmaxf(factor[r], fabsf(s->min[r][g]));
-            }
-    }
-    for (size_t r = 0; r < MM_GROUP; r++) {
-        int exponent = 0;
-
-        if (factor[r] > 0 && factor[r] <= 3e38f)
-            frexpf(factor[r], &exponent); /* max = m * 2^exponent, 0.5 <= m < 1 */
-        else
-            exponent = 15;
-        if (exponent < -100)
-            exponent = -100;
-        factor[r] = ldexpf(1, exponent - 15);
-    }
-}
-
 static void pack_group(struct weight *w, size_t group)
 {
     const struct quant_format *f = w->format;
     size_t row = group * MM_GROUP, block = 0;
-    float factor[MM_GROUP], inverse[MM_GROUP];
     struct stripe s;
 
-    row_factors(factor, &s, w, row);
-    for (size_t r = 0; r < MM_GROUP; r++)
-        inverse[r] = 1 / factor[r];
-    memcpy(weight_factor(w, group), factor, sizeof factor);
     for (size_t i = 0; i < w->cols / f->block_values; i++) {
         explode_stripe(&s, w, row, i);
         for (size_t c = 0; c < f->block_values; c += MM_BLOCK, block++) {
             size_t p = block / w->panel_blocks, b = block % w->panel_blocks;
 
             pack_codes(weight_codes(w, group, p) + b * w->code_bytes, &s, c, w->bits);
-            pack_scales((unsigned char *)weight_scales(w, group, p) + b * w->scale_bytes, &s, c, w,
-                        inverse);
+            pack_scales((unsigned char *)weight_scales(w, group, p) + b * w->scale_bytes, &s, c, w);
         }
     }
 }
@@ -167,9 +151,8 @@ static int pack(struct weight *w, struct weight_store *store, const char *name, 
     w->panel_blocks = (w->n_blocks + w->n_panels - 1) / w->n_panels;
     w->n_panels = (w->n_blocks + w->panel_blocks - 1) / w->panel_blocks;
     w->panel_bytes = panel_bytes(w, w->panel_blocks);
-    w->factor_at =
+    w->group_bytes =
         (w->n_panels - 1) * w->panel_bytes + panel_bytes(w, weight_blocks(w, w->n_panels - 1));
-    w->group_bytes = w->factor_at + MM_GROUP * sizeof(float);
     if (w->n_groups > SIZE_MAX / 4 / w->group_bytes)
         return err_set(e, ERR_NOMEM, "%s: %zu x %zu values do not fit memory", name, w->rows,
                        w->cols);
