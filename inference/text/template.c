@@ -6,30 +6,32 @@
 #include "inference/text/template_parse.h"
 #include "inference/text/template_run.h"
 
+enum { PARSE_MAX_BYTES = 256 << 20 };
 enum { DEFAULT_MAX_STEPS = 10 * 1000 * 1000, DEFAULT_MAX_BYTES = 64 << 20 };
 
 int template_parse(struct template **out, const char *src, size_t len, struct err *e)
 {
     struct template *t = calloc(1, sizeof *t);
     struct parser p = { .t = t, .e = e };
+    struct arena scratch;
     struct token *tokens;
     int rc;
 
     *out = NULL;
     if (!t)
         return err_set(e, ERR_NOMEM, "no memory for a template");
-    arena_init(&t->arena, 0);
-    rc = template_lex(t, src, len, &tokens, e);
+    arena_init(&t->arena, PARSE_MAX_BYTES);
+    arena_init(&scratch, PARSE_MAX_BYTES);
+    rc = template_lex(t, src, len, &scratch, &tokens, e);
+    if (rc == 0) {
+        p.tok = tokens;
+        rc = template_parse_body(&p, &t->body);
+    }
+    arena_done(&scratch);
     if (rc)
-        goto fail;
-    p.tok = tokens;
-    rc = template_parse_body(&p, &t->body);
-    if (rc)
-        goto fail;
-    *out = t;
-    return 0;
-fail:
-    template_free(t);
+        template_free(t);
+    else
+        *out = t;
     return rc;
 }
 

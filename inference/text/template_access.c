@@ -281,7 +281,7 @@ int get_slice(struct render *r, struct tval obj, const struct tval bounds[3], st
     if (obj.kind == T_UNDEFINED)
         return tval_trip(r, obj);
     if (obj.kind != T_STRING && !(obj.kind == T_LIST && obj.list->flavour <= LIST_RANGE))
-        return tval_undefined(r, UNDEF_ELEMENT, "[:]", 3, tval_type(obj), out);
+        return run_fail(r, "'%s' object cannot be sliced", tval_type(obj));
     TRY(tval_length(r, obj, &n));
     TRY(slice_bounds(r, bounds, (int64_t)n, b));
     if (b[2] > 0 && b[0] < b[1])
@@ -291,7 +291,18 @@ int get_slice(struct render *r, struct tval obj, const struct tval bounds[3], st
     TRY(run_charge(r, count / 16));
     if (obj.kind == T_STRING)
         return slice_string(r, obj.s, b, count, out);
-    TRY(tval_list(r, obj.list->flavour == LIST_TUPLE ? LIST_TUPLE : LIST_LIST, count, out));
+    TRY(tval_list(r, obj.list->flavour, count, out));
+    if (obj.list->flavour == LIST_RANGE) {
+        const int64_t *from = obj.list->range;
+        int64_t *to = out->list->range;
+
+        if (__builtin_mul_overflow(from[2], b[0], &to[0]) ||
+            __builtin_add_overflow(from[0], to[0], &to[0]) ||
+            __builtin_mul_overflow(from[2], b[1], &to[1]) ||
+            __builtin_add_overflow(from[0], to[1], &to[1]) ||
+            __builtin_mul_overflow(from[2], b[2], &to[2]))
+            return run_fail(r, "integers beyond 64 bits are not offered");
+    }
     for (size_t i = 0; i < count; i++)
         out->list->items[i] = obj.list->items[b[0] + (int64_t)i * b[2]];
     return 0;

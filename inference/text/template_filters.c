@@ -295,6 +295,9 @@ static int filter_truncate(BUILTIN_ARGS)
     struct tval head, parts;
     struct tbuf b = { 0 };
 
+    *out = self;
+    if (self.kind == T_UNDEFINED)
+        return 0;
     TRY(arg_string(r, self, "s", &s));
     if (v[0].kind != T_MISSING)
         TRY(arg_int(r, v[0], "length", &length));
@@ -305,7 +308,6 @@ static int filter_truncate(BUILTIN_ARGS)
     if (length < (int64_t)tstr_chars(end) || leeway < 0 || length > INT64_MAX - leeway)
         return run_fail(r, "truncate: expected a length of at least that of the end");
     TRY(run_charge_bytes(r, s->len));
-    *out = self;
     if ((int64_t)tstr_chars(s) <= length + leeway)
         return 0;
     keep = length - (int64_t)tstr_chars(end);

@@ -121,6 +121,8 @@ static int global_raise(BUILTIN_ARGS)
     n = message->len < sizeof text ? message->len : sizeof text - 1;
     for (size_t i = 0; i < n; i++)
         text[i] = message->data[i] == '\n' || message->data[i] == '\0' ? ' ' : message->data[i];
+    if (n == 0)
+        return err_set(r->err, ERR_INVALID, "the chat template refuses this without saying why");
     return err_set(r->err, ERR_INVALID, "%.*s", (int)n, text);
 }
 

@@ -14,13 +14,14 @@
 #include "inference/text/template_char.h"
 #include "kernels/base/utf8.h"
 
-enum { MAX_TEMPLATE_BYTES = 4 << 20, MAX_BRACKETS = 256 };
+enum { MAX_TEMPLATE_BYTES = 1 << 20, MAX_BRACKETS = 256 };
 
 struct lexer {
     struct template *t;
     const char *src;
     size_t pos, len;
-    struct token *tokens;
+    struct arena *scratch;
+    struct token *tokens; /* in scratch */
     size_t n, cap;
     char brackets[MAX_BRACKETS]; /* closing brackets that are awaited */
     size_t n_brackets;
@@ -69,7 +70,7 @@ static int push(struct lexer *x, enum token_kind kind, size_t at, const char *te
 {
     if (x->n == x->cap) {
         size_t cap = x->cap ? x->cap * 2 : 64;
-        struct token *p = arena_array(&x->t->arena, cap, sizeof *p);
+        struct token *p = arena_array(x->scratch, cap, sizeof *p);
 
         if (!p)
             return no_memory(x);
@@ -401,12 +402,12 @@ static int lex_tag(struct lexer *x, size_t start, bool is_print)
     TRY(push(x, is_print ? TOKEN_PRINT_BEGIN : TOKEN_BLOCK_BEGIN, start, x->src + start, 2));
     x->n_brackets = 0;
     for (;;) {
-        size_t at;
+        size_t at = x->pos;
         char c;
 
         if (x->n_brackets == 0 && end_mark(x, is_print ? "}}" : "%}", !is_print))
-            return push(x, is_print ? TOKEN_PRINT_END : TOKEN_BLOCK_END, x->pos, "end of tag", 10);
-        at = skip_blanks(x, x->pos);
+            return push(x, is_print ? TOKEN_PRINT_END : TOKEN_BLOCK_END, at, "end of tag", 10);
+        at = skip_blanks(x, at);
         if (at != x->pos) {
             x->pos = at;
             continue;
@@ -488,9 +489,10 @@ static int copy_source(struct template *t, const char *src, size_t len, struct e
     return 0;
 }
 
-int template_lex(struct template *t, const char *src, size_t len, struct token **out, struct err *e)
+int template_lex(struct template *t, const char *src, size_t len, struct arena *scratch,
+                 struct token **out, struct err *e)
 {
-    struct lexer x = { .t = t, .line_starting = true, .e = e };
+    struct lexer x = { .t = t, .scratch = scratch, .line_starting = true, .e = e };
     int rc = copy_source(t, src, len, e);
 
     if (rc)

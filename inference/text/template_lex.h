@@ -30,10 +30,10 @@ struct token {
 };
 
 /* Copies src into t->source with newlines normalised, and cuts it into tokens, the last one
- * TOKEN_END. Everything lives in t->arena.  ERR_FORMAT with line and column; ERR_LIMIT for more
- * than 4 MiB. */
-int template_lex(struct template *t, const char *src, size_t len, struct token **out,
-                 struct err *e) MUST_CHECK;
+ * TOKEN_END. The tokens live in scratch, their texts in t->arena.  ERR_FORMAT with line and column;
+ * ERR_LIMIT for more than 1 MiB. */
+int template_lex(struct template *t, const char *src, size_t len, struct arena *scratch,
+                 struct token **out, struct err *e) MUST_CHECK;
 
 /* err_set(ERR_FORMAT) with line and column of an offset in front. */
 int template_error(const struct template *t, size_t at, struct err *e, const char *fmt, ...)

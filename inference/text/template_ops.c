@@ -99,6 +99,8 @@ static int float_op(struct render *r, enum op op, double a, double b, struct tva
         break;
     case OP_FLOORDIV:
         result = floor((a - mod) / b + 0.5); /* (a - mod) / b is whole but for rounding */
+        if (result == 0)
+            result = copysign(0, a / b);
         break;
     case OP_MOD:
         result = mod == 0 ? copysign(0, b) : mod;

@@ -389,6 +389,20 @@ static int parse_args(struct parser *p, struct call_args **out)
     return 0;
 }
 
+/* a[1, 2]: the index is a tuple, whose first item has been read. */
+static int parse_tuple_index(struct parser *p, uint32_t at, struct expr **first)
+{
+    struct ptrs items = { 0 };
+    struct expr *x;
+
+    TRY(parse_push(p, &items, *first));
+    while (parse_skip_op(p, ",") && !parse_is_op(p, "]")) {
+        TRY(parse_expression(p, true, &x));
+        TRY(parse_push(p, &items, x));
+    }
+    return make_list(p, EXPR_TUPLE, at, &items, first);
+}
+
 /* [item] or [start:stop:step], the opening bracket not yet taken. */
 static int parse_subscript(struct parser *p, struct expr *a, struct expr **out)
 {
@@ -406,8 +420,8 @@ static int parse_subscript(struct parser *p, struct expr *a, struct expr **out)
     }
     if (!is_slice && !part[0])
         return parse_unexpected(p, "an index");
-    if (parse_is_op(p, ",")) /* a[1, 2]: no value of a template has such items */
-        return parse_unexpected(p, "]");
+    if (!is_slice && parse_is_op(p, ","))
+        TRY(parse_tuple_index(p, at, &part[0]));
     TRY(parse_expect_op(p, "]"));
     TRY(make(p, is_slice ? EXPR_SLICE : EXPR_ITEM, at, out));
     (*out)->a = a;

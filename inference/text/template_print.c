@@ -143,6 +143,11 @@ int tval_repr(struct render *r, struct tbuf *b, struct tval v)
             tbuf_puts(r, b, ">");
         run_leave(r);
         return 0;
+    case T_MACRO:
+        tbuf_puts(r, b, v.macro->def->name ? "<Macro '" : "<Macro anonymous");
+        tbuf_puts(r, b, v.macro->def->name ? v.macro->def->name->name : "");
+        tbuf_puts(r, b, v.macro->def->name ? "'>" : ">");
+        return 0;
     default:
         snprintf(text, sizeof text, "<%s>", tval_type(v));
         tbuf_puts(r, b, text);

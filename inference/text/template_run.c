@@ -56,7 +56,7 @@ int run_enter(struct render *r)
 const struct builtin *builtin_find(const struct builtin *table, const char *name, size_t len)
 {
     for (; table->name; table++) {
-        if (strncmp(table->name, name, len) == 0 && table->name[len] == '\0')
+        if (strlen(table->name) == len && memcmp(table->name, name, len) == 0)
             return table;
     }
     return NULL;

@@ -34,30 +34,26 @@ KIND_TEST(escaped, false && self.kind)
 KIND_TEST(filter, self.kind == T_STRING && filter_find(self.s->data, self.s->len))
 KIND_TEST(test, self.kind == T_STRING && test_find(self.s->data, self.s->len))
 
-static int parity(struct render *r, struct tval self, int64_t divisor, bool *zero)
+/* self % 2 == rest: for 2.5 neither test holds, as in Python. */
+static int parity(struct render *r, struct tval self, int64_t rest, struct tval *out)
 {
-    struct tval rest;
+    struct tval found;
+    bool same;
 
-    TRY(op_binary(r, OP_MOD, self, tval_int(divisor), &rest));
-    return tval_equal(r, rest, tval_int(0), zero);
+    TRY(op_binary(r, OP_MOD, self, tval_int(2), &found));
+    TRY(tval_equal(r, found, tval_int(rest), &same));
+    *out = tval_bool(same);
+    return 0;
 }
 
 static int test_even(BUILTIN_ARGS)
 {
-    bool zero;
-
-    TRY(parity(r, self, 2, &zero));
-    *out = tval_bool(zero);
-    return 0;
+    return parity(r, self, 0, out);
 }
 
 static int test_odd(BUILTIN_ARGS)
 {
-    bool zero;
-
-    TRY(parity(r, self, 2, &zero));
-    *out = tval_bool(!zero);
-    return 0;
+    return parity(r, self, 1, out);
 }
 
 static int test_divisibleby(BUILTIN_ARGS)
