@@ -1,4 +1,4 @@
-/* str.format() and the % operator on strings.
+/* str.format().
  *
  * Where the format itself is the template's own text, the pieces of it and the values put in keep
  * their exact ranges of untrusted bytes; a format that a client wrote gives a wholly untrusted
@@ -8,25 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "inference/text/template_format.h"
 #include "inference/text/template_textops.h"
 #include "kernels/base/json.h"
-
-enum { MAX_WIDTH = 4096, MAX_PRECISION = 200 };
-
-/* [[fill]align][sign][#][0][width][,][.precision][type] */
-struct spec {
-    uint32_t fill;
-    char align, sign, grouping, type;
-    bool alternate;
-    int64_t width, precision; /* precision -1: none */
-};
 
 static bool is_align(char c)
 {
     return c == '<' || c == '>' || c == '^' || c == '=';
 }
 
-static int64_t take_int(const struct tstr *s, size_t *at)
+int64_t format_take_int(const struct tstr *s, size_t *at)
 {
     int64_t n = 0;
 
@@ -37,7 +28,7 @@ static int64_t take_int(const struct tstr *s, size_t *at)
     return n;
 }
 
-static bool take(const struct tstr *s, size_t *at, const char *set, char *out)
+bool format_take(const struct tstr *s, size_t *at, const char *set, char *out)
 {
     if (*at >= s->len || !s->data[*at] || !strchr(set, s->data[*at]))
         return false;
@@ -59,19 +50,19 @@ static int parse_spec(struct render *r, const struct tstr *s, struct spec *out)
         out->align = s->data[n];
         at = n + 1;
     } else {
-        take(s, &at, "<>^=", &out->align);
+        format_take(s, &at, "<>^=", &out->align);
     }
-    take(s, &at, "+- ", &out->sign);
-    out->alternate = take(s, &at, "#", &ignored);
-    if (take(s, &at, "0", &ignored) && !out->align) {
+    format_take(s, &at, "+- ", &out->sign);
+    out->alternate = format_take(s, &at, "#", &ignored);
+    if (format_take(s, &at, "0", &ignored) && !out->align) {
         out->fill = '0';
         out->align = '=';
     }
-    out->width = take_int(s, &at);
-    take(s, &at, ",_", &out->grouping);
-    if (take(s, &at, ".", &ignored))
-        out->precision = take_int(s, &at);
-    take(s, &at, "sdioxXcbeEfFgGn%r", &out->type);
+    out->width = format_take_int(s, &at);
+    format_take(s, &at, ",_", &out->grouping);
+    if (format_take(s, &at, ".", &ignored))
+        out->precision = format_take_int(s, &at);
+    format_take(s, &at, "sdioxXcbeEfFgGn%r", &out->type);
     if (at != s->len || out->width > MAX_WIDTH || out->precision > MAX_PRECISION)
         return run_fail(r, "Invalid format specifier '%.*s'", (int)(s->len < 60 ? s->len : 60),
                         s->data);
@@ -143,7 +134,7 @@ static void put_grouped(struct render *r, struct tbuf *b, const char *digits, ch
     tbuf_puts(r, b, digits + n);
 }
 
-static int put_number(struct render *r, struct tbuf *b, struct tval v, const struct spec *sp)
+int format_put_number(struct render *r, struct tbuf *b, struct tval v, const struct spec *sp)
 {
     char text[640];
     struct tbuf number = { 0 };
@@ -188,7 +179,7 @@ static int put_value(struct render *r, struct tbuf *b, struct tval v, const stru
         return tval_print(r, b, v);
     TRY(parse_spec(r, text, &sp));
     if (tval_is_number(v) && !(v.kind == T_BOOL && !sp.type))
-        return put_number(r, b, v, &sp);
+        return format_put_number(r, b, v, &sp);
     if (v.kind != T_STRING && v.kind != T_BOOL)
         return run_fail(r, "unsupported format string passed to %s.__format__", tval_type(v));
     if (sp.type && sp.type != 's')
@@ -333,134 +324,5 @@ int format_braces(struct render *r, const struct tstr *fmt, const struct args *a
     }
     TRY(tstr_slice(r, fmt, plain, fmt->len, &piece));
     tbuf_str(r, &b, piece.s);
-    return tstr_tainted(fmt) ? tbuf_derived(r, &b, true, out) : tbuf_done(r, &b, out);
-}
-
-struct percent {
-    struct render *r;
-    const struct tstr *fmt;
-    struct tval values;
-    size_t next;
-};
-
-static int next_value(struct percent *f, struct tval *out)
-{
-    bool tuple = f->values.kind == T_LIST && f->values.list->flavour == LIST_TUPLE;
-
-    if (f->next >= (tuple ? f->values.list->len : 1))
-        return run_fail(f->r, "not enough arguments for format string");
-    *out = tuple ? f->values.list->items[f->next] : f->values;
-    f->next++;
-    return 0;
-}
-
-/* %(name)s looks in a mapping. */
-static int named_value(struct percent *f, size_t *at, struct tval *out)
-{
-    size_t end = tstr_find(f->fmt, ")", 1, *at);
-    struct tval key, *found;
-
-    if (end == SIZE_MAX)
-        return run_fail(f->r, "incomplete format key");
-    if (f->values.kind != T_DICT)
-        return run_fail(f->r, "format requires a mapping");
-    TRY(tstr_slice(f->r, f->fmt, *at, end, &key));
-    TRY(tdict_find(f->r, f->values.dict, key, &found));
-    if (!found)
-        return run_fail(f->r, "format: there is no key of that name");
-    *out = *found;
-    *at = end + 1;
-    return 0;
-}
-
-static int percent_number(struct percent *f, struct tbuf *b, struct tval v, const struct spec *sp)
-{
-    struct spec own = *sp;
-
-    if (v.kind == T_UNDEFINED)
-        return tval_trip(f->r, v);
-    if (!tval_is_number(v))
-        return run_fail(f->r, "%%%c format: a real number is required, not %s", sp->type,
-                        tval_type(v));
-    if (strchr("diu", sp->type)) {
-        own.type = 'd';
-        if (v.kind == T_FLOAT) {
-            if (!(fabs(v.d) < 9.2e18))
-                return run_fail(f->r, "integers beyond 64 bits are not offered");
-            v = tval_int((int64_t)v.d);
-        }
-    } else if (strchr("eEfFgG", sp->type)) {
-        v = tval_float(tval_double(v));
-    }
-    own.align = sp->align == '<' ? '<' : sp->fill == '0' ? '=' : '>';
-    own.fill = own.align == '<' ? ' ' : sp->fill;
-    return put_number(f->r, b, v, &own);
-}
-
-/* What follows a percent sign. */
-static int conversion(struct percent *f, struct tbuf *b, size_t *at)
-{
-    struct spec sp = { .fill = ' ', .precision = -1 };
-    struct tbuf text = { 0 };
-    struct tval v = { .kind = T_MISSING };
-    char flag = '\0', ignored;
-
-    if (take(f->fmt, at, "(", &flag))
-        TRY(named_value(f, at, &v));
-    while (take(f->fmt, at, "-+ 0#", &flag)) {
-        if (flag == '-')
-            sp.align = '<';
-        else if (flag == '0')
-            sp.fill = '0';
-        else if (flag == '#')
-            sp.alternate = true;
-        else if (sp.sign != '+')
-            sp.sign = flag;
-    }
-    sp.width = take_int(f->fmt, at);
-    if (take(f->fmt, at, ".", &ignored))
-        sp.precision = take_int(f->fmt, at);
-    if (!take(f->fmt, at, "sradiuxXoeEfFgG", &sp.type) || sp.width > MAX_WIDTH ||
-        sp.precision > MAX_PRECISION)
-        return run_fail(f->r, "unsupported format character in a format string");
-    if (v.kind == T_MISSING)
-        TRY(next_value(f, &v));
-    if (!strchr("sra", sp.type))
-        return percent_number(f, b, v, &sp);
-    TRY(sp.type == 's' ? tval_print(f->r, &text, v) : tval_repr(f->r, &text, v));
-    TRY(sp.type == 's' ? tbuf_done(f->r, &text, &v) : tbuf_derived(f->r, &text, false, &v));
-    if (sp.precision >= 0)
-        TRY(tstr_slice(f->r, v.s, 0, tstr_offset(v.s, (size_t)sp.precision), &v));
-    if (sp.width)
-        TRY(text_pad(f->r, v.s, sp.width, ' ', sp.align == '<' ? 'l' : 'r', &v));
-    tbuf_str(f->r, b, v.s);
-    return 0;
-}
-
-int format_percent(struct render *r, const struct tstr *fmt, struct tval values, struct tval *out)
-{
-    struct percent f = { r, fmt, values, 0 };
-    struct tbuf b = { 0 };
-    struct tval piece;
-    size_t plain = 0, at;
-
-    TRY(run_charge_bytes(r, fmt->len));
-    while ((at = tstr_find(fmt, "%", 1, plain)) != SIZE_MAX && !b.failed) {
-        bool twice = at + 1 < fmt->len && fmt->data[at + 1] == '%';
-
-        TRY(tstr_slice(r, fmt, plain, at + twice, &piece));
-        tbuf_str(r, &b, piece.s);
-        TRY(run_charge(r, 1));
-        at += 1 + (size_t)twice;
-        if (!twice)
-            TRY(conversion(&f, &b, &at));
-        plain = at;
-    }
-    TRY(tstr_slice(r, fmt, plain, fmt->len, &piece));
-    tbuf_str(r, &b, piece.s);
-    if (values.kind == T_LIST && values.list->flavour == LIST_TUPLE && f.next < values.list->len)
-        return run_fail(r, "not all arguments converted during string formatting");
-    if (values.kind != T_LIST && values.kind != T_DICT && f.next == 0)
-        return run_fail(r, "not all arguments converted during string formatting");
     return tstr_tainted(fmt) ? tbuf_derived(r, &b, true, out) : tbuf_done(r, &b, out);
 }

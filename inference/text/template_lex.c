@@ -3,31 +3,15 @@
  * - otherwise blanks between the start of a line and {% or {# go, and so does one newline after %}
  * or #};
  * - inside a tag, an end mark does not count while a bracket is open: {{ {'a': {}} }}. */
-#include "inference/text/template_lex.h"
+#include "inference/text/template_lexer.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "inference/text/template_char.h"
 #include "kernels/base/utf8.h"
 
-enum { MAX_TEMPLATE_BYTES = 1 << 20, MAX_BRACKETS = 256 };
-
-struct lexer {
-    struct template *t;
-    const char *src;
-    size_t pos, len;
-    struct arena *scratch;
-    struct token *tokens; /* in scratch */
-    size_t n, cap;
-    char brackets[MAX_BRACKETS]; /* closing brackets that are awaited */
-    size_t n_brackets;
-    bool line_starting; /* did the last thing read end in a newline? */
-    struct err *e;
-};
+enum { MAX_TEMPLATE_BYTES = 1 << 20 };
 
 void template_position(const struct template *t, size_t at, unsigned *line, unsigned *column)
 {
@@ -61,19 +45,19 @@ int template_error(const struct template *t, size_t at, struct err *e, const cha
     return ERR_FORMAT;
 }
 
-static int no_memory(struct lexer *x)
+int lexer_no_memory(struct lexer *x)
 {
     return err_set(x->e, ERR_NOMEM, "no memory for a template of %zu bytes", x->len);
 }
 
-static int push(struct lexer *x, enum token_kind kind, size_t at, const char *text, size_t len)
+int lexer_push(struct lexer *x, enum token_kind kind, size_t at, const char *text, size_t len)
 {
     if (x->n == x->cap) {
         size_t cap = x->cap ? x->cap * 2 : 64;
         struct token *p = arena_array(x->scratch, cap, sizeof *p);
 
         if (!p)
-            return no_memory(x);
+            return lexer_no_memory(x);
         if (x->n)
             memcpy(p, x->tokens, x->n * sizeof *p);
         x->tokens = p;
@@ -84,14 +68,14 @@ static int push(struct lexer *x, enum token_kind kind, size_t at, const char *te
     return 0;
 }
 
-static bool at_mark(const struct lexer *x, size_t pos, const char *mark)
+bool lexer_at(const struct lexer *x, size_t pos, const char *mark)
 {
     size_t n = strlen(mark);
 
     return pos <= x->len && x->len - pos >= n && memcmp(x->src + pos, mark, n) == 0;
 }
 
-static size_t skip_blanks(const struct lexer *x, size_t pos)
+size_t lexer_skip_blanks(const struct lexer *x, size_t pos)
 {
     while (pos < x->len) {
         uint32_t c;
@@ -134,7 +118,7 @@ static int push_data(struct lexer *x, size_t start, size_t end, char sign, bool 
         if ((line > start || x->line_starting) && rstrip(x, line, end) == line)
             end = line;
     }
-    return end > start ? push(x, TOKEN_DATA, start, x->src + start, end - start) : 0;
+    return end > start ? lexer_push(x, TOKEN_DATA, start, x->src + start, end - start) : 0;
 }
 
 /* Moves pos behind the end mark at pos: "-%}" takes the blanks behind it, "%}" one newline, "+%}"
@@ -142,16 +126,16 @@ static int push_data(struct lexer *x, size_t start, size_t end, char sign, bool 
 static bool end_mark(struct lexer *x, const char *mark, bool trims)
 {
     size_t pos = x->pos;
-    bool minus = at_mark(x, pos, "-"), plus = trims && at_mark(x, pos, "+");
+    bool minus = lexer_at(x, pos, "-"), plus = trims && lexer_at(x, pos, "+");
 
     if (minus || plus)
         pos++;
-    if (!at_mark(x, pos, mark))
+    if (!lexer_at(x, pos, mark))
         return false;
     pos += strlen(mark);
     if (minus)
-        pos = skip_blanks(x, pos);
-    else if (trims && !plus && at_mark(x, pos, "\n"))
+        pos = lexer_skip_blanks(x, pos);
+    else if (trims && !plus && lexer_at(x, pos, "\n"))
         pos++;
     x->pos = pos;
     x->line_starting = x->src[pos - 1] == '\n';
@@ -171,15 +155,15 @@ static int lex_comment(struct lexer *x, size_t start)
 static bool at_raw(const struct lexer *x, size_t pos, size_t *inside)
 {
     pos += 2;
-    if (at_mark(x, pos, "-") || at_mark(x, pos, "+"))
+    if (lexer_at(x, pos, "-") || lexer_at(x, pos, "+"))
         pos++;
-    pos = skip_blanks(x, pos);
-    if (!at_mark(x, pos, "raw"))
+    pos = lexer_skip_blanks(x, pos);
+    if (!lexer_at(x, pos, "raw"))
         return false;
-    pos = skip_blanks(x, pos + 3);
-    if (at_mark(x, pos, "-%}"))
-        *inside = skip_blanks(x, pos + 3);
-    else if (at_mark(x, pos, "%}"))
+    pos = lexer_skip_blanks(x, pos + 3);
+    if (lexer_at(x, pos, "-%}"))
+        *inside = lexer_skip_blanks(x, pos + 3);
+    else if (lexer_at(x, pos, "%}"))
         *inside = pos + 2;
     else
         return false;
@@ -189,13 +173,13 @@ static bool at_raw(const struct lexer *x, size_t pos, size_t *inside)
 /* At a "{%": is it {% endraw %}?  Then x->pos is behind it, and *sign is what followed the "{%". */
 static bool at_endraw(struct lexer *x, size_t at, char *sign)
 {
-    if (!at_mark(x, at, "{%"))
+    if (!lexer_at(x, at, "{%"))
         return false;
     *sign = at + 2 < x->len ? x->src[at + 2] : '\0';
-    x->pos = skip_blanks(x, at + 2 + (*sign == '-' || *sign == '+'));
-    if (!at_mark(x, x->pos, "endraw"))
+    x->pos = lexer_skip_blanks(x, at + 2 + (*sign == '-' || *sign == '+'));
+    if (!lexer_at(x, x->pos, "endraw"))
         return false;
-    x->pos = skip_blanks(x, x->pos + 6);
+    x->pos = lexer_skip_blanks(x, x->pos + 6);
     return end_mark(x, "%}", true);
 }
 
@@ -219,195 +203,25 @@ static int lex_raw(struct lexer *x, size_t start)
     return template_error(x->t, start, x->e, "the raw block that starts here does not end");
 }
 
-/* \ooo, \xhh, \uhhhh, \Uhhhhhhhh as in Python; *pos is behind the backslash and moves behind it
- * all. */
-static int lex_number_escape(struct lexer *x, size_t *pos, size_t end, uint32_t *c)
-{
-    char kind = x->src[*pos];
-    size_t digits = kind == 'x' ? 2 : kind == 'u' ? 4 : kind == 'U' ? 8 : 3, n = 0;
-    unsigned base = kind >= '0' && kind <= '7' ? 8 : 16;
-
-    *pos += base == 16;
-    for (*c = 0; n < digits && *pos < end; n++, ++*pos) {
-        char d = x->src[*pos];
-        unsigned v;
-
-        if (d >= '0' && d <= '9')
-            v = (unsigned)(d - '0');
-        else if ((d | 32) >= 'a' && (d | 32) <= 'f')
-            v = (unsigned)((d | 32) - 'a') + 10;
-        else
-            break;
-        if (v >= base)
-            break;
-        *c = *c * base + v;
-    }
-    if ((base == 16 && n < digits) || *c > 0x10ffff)
-        return template_error(x->t, *pos, x->e, "a bad \\%c escape in a string", kind);
-    return 0;
-}
-
-/* The text between the quotes at [start, end) with its escapes resolved. */
-static int push_string(struct lexer *x, size_t at, size_t start, size_t end)
-{
-    static const char from[] = "abfnrtv\\'\"", to[] = "\a\b\f\n\r\t\v\\'\"";
-    char *text = arena_alloc(&x->t->arena, end - start + 1);
-    size_t n = 0;
-
-    if (!text)
-        return no_memory(x);
-    for (size_t i = start; i < end;) {
-        char c = x->src[i++];
-        const char *simple;
-        uint32_t code;
-
-        if (c != '\\') {
-            text[n++] = c;
-            continue;
-        }
-        c = x->src[i];
-        simple = c ? strchr(from, c) : NULL;
-        if (simple) {
-            text[n++] = to[simple - from];
-            i++;
-        } else if (c == '\n') {
-            i++;
-        } else if (c == 'x' || c == 'u' || c == 'U' || (c >= '0' && c <= '7')) {
-            int rc = lex_number_escape(x, &i, end, &code);
-
-            if (rc)
-                return rc;
-            n += utf8_encode(text + n, code); /* never longer than the escape */
-        } else {
-            text[n++] = '\\';
-        }
-    }
-    return push(x, TOKEN_STRING, at, text, n);
-}
-
-static int lex_string(struct lexer *x)
-{
-    size_t at = x->pos, start = at + 1;
-    char quote = x->src[at];
-
-    for (size_t i = start; i < x->len; i++) {
-        if (x->src[i] == '\\') {
-            i++;
-        } else if (x->src[i] == quote) {
-            x->pos = i + 1;
-            return push_string(x, at, start, i);
-        }
-    }
-    return template_error(x->t, at, x->e, "the string that starts here does not end");
-}
-
-static bool is_digit(const struct lexer *x, size_t pos)
-{
-    return pos < x->len && x->src[pos] >= '0' && x->src[pos] <= '9';
-}
-
-/* Copies digits, with single underscores between them left out, to *to; pos moves behind them. */
-static size_t take_digits(const struct lexer *x, size_t pos, char **to, const char *limit)
-{
-    while (is_digit(x, pos) || (pos < x->len && x->src[pos] == '_' && is_digit(x, pos + 1))) {
-        if (x->src[pos] != '_' && *to < limit)
-            *(*to)++ = x->src[pos];
-        pos++;
-    }
-    return pos;
-}
-
-static int lex_number(struct lexer *x)
-{
-    size_t at = x->pos, pos = at, after;
-    char digits[400], *to = digits, *stop;
-    const char *limit = digits + sizeof digits - 8;
-    bool after_dot = at > 0 && x->src[at - 1] == '.', integer = true;
-    char base = at + 1 < x->len ? (char)(x->src[at + 1] | 32) : '\0';
-
-    if (x->src[at] == '0' && (base == 'x' || base == 'o' || base == 'b')) {
-        errno = 0;
-        long long v = strtoll(x->src + at + 2, &stop, base == 'x' ? 16 : base == 'o' ? 8 : 2);
-
-        if (errno || stop == x->src + at + 2 || x->src[at + 2] == '-' || x->src[at + 2] == '+')
-            return template_error(x->t, at, x->e, "a bad number");
-        x->pos = (size_t)(stop - x->src);
-        TRY(push(x, TOKEN_INT, at, x->src + at, x->pos - at));
-        x->tokens[x->n - 1].integer = v;
-        return 0;
-    }
-    pos = take_digits(x, pos, &to, limit);
-    if (!after_dot && at_mark(x, pos, ".") && is_digit(x, pos + 1)) {
-        integer = false;
-        *to++ = '.';
-        pos = take_digits(x, pos + 1, &to, limit);
-    }
-    after = pos + 1 + (at_mark(x, pos + 1, "+") || at_mark(x, pos + 1, "-"));
-    if (!after_dot && pos < x->len && (x->src[pos] | 32) == 'e' && is_digit(x, after)) {
-        integer = false;
-        *to++ = 'e';
-        if (after == pos + 2)
-            *to++ = x->src[pos + 1];
-        pos = take_digits(x, after, &to, limit + 4);
-    }
-    *to = '\0';
-    x->pos = pos;
-    TRY(push(x, integer ? TOKEN_INT : TOKEN_FLOAT, at, x->src + at, pos - at));
-    errno = 0;
-    if (integer)
-        x->tokens[x->n - 1].integer = strtoll(digits, NULL, 10);
-    else
-        x->tokens[x->n - 1].number = strtod(digits, NULL);
-    if (integer && errno)
-        return template_error(x->t, at, x->e, "integers beyond 64 bits are not offered");
-    return 0;
-}
-
 static bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            (unsigned char)c >= 0x80;
 }
 
-static int lex_operator(struct lexer *x)
-{
-    static const char *const operators[] = { "**", "//", "==", "!=", "<=", ">=", "+", "-", "*",
-                                             "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
-                                             "]",  "{",  "}",  "|",  ",",  ":",  ".", ";" };
-    const char *op = NULL;
-    char c;
-
-    for (size_t i = 0; !op && i < sizeof operators / sizeof *operators; i++) {
-        if (at_mark(x, x->pos, operators[i]))
-            op = operators[i];
-    }
-    if (!op)
-        return template_error(x->t, x->pos, x->e, "an unexpected character");
-    c = op[0];
-    if (c == '(' || c == '[' || c == '{') {
-        if (x->n_brackets == MAX_BRACKETS)
-            return template_error(x->t, x->pos, x->e, "brackets nested too deep");
-        x->brackets[x->n_brackets++] = c == '(' ? ')' : c == '[' ? ']' : '}';
-    } else if (c == ')' || c == ']' || c == '}') {
-        if (x->n_brackets == 0 || x->brackets[--x->n_brackets] != c)
-            return template_error(x->t, x->pos, x->e, "a %c that closes nothing", c);
-    }
-    x->pos += strlen(op);
-    return push(x, TOKEN_OP, x->pos - strlen(op), op, strlen(op));
-}
-
 /* What stands between {{ and }}, or {% and %}. */
 static int lex_tag(struct lexer *x, size_t start, bool is_print)
 {
-    TRY(push(x, is_print ? TOKEN_PRINT_BEGIN : TOKEN_BLOCK_BEGIN, start, x->src + start, 2));
+    TRY(lexer_push(x, is_print ? TOKEN_PRINT_BEGIN : TOKEN_BLOCK_BEGIN, start, x->src + start, 2));
     x->n_brackets = 0;
     for (;;) {
         size_t at = x->pos;
         char c;
 
         if (x->n_brackets == 0 && end_mark(x, is_print ? "}}" : "%}", !is_print))
-            return push(x, is_print ? TOKEN_PRINT_END : TOKEN_BLOCK_END, at, "end of tag", 10);
-        at = skip_blanks(x, at);
+            return lexer_push(x, is_print ? TOKEN_PRINT_END : TOKEN_BLOCK_END, at, "end of tag",
+                              10);
+        at = lexer_skip_blanks(x, at);
         if (at != x->pos) {
             x->pos = at;
             continue;
@@ -420,7 +234,7 @@ static int lex_tag(struct lexer *x, size_t start, bool is_print)
         } else if (is_name_char(c)) {
             while (x->pos < x->len && is_name_char(x->src[x->pos]))
                 x->pos++;
-            TRY(push(x, TOKEN_NAME, at, x->src + at, x->pos - at));
+            TRY(lexer_push(x, TOKEN_NAME, at, x->src + at, x->pos - at));
         } else if (c == '\'' || c == '"') {
             TRY(lex_string(x));
         } else {
@@ -441,7 +255,7 @@ static int lex_root(struct lexer *x)
             at++;
         if (at == x->len) {
             x->pos = at;
-            return push(x, TOKEN_DATA, start, x->src + start, at - start);
+            return lexer_push(x, TOKEN_DATA, start, x->src + start, at - start);
         }
         kind = x->src[at + 1];
         sign = at + 2 < x->len ? x->src[at + 2] : '\0';
@@ -501,7 +315,7 @@ int template_lex(struct template *t, const char *src, size_t len, struct arena *
     x.len = t->len;
     rc = lex_root(&x);
     if (rc == 0)
-        rc = push(&x, TOKEN_END, t->len, "end of template", 15);
+        rc = lexer_push(&x, TOKEN_END, t->len, "end of template", 15);
     *out = x.tokens;
     return rc;
 }

@@ -1,6 +1,7 @@
 /* template_parse.h - tokens to a tree; Jinja's grammar (its parser.py), with recursion bounded.
  *
- * Statements are in template_parse.c, expressions in template_parse_expr.c. */
+ * template_parser.c holds what all need, template_parse.c statements, template_parse_expr.c
+ * operators and literals, template_parse_postfix.c what follows a value. */
 #ifndef AIRSTRIP_TEMPLATE_PARSE_H
 #define AIRSTRIP_TEMPLATE_PARSE_H
 
@@ -52,6 +53,15 @@ int parse_expression(struct parser *p, bool with_if, struct expr **out) MUST_CHE
 
 /* Expressions separated by commas become a tuple; `stop` (may be NULL) is a name that ends it. */
 int parse_tuple(struct parser *p, bool with_if, const char *stop, struct expr **out) MUST_CHECK;
+
+/* The parts of an expression: with_filter, a sign, a value, postfixes and filters; a value alone.
+ */
+int parse_unary(struct parser *p, bool with_filter, struct expr **out) MUST_CHECK;
+int parse_primary(struct parser *p, struct expr **out) MUST_CHECK;
+int parse_make_expr(struct parser *p, enum expr_kind kind, uint32_t at,
+                    struct expr **out) MUST_CHECK;
+int parse_make_list(struct parser *p, enum expr_kind kind, uint32_t at, const struct ptrs *items,
+                    struct expr **out) MUST_CHECK;
 
 /* name(args) | name ... applied to a, which may be NULL. */
 int parse_filters(struct parser *p, struct expr *a, struct expr **out) MUST_CHECK;

@@ -136,6 +136,7 @@ int call_value(struct render *r, struct tval fn, const struct args *a, struct tv
 
 enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 int exec(struct render *r, const struct stmt *s, enum flow *flow) MUST_CHECK;
+int make_macro(struct render *r, const struct stmt *s, struct tval *out) MUST_CHECK;
 int call_macro(struct render *r, const struct tmacro *m, const struct args *a,
                struct tval *out) MUST_CHECK;
 int call_loop(struct render *r, struct tloop *l, const struct args *a, struct tval *out) MUST_CHECK;
