@@ -16,19 +16,29 @@ enum { PREFETCH = 4096 };
 
 /* --- activations --- */
 
+SPECIALISED __m128i codes_of(__m512 x, __m512 inverse)
+{
+    __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+
+    return _mm512_cvtsepi32_epi8(_mm512_max_epi32(code, _mm512_set1_epi32(-127)));
+}
+
 static void quantise(struct act_block *a, const float *x, size_t n_blocks)
 {
     for (size_t b = 0; b < n_blocks; b++, a++, x += MM_BLOCK) {
         __m512 lo = _mm512_loadu_ps(x), hi = _mm512_loadu_ps(x + 16);
         float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
         __m512 inverse = _mm512_set1_ps(max > MM_TINY ? 127 / max : 0);
-        __m512i limit = _mm512_set1_epi32(-127);
-        __m512i clo = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(lo, inverse)), limit);
-        __m512i chi = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(hi, inverse)), limit);
-        int32_t sum_lo = _mm512_reduce_add_epi32(clo), sum_hi = _mm512_reduce_add_epi32(chi);
+        __m256i code = _mm256_set_m128i(codes_of(hi, inverse), codes_of(lo, inverse)), sum;
+        int32_t sum_lo, sum_hi;
 
-        _mm_storeu_si128((void *)a->code, _mm512_cvtsepi32_epi8(clo));
-        _mm_storeu_si128((void *)(a->code + 16), _mm512_cvtsepi32_epi8(chi));
+        /* four lanes for each half, then across them */
+        sum = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), code);
+        sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0x4e));
+        sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0xb1));
+        sum_lo = _mm256_cvtsi256_si32(sum);
+        sum_hi = _mm256_extract_epi32(sum, 4);
+        _mm256_storeu_si256((void *)a->code, code);
         a->scale = max > MM_TINY ? max / 127 : 0;
         a->ssum = a->scale * (float)(sum_lo + sum_hi);
         a->start = -MM_ZERO * (sum_lo + sum_hi);

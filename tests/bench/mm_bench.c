@@ -11,7 +11,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/pool.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/mm.h"
+#include "kernels/cpu/mm_ops.h"
 #include "kernels/cpu/ops.h"
 #include "tests/kernels/cpu/mm_case.h"
 
@@ -148,6 +148,40 @@ static double layer_ms(struct bench *b, size_t n, size_t layers, size_t runs)
     return sum;
 }
 
+/* The inner loop alone: two panels and 48 activation rows that stay in the nearest caches.  What
+ * the whole reaches with many rows should be near this; VPDPBUSD's own peak is about a half more.
+ */
+static void bench_tile(struct bench *b, const struct quant_format *f)
+{
+    enum { ROWS = 48, TIMES = 50 };
+    static struct act_block a[ROWS * N_EMBD / MM_BLOCK];
+    static struct mm_panel_buf buf[2];
+    struct weight *w = weight(b, f, 2 * MM_GROUP, 512);
+    struct mm_tile t = { .w = w, .n_panels = 2, .rows = 2 * MM_GROUP, .n = ROWS, .a = a };
+    double best = 1e30;
+
+    t.n_blocks = w->n_blocks;
+    t.a_stride = t.n_blocks * sizeof a[0];
+    t.y = b->y[0];
+    t.y_stride = t.rows;
+    t.first = t.last = true;
+    b->ops->quantise(a, b->x, ROWS * t.n_blocks);
+    for (size_t g = 0; g < 2; g++)
+        b->ops->expand(&t.panel[g], &buf[g], w, weight_codes(w, g, 0), weight_scales(w, g, 0),
+                       t.n_blocks);
+    for (int r = 0; r < 20; r++) {
+        double start = clock_ms(), ms;
+
+        for (int i = 0; i < TIMES; i++)
+            b->ops->tile(&t);
+        ms = clock_ms() - start;
+        best = ms < best ? ms : best;
+    }
+    printf("  inner loop alone, one thread: %.1f GOP/s\n",
+           2.0 * TIMES * ROWS * (double)(t.rows * w->cols) / best / 1e6);
+    weight_free_all(w);
+}
+
 static void bench_type(const struct mm_ops *ops, const char *isa, const struct quant_format *f,
                        size_t n_threads)
 {
@@ -178,6 +212,7 @@ static void bench_type(const struct mm_ops *ops, const char *isa, const struct q
                ms * 1e3, b.layer_bytes / ms / 1e6, 2 * weights * (double)n / ms / 1e6,
                (double)n / ms * 1e3 / 30);
     }
+    bench_tile(&b, f);
     for (size_t i = 0; i < b.n_layers && !weight_needs_source(b.layers[i].q); i++) {
         struct weight **w = &b.layers[i].q;
 
