@@ -116,12 +116,14 @@ void pool_wait(struct pool_gate *g, size_t n_chunks)
     }
 }
 
+/* The last one out wakes the owner, if it sleeps. */
 static void leave(struct pool *p)
 {
     if (atomic_fetch_sub(&p->inside, 1) == 1 && atomic_load(&p->owner_waits) > 0)
         futex_wake_all(&p->inside);
 }
 
+/* `served` keeps a thread from going through the same open door twice. */
 static void *member_main(void *arg)
 {
     struct member *m = arg;
@@ -150,6 +152,7 @@ static void *member_main(void *arg)
     }
 }
 
+/* From even to odd: newcomers may enter.  What they need was written before. */
 static void open_door(struct pool *p)
 {
     atomic_store(&p->door, atomic_load(&p->door) + 1);

@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/device.h"
 
-enum { PART_COLS = 16384 };
+enum { PART_COLS = 16384 }; /* 64 KiB, read twice: once for the value, once for its place */
 
 struct part {
     float value; /* NaN: nothing but NaN in here */
@@ -51,6 +51,7 @@ void argmax_chunk(struct device *d, const struct op *op, size_t chunk)
     };
 }
 
+/* Parts stand in order and only a larger value wins, so that a tie goes to the lowest index. */
 void argmax_merge_chunk(struct device *d, const struct op *op)
 {
     for (size_t row = 0; row < op->argmax.rows; row++) {

@@ -51,6 +51,8 @@ static size_t span_tiles(const struct attend_plan *p, const struct seq_span *s)
     return ceil_div(s->n, p->rows);
 }
 
+/* Heads of a group are spread evenly over its tasks; rows then fill the tile.  With enough tiles
+ * for all threads splits are walked in order instead: same result, no memory for parts. */
 static struct attend_plan plan(const struct attend *op, size_t n_threads)
 {
     size_t n_kv = op->kv->shape.n_kv, heads = op->n_head / n_kv, longest = 0, tiles = 0;
@@ -97,6 +99,7 @@ static struct tile tile_at(const struct attend *op, const struct attend_plan *p,
     return t;
 }
 
+/* Splits that hold at least one position the tile sees. */
 static size_t tile_splits(const struct tile *t)
 {
     return (t->to - 1) / SPLIT - t->from / SPLIT + 1;
@@ -164,6 +167,7 @@ void attend_enqueue(struct device *d, const struct attend *op)
 
 /* --- the work --- */
 
+/* Lays out this thread's scratch.  The scale goes onto q once instead of onto every score. */
 static void load_queries(const struct device *d, struct tile *t, size_t thread,
                          struct partial run[2])
 {
@@ -265,6 +269,7 @@ static void block(const struct device *d, const struct tile *t, struct partial *
     block_values(d, t, run->acc, block_at, from, to);
 }
 
+/* Starts anew, so that the result can be merged by whoever comes. */
 static void one_split(const struct device *d, const struct tile *t, struct partial *run,
                       size_t split)
 {
@@ -361,6 +366,7 @@ void attend_chunk(struct device *d, const struct op *op, size_t chunk, size_t th
     memcpy(part + 2 * TILE_M, run[0].acc, t.m * t.kv->v_cols * sizeof(float));
 }
 
+/* One tile: its parts, left to right, as whole_tile() would have met them. */
 void attend_merge_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread)
 {
     struct tile t = tile_at(&op->attend.op, &op->attend.plan, 0);

@@ -17,6 +17,7 @@ enum {
     ALIGN = 64,
     MAP_FROM = 1 << 20,  /* larger blocks are mapped, smaller ones come from malloc */
     HUGE_FROM = 4 << 20, /* and from here on in large pages where the system has them */
+    /* A chunk should outlast the passing of a gate between processors, about 0.2 us, many times. */
     CHUNK_BYTES = 65536, /* of a write */
     CHUNK_VALUES = 8192, /* of elementwise ops */
 };
@@ -51,6 +52,7 @@ struct block {
     size_t mapped_bytes; /* 0: from aligned_alloc() */
 };
 
+/* Fresh mappings are zero and not resident; small blocks are not worth a page each. */
 static int cpu_alloc(struct device *d, size_t bytes, void **out, struct err *e)
 {
     struct block *b;
@@ -142,6 +144,8 @@ static void cpu_info(const struct device *d, struct backend_info *out)
              d->n_threads == 1 ? "" : "s");
 }
 
+/* Scratch of matrix products depends on both: rows come with reserve(), columns with each upload.
+ */
 static int reserve_mm(struct device *d, size_t max_rows, size_t max_cols, struct err *e)
 {
     int rc = mm_scratch_reserve(&d->mm, max_rows, max_cols, d->n_threads, e);
@@ -182,6 +186,7 @@ static void cpu_weight_free(struct device *d, struct weight *w)
     weight_free_all(w);
 }
 
+/* Attention needs scratch as wide as a head, which is known only now. */
 static int cpu_kv_open(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e)
 {
     int rc = kv_create(out, s, e);
@@ -197,7 +202,8 @@ static void cpu_kv_close(struct device *d, struct kv *kv)
     kv_free(kv);
 }
 
-/* --- enqueued --- */
+/* --- enqueued: cut into chunks by size alone, so that what is computed never depends on the
+ * threads --- */
 
 static void cpu_write(struct device *d, void *dst, const void *src, size_t bytes)
 {
@@ -251,6 +257,8 @@ static void cpu_norm(struct device *d, const struct norm *norm)
         queue_put(d, OP_NORM, ceil_div(norm->n, per), per)->norm = *norm;
 }
 
+/* Rows are quantised by all threads together where that is work enough for a gate of its own; else
+ * each thread does it for itself (mm_begin). */
 static void cpu_matmul(struct device *d, const struct matmul *op)
 {
     size_t prepare;
@@ -290,6 +298,7 @@ static void cpu_softcap(struct device *d, float *x, size_t count, float cap)
     op->softcap.cap = cap;
 }
 
+/* Device memory is host memory. */
 static const void *cpu_view(struct device *d, const void *p, size_t bytes)
 {
     (void)d;

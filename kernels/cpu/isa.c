@@ -18,6 +18,7 @@ struct candidate {
 
 #if defined(__x86_64__) || defined(__i386__)
 
+/* Bits are named by leaf and register they are read from. */
 enum {
     LEAF1_C_FMA = 1 << 12,
     LEAF1_C_OSXSAVE = 1 << 27,
@@ -32,6 +33,7 @@ enum {
 };
 static const unsigned LEAF7_B_AVX512VL = 1u << 31;
 
+/* XCR0: register files that the system saves.  Only after OSXSAVE was seen. */
 static unsigned enabled_state(void)
 {
     unsigned a, d;
@@ -92,6 +94,7 @@ static const char *nothing_missing(void)
     return NULL;
 }
 
+/* Fastest first. */
 static const struct candidate candidates[] = {
 #ifdef HAVE_ISA_AVX512
     { &isa_avx512, "avx512", avx512_missing },

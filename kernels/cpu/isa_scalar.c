@@ -6,6 +6,7 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/quant/quant.h"
 
+/* Sums in double: what the fast tables are compared with should not add errors of its own. */
 static void norm(const struct norm *op, size_t row)
 {
     float *x = op->x + row * op->cols, *y = op->y ? op->y + row * op->cols : NULL;
@@ -74,6 +75,7 @@ static void scale_add(float *y, float a, const float *x, float b, size_t n)
         y[i] = y[i] * a + x[i] * b;
 }
 
+/* x == x is false for NaN. */
 static size_t argmax(const float *x, size_t n)
 {
     size_t best = n;
@@ -135,6 +137,7 @@ static void mac_f32(const struct mac *op)
     mac(op, false);
 }
 
+/* Masked scores never reach exp: they may be anything, even NaN from a page used before. */
 static float softmax(float *s, size_t n, size_t lo, size_t hi, float cap, float *max, float *sum)
 {
     float m = *max, before = *max, total = 0, factor;

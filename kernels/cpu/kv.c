@@ -12,6 +12,7 @@ static bool times(size_t *product, size_t by)
     return !__builtin_mul_overflow(*product, by, product);
 }
 
+/* What the loops rely on: whole groups of 16 in a page, heads that fit the buffers of rope.c. */
 static int check_shape(const struct kv_shape *s, struct err *e)
 {
     size_t t = s->page_tokens;
@@ -54,6 +55,8 @@ int kv_create(struct kv **out, const struct kv_shape *s, struct err *e)
         return err_set(e, ERR_NOMEM, "a KV cache of %zu pages is larger than memory can be",
                        s->n_pages);
     }
+    /* Small pages on purpose: a large one would make 2 MiB resident for the first token of each
+     * layer. */
     base = mmap(NULL, kv->total_bytes, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {

@@ -38,6 +38,7 @@ struct op *queue_put(struct device *d, enum op_kind kind, size_t n_chunks, size_
     return op;
 }
 
+/* [bytes], in pieces of op->per bytes. */
 static void write_chunk(const struct op *op, size_t chunk)
 {
     size_t from = chunk * op->per, n = min_size(op->per, op->write.bytes - from);
@@ -45,6 +46,8 @@ static void write_chunk(const struct op *op, size_t chunk)
     memcpy((char *)op->write.dst + from, (const char *)op->write.src + from, n);
 }
 
+/* y: [n, cols]; op->per rows a chunk.  The table may stand in the model file: decoded row by row.
+ */
 static void embed_chunk(const struct device *d, const struct op *op, size_t chunk)
 {
     size_t cols = weight_cols(op->embed.table), from = chunk * op->per;
@@ -59,6 +62,7 @@ static void embed_chunk(const struct device *d, const struct op *op, size_t chun
     }
 }
 
+/* y: [n, cols]; op->per rows a chunk. */
 static void gather_chunk(const struct op *op, size_t chunk)
 {
     size_t cols = op->gather.cols, from = chunk * op->per;
@@ -77,6 +81,7 @@ static void norm_chunk(const struct device *d, const struct op *op, size_t chunk
         d->ops->norm(&op->norm, i);
 }
 
+/* Elementwise: op->per values a chunk, whatever the rows. */
 static void act_chunk(const struct device *d, const struct op *op, size_t chunk)
 {
     size_t from = chunk * op->per, n = min_size(op->per, op->act.count - from);
@@ -155,6 +160,9 @@ static size_t step_end(const struct device *d, size_t i)
     return end;
 }
 
+/* Every thread of the pool, each at its own pace.  One that comes late finds the first gates
+ * finished and runs after the others; the wait at a gate's end is what keeps an op from reading
+ * unfinished input. */
 static void walk(void *arg, size_t thread)
 {
     struct device *d = arg;
@@ -168,7 +176,7 @@ static void walk(void *arg, size_t thread)
         while (pool_claim(gate, n_chunks, &chunk)) {
             for (size_t j = i; j < end; j++) {
                 if (n_chunks == 1)
-                    begun = false;
+                    begun = false; /* each op of a step is a new one to this thread */
                 run_chunk(d, &d->queue[j], chunk, thread, &begun);
             }
             pool_finish(gate, n_chunks);
@@ -181,6 +189,7 @@ void queue_run(struct device *d)
 {
     bool alone = true;
 
+    /* Nothing to share out (a few writes, say): let the others sleep. */
     for (size_t i = 0; i < d->n_ops && alone; i++)
         alone = d->queue[i].n_chunks <= 1;
     if (alone)
@@ -188,6 +197,7 @@ void queue_run(struct device *d)
     else
         pool_run(d->pool, walk, d);
     d->n_ops = 0;
+    /* The spans that the tables were made from are the caller's again. */
     for (size_t i = 0; i < ROPE_SLOTS; i++)
         d->rope_keys[i].inv_freq = NULL;
 }
