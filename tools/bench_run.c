@@ -1,0 +1,254 @@
+/* bench_run.c - the measurements of airstrip-bench.
+ *
+ * A run is repeated on the same cache from position 0: what it writes there does not depend on what
+ * was there. Sampling is left out of the rates (the backend's argmax is in), as llama-bench does.
+ */
+#include "tools/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "inference/loaded.h"
+#include "inference/sampler.h"
+#include "kernels/base/clock.h"
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n)
+{
+    qsort(x, n, sizeof *x, by_size);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+/* Any ids will do for timing, as long as they differ: equal rows would flatter the caches. */
+static void random_ids(int32_t *ids, size_t n, size_t n_vocab)
+{
+    struct rng r = { 42 };
+
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)(rng_uniform(&r) * (double)n_vocab);
+}
+
+/* n_batch sequences that start at position 0 and move together. */
+struct run {
+    struct loaded *l;
+    struct kv_table *tables; /* [n_batch] */
+    struct seq_span *spans;  /* [n_batch] */
+    int32_t *ids;            /* [most rows of a step] */
+    int32_t *out_rows;       /* [n_batch] */
+    size_t n_batch;
+};
+
+static void run_done(struct run *r)
+{
+    for (size_t i = 0; r->tables && i < r->n_batch; i++)
+        kvcache_drop(&r->l->cache, &r->tables[i]);
+    free(r->tables);
+    free(r->spans);
+    free(r->ids);
+    free(r->out_rows);
+}
+
+static int run_init(struct run *r, struct loaded *l, size_t n_batch, size_t n_tokens, struct err *e)
+{
+    *r = (struct run){ .l = l, .n_batch = n_batch };
+    r->tables = calloc(n_batch, sizeof *r->tables);
+    r->spans = calloc(n_batch, sizeof *r->spans);
+    r->ids = calloc(n_tokens + n_batch, sizeof *r->ids);
+    r->out_rows = calloc(n_batch, sizeof *r->out_rows);
+    if (!r->tables || !r->spans || !r->ids || !r->out_rows)
+        return err_set(e, ERR_NOMEM, "no memory for a batch of %zu", n_batch);
+    for (size_t i = 0; i < n_batch; i++) {
+        int rc = kvcache_grow(&l->cache, &r->tables[i], n_tokens, e);
+
+        if (rc)
+            return rc;
+    }
+    random_ids(r->ids, n_tokens + n_batch, l->n_vocab);
+    return 0;
+}
+
+static double time_prompt(struct run *r, size_t n)
+{
+    double start = clock_ms();
+    int32_t last;
+
+    for (size_t done = 0; done < n;) {
+        size_t rows = n - done < r->l->max_rows ? n - done : r->l->max_rows;
+        struct seq_span span = { .n = rows, .pos = done, .pages = r->tables[0].pages };
+        struct step s = { r->ids + done, rows, &span, 1, &last, 0 };
+
+        last = (int32_t)(rows - 1);
+        done += rows;
+        s.n_outputs = done == n;
+        forward_run(r->l->forward, &s);
+    }
+    return clock_ms() - start;
+}
+
+static double time_generation(struct run *r, size_t n)
+{
+    double start = clock_ms();
+
+    for (size_t pos = 0; pos < n; pos++) {
+        struct step s = { r->ids + pos, r->n_batch, r->spans, r->n_batch, r->out_rows, r->n_batch };
+
+        for (size_t i = 0; i < r->n_batch; i++) {
+            r->spans[i] = (struct seq_span){ i, 1, pos, r->tables[i].pages };
+            r->out_rows[i] = (int32_t)i;
+        }
+        forward_run(r->l->forward, &s);
+    }
+    return clock_ms() - start;
+}
+
+/* Tokens per second: the prompt's where n_batch is 0. */
+static int measure(struct loaded *l, const struct bench_options *o, size_t n_batch, double *tps,
+                   struct err *e)
+{
+    double ms[BENCH_MAX_REPEATS];
+    size_t n = n_batch ? o->n_gen : o->n_prompt;
+    struct run r;
+    int rc = run_init(&r, l, n_batch ? n_batch : 1, n, e);
+
+    for (size_t i = 0; rc == 0 && i <= o->n_repeats; i++) {
+        double t = n_batch ? time_generation(&r, n) : time_prompt(&r, n);
+
+        if (i) /* the first one warms caches and clocks */
+            ms[i - 1] = t;
+    }
+    if (rc == 0)
+        *tps = (double)n * (double)(n_batch ? n_batch : 1) / median(ms, o->n_repeats) * 1e3;
+    run_done(&r);
+    return rc;
+}
+
+static struct engine_config config_of(const struct bench_options *o)
+{
+    struct engine_config c = { .name = "bench",
+                               .model_path = o->model_path,
+                               .device = "auto",
+                               .isa = o->isa,
+                               .n_threads = o->n_threads,
+                               .max_batch = 1 };
+
+    c.n_ctx = (o->n_prompt > o->n_gen ? o->n_prompt : o->n_gen) + 1;
+    for (size_t i = 0; i < o->n_batches; i++)
+        if (o->batches[i] > c.max_batch)
+            c.max_batch = o->batches[i];
+    return c;
+}
+
+static void describe(const struct loaded *l, struct bench_result *r)
+{
+    struct rusage u;
+
+    snprintf(r->isa, sizeof r->isa, "%s", l->info.isa);
+    snprintf(r->model, sizeof r->model, "%s", l->model.name);
+    snprintf(r->architecture, sizeof r->architecture, "%s", l->model.arch->name);
+    snprintf(r->quantisation, sizeof r->quantisation, "%s", l->model.quantisation);
+    r->n_threads = l->info.n_threads;
+    getrusage(RUSAGE_SELF, &u);
+    r->peak_mb = (double)u.ru_maxrss / 1024; /* KiB on Linux */
+}
+
+int bench_forward(const struct bench_options *o, struct bench_result *r, struct err *e)
+{
+    struct engine_config c = config_of(o);
+    double start = clock_ms();
+    struct loaded l;
+    int rc = loaded_check(&l, &c, e);
+
+    if (rc)
+        return rc;
+    rc = loaded_upload(&l, NULL, NULL, e);
+    r->load_ms = clock_ms() - start;
+    if (rc == 0)
+        rc = measure(&l, o, 0, &r->prompt_tps, e);
+    for (size_t i = 0; rc == 0 && i < o->n_batches; i++)
+        rc = measure(&l, o, o->batches[i], &r->gen_tps[i], e);
+    if (rc == 0)
+        describe(&l, r);
+    loaded_done(&l);
+    return rc;
+}
+
+static int wait_ready(struct engine *g, struct err *e)
+{
+    static const struct timespec TICK = { .tv_nsec = 2000000 };
+    struct engine_status s;
+
+    for (;;) {
+        engine_status(g, &s);
+        if (s.state == ENGINE_READY)
+            return 0;
+        if (s.state == ENGINE_FAILED) {
+            *e = s.failure;
+            return e->code;
+        }
+        nanosleep(&TICK, NULL);
+    }
+}
+
+/* One request for one token, as a client of the engine sees it. */
+static int time_first_token(struct engine *g, struct inbox *in, const struct job_request *q,
+                            double *ms, struct err *e)
+{
+    double start = clock_ms();
+    struct event ev = { 0 };
+    struct job *j;
+    int rc = engine_submit(g, q, in, 0, &j, e);
+
+    if (rc)
+        return rc;
+    while (ev.kind != EVENT_DONE && ev.kind != EVENT_FAILED)
+        if (inbox_wait(in, -1, &ev))
+            event_done(&ev);
+    *ms = clock_ms() - start;
+    job_free(j);
+    if (ev.kind == EVENT_FAILED)
+        *e = ev.err;
+    return ev.kind == EVENT_FAILED ? e->code : 0;
+}
+
+int bench_engine(const struct bench_options *o, struct bench_result *r, struct err *e)
+{
+    struct engine_config c = config_of(o);
+    struct job_request q = {
+        .kind = PROMPT_IDS, .max_tokens = 1, .top_logprobs = -1, .ignore_end = true
+    };
+    struct engine_status status;
+    struct engine *g = NULL;
+    struct inbox *in = NULL;
+    double ms[BENCH_MAX_REPEATS + 1];
+    int32_t *ids = calloc(o->n_prompt, sizeof *ids);
+    int rc = ids ? engine_open(&g, &c, e) : err_set(e, ERR_NOMEM, "no memory for a prompt");
+
+    if (rc == 0)
+        rc = wait_ready(g, e);
+    if (rc == 0)
+        rc = inbox_create(&in, e);
+    if (rc == 0) {
+        engine_status(g, &status);
+        random_ids(ids, o->n_prompt, status.n_vocab);
+        sampling_default(&q.sampling);
+        q.sampling.temperature = 0;
+        q.ids = ids;
+        q.n_ids = o->n_prompt;
+    }
+    for (size_t i = 0; rc == 0 && i <= o->n_repeats; i++)
+        rc = time_first_token(g, in, &q, &ms[i], e);
+    if (rc == 0)
+        r->ttft_ms = median(ms + 1, o->n_repeats);
+    inbox_free(in);
+    engine_close(g);
+    free(ids);
+    return rc;
+}
