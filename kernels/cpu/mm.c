@@ -17,7 +17,7 @@ enum {
     CHUNKS_PER_THREAD = 8,
     CHUNK_BYTES = 128 << 10, /* of weights, on average at most */
     MAX_CHUNKS = 4096,
-    ONE_PANEL_ROWS = 4, /* up to here two panels at once gain nothing */
+    ONE_PANEL_ROWS = MM_FEW_ROWS, /* up to here two panels at once gain nothing */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -221,6 +221,10 @@ static void packed_rows(const struct mm_ops *ops, const struct matmul *op, struc
             t.first = p == 0;
             t.last = p == w->n_panels - 1;
             t.a = act_row(op, s, thread, i) + p * w->panel_blocks;
+            if (ops->few && n <= MM_FEW_ROWS) {
+                ops->few(&t, weight_codes(w, group, p), weight_scales(w, group, p));
+                continue;
+            }
             for (size_t g = 0; g < t.n_panels; g++) {
                 ops->expand(&t.panel[g], &buf[g], w, weight_codes(w, group + g, p),
                             weight_scales(w, group + g, p), t.n_blocks);

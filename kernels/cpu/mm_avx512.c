@@ -416,5 +416,6 @@ const struct mm_ops mm_avx512 = {
     .quantise = quantise,
     .expand = expand,
     .tile = tile,
+    .few = mm_few_avx512,
     .dots = dots,
 };

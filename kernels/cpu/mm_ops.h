@@ -40,6 +40,7 @@ enum {
     MM_STEPS = 8,         /* of a block */
     MM_STEP_BYTES = 64,   /* codes of a step in a panel */
     MM_PANEL_BLOCKS = 24, /* two panels and the activations of a tile stay in 48 kB */
+    MM_FEW_ROWS = 4,      /* activation rows that mm_ops.few takes */
     MM_ZERO = 128,        /* the zero point that act_block.start takes off */
 };
 
@@ -118,6 +119,10 @@ struct mm_ops {
                    const uint8_t *codes, const uint16_t *scales, size_t n);
     void (*tile)(const struct mm_tile *t);
 
+    /* expand() and tile() of one panel at once, for n <= MM_FEW_ROWS, without the buffer; the same
+     * results to the bit.  NULL where there is none. */
+    void (*few)(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
+
     /* y[i * y_stride] = sum of w[c] * x[i][c], i < n, always in the same order whatever n is.
      * w: cols values of F32, F16 or BF16, unaligned. */
     void (*dots)(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
@@ -139,6 +144,8 @@ static inline uint16_t *weight_scales(const struct weight *w, size_t group, size
 {
     return (uint16_t *)(void *)(weight_codes(w, group, p) + weight_blocks(w, p) * w->code_bytes);
 }
+
+void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 
 /* Below this a block is taken for zeros: its reciprocal would overflow. */
 #define MM_TINY 1e-30f
