@@ -21,8 +21,8 @@ def ok(condition, name, *details):
     return bool(condition)
 
 
-def equal(found, expected, name):
-    return ok(found == expected, name, f"expected {expected!r}", f"found    {found!r}")
+def equal(found, expected, name, *details):
+    return ok(found == expected, name, f"expected {expected!r}", f"found    {found!r}", *details)
 
 
 def skip(name, reason):

@@ -98,7 +98,9 @@ class Stack:
             os.unlink(self.socket)
         pid_file = os.path.join(self.dir, "airstrip.pid")
         command = ["spawn-fcgi", "-s", self.socket, "-M", "0666", "-b", "1024", "-P", pid_file, "--",
-                   program(sanitized=self.sanitized), "--model", self.model, "--log", self.log] + self.options
+                   program(sanitized=self.sanitized), "--log", self.log] + self.options
+        if self.model != "none":
+            command += ["--model", self.model]
         env = dict(os.environ, **self.env)
         env.setdefault("ASAN_OPTIONS", "")
         env["ASAN_OPTIONS"] += ":log_path=" + os.path.join(self.dir, "sanitizer")
