@@ -243,6 +243,7 @@ void config_engine(const struct model_config *m, struct engine_config *out)
         .name = m->name,
         .model_path = m->path,
         .device = m->device,
+        .isa = m->isa,
         .chat_template = m->chat_template,
         .chat_template_name = m->chat_template_file,
         .n_ctx = m->max_sequence_length,

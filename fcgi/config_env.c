@@ -114,7 +114,7 @@ static void warn_of_takeoff(const char *name, const char *value)
         log_msg(LOG_WARN, "config", "TAKEOFF_%s is not known, and has no effect", name);
 }
 
-/* A name close to a key's is a slip; others (AIRSTRIP_ISA, what tests use) are none of ours. */
+/* A name close to a key's is a slip; others (AIRSTRIP_SHARED, what tests use) are none of ours. */
 static void warn_of_ours(const char *name)
 {
     char key[NAME_MAX_BYTES];
