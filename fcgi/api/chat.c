@@ -7,6 +7,7 @@ void chat_handle(struct app *app, struct request *r, struct reply *p)
 {
     struct params_rules rules;
     const struct app_model *model;
+    const char *no_text = ""; /* the first event only tells the role */
     struct chat_request c;
     struct value *body;
     struct job_request job = { .kind = PROMPT_CHAT };
@@ -20,5 +21,5 @@ void chat_handle(struct app *app, struct request *r, struct reply *p)
     p->note.model = model->name;
     job.context = c.context;
     job.max_tokens = c.max_tokens;
-    generation_run(app, r, p, &chat_dialect, &c.params, model, &job, NULL, 1, c.top_logprobs);
+    generation_run(app, r, p, &chat_dialect, &c.params, model, &job, &no_text, 1, c.top_logprobs);
 }

@@ -60,7 +60,7 @@ static void put_first(struct buf *b, const struct generation *g, size_t index)
     const char *echo = g->choices[index].echo;
 
     buf_printf(b, "{\"index\":%zu,\"text\":", index);
-    json_write_string(b, echo ? echo : "", echo ? strlen(echo) : 0);
+    json_write_string(b, echo, strlen(echo));
     buf_puts(b, ",\"logprobs\":null,\"finish_reason\":null}");
 }
 
@@ -119,17 +119,7 @@ static void put_whole(struct buf *b, const struct generation *g, size_t index)
     buf_printf(b, ",\"finish_reason\":\"%s\"}", finish_name(c->finish));
 }
 
-static const struct dialect plain_dialect = {
-    .id_prefix = "cmpl-",
-    .object = "text_completion",
-    .chunk_object = "text_completion",
-    .delta = put_delta,
-    .last = put_last,
-    .whole = put_whole,
-    .keep = keep,
-};
-
-static const struct dialect echo_dialect = {
+static const struct dialect completions_dialect = {
     .id_prefix = "cmpl-",
     .object = "text_completion",
     .chunk_object = "text_completion",
@@ -154,6 +144,6 @@ void completions_handle(struct app *app, struct request *r, struct reply *p)
         return;
     }
     p->note.model = model->name;
-    generation_run(app, r, p, c.echoes ? &echo_dialect : &plain_dialect, &c.params, model, c.jobs,
-                   c.echoes, c.n_prompts, c.top_logprobs);
+    generation_run(app, r, p, &completions_dialect, &c.params, model, c.jobs, c.echoes, c.n_prompts,
+                   c.top_logprobs);
 }

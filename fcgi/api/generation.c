@@ -1,13 +1,11 @@
-#include "config.h"
 #include "fcgi/api/generation.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "fcgi/api/envelope.h"
 #include "fcgi/sse.h"
 #include "kernels/base/clock.h"
-#include "kernels/base/json.h"
 
 enum { MAX_BODY_BYTES = 256 << 20 };
 
@@ -31,78 +29,12 @@ const char *finish_name(enum finish f)
     return f == FINISH_STOP ? "stop" : "length";
 }
 
-/* Prefix and 24 characters of 62: never the same twice, whatever x-request-id a client repeats. */
-static void make_id(char *out, size_t size, const char *prefix)
-{
-    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    unsigned char random[24];
-    size_t at = (size_t)snprintf(out, size, "%s", prefix);
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        double now = clock_ms();
-
-        memset(random, 0, sizeof random);
-        memcpy(random, &now, sizeof now);
-        memcpy(random + sizeof now, &out, sizeof out);
-    }
-    for (size_t i = 0; i < sizeof random && at + 1 < size; i++)
-        out[at++] = digits[random[i] % 62];
-    out[at] = '\0';
-}
-
-/* Tells builds, models and instruction sets apart (FNV-1a over their names). */
-static void make_fingerprint(char *out, size_t size, struct engine *engine)
-{
-    struct engine_status s;
-    const char *parts[5];
-    uint64_t h = 0xcbf29ce484222325u;
-
-    engine_status(engine, &s);
-    parts[0] = VERSION;
-    parts[1] = s.architecture;
-    parts[2] = s.model_name;
-    parts[3] = s.quantisation;
-    parts[4] = s.isa ? s.isa : "";
-    for (size_t i = 0; i < 5; i++)
-        for (const char *c = parts[i]; *c; c++)
-            h = (h ^ (unsigned char)*c) * 0x100000001b3u;
-    snprintf(out, size, "fp_%010llx", (unsigned long long)(h & 0xffffffffffu));
-}
-
-/* {"id":..,"object":..,"created":..,"model":..,"system_fingerprint":..,"choices":[ */
-static void put_head(struct buf *b, const struct generation *g, const char *object)
-{
-    buf_printf(b, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", g->id, object,
-               g->created);
-    json_write_string(b, g->model, strlen(g->model));
-    buf_printf(b, ",\"system_fingerprint\":\"%s\",\"choices\":[", g->fingerprint);
-}
-
-/* A prompt counts once for all its choices. */
-static void put_usage(struct buf *b, const struct generation *g)
-{
-    size_t prompt = 0, cached = 0, completion = 0, n = g->n_choices / g->n_prompts;
-
-    for (size_t i = 0; i < g->n_choices; i++) {
-        completion += g->choices[i].usage.generated_tokens;
-        if (i % n == 0) {
-            prompt += g->choices[i].usage.prompt_tokens;
-            cached += g->choices[i].usage.cached_tokens;
-        }
-    }
-    buf_printf(b,
-               "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
-               "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-               prompt, completion, prompt + completion, cached);
-}
-
 /* Sends one event whose only choice put() appends. */
 static bool send_choice(struct run *u, size_t index, const struct event *ev,
                         void (*put)(struct buf *, const struct generation *, size_t))
 {
     buf_reset(&u->frame);
-    put_head(&u->frame, &u->g, u->d->chunk_object);
+    envelope_head(&u->frame, &u->g, u->d->chunk_object);
     if (put)
         put(&u->frame, &u->g, index);
     else
@@ -115,8 +47,9 @@ static bool begin_stream(struct run *u)
 {
     bool ok = sse_begin(&u->sse, u->p);
 
-    for (size_t i = 0; ok && u->d->first && i < u->g.n_choices; i++)
-        ok = send_choice(u, i, NULL, u->d->first);
+    for (size_t i = 0; ok && i < u->g.n_choices; i++)
+        if (u->g.choices[i].echo)
+            ok = send_choice(u, i, NULL, u->d->first);
     return ok;
 }
 
@@ -124,9 +57,9 @@ static void end_stream(struct run *u)
 {
     if (u->g.params->include_usage) {
         buf_reset(&u->frame);
-        put_head(&u->frame, &u->g, u->d->chunk_object);
+        envelope_head(&u->frame, &u->g, u->d->chunk_object);
         buf_puts(&u->frame, "],");
-        put_usage(&u->frame, &u->g);
+        envelope_usage(&u->frame, &u->g);
         buf_putc(&u->frame, '}');
         if (u->frame.failed || !sse_event(&u->sse, u->frame.data, u->frame.len))
             return;
@@ -138,14 +71,14 @@ static void end_buffered(struct run *u)
 {
     struct buf *b = &u->p->body;
 
-    put_head(b, &u->g, u->d->object);
+    envelope_head(b, &u->g, u->d->object);
     for (size_t i = 0; i < u->g.n_choices; i++) {
         if (i)
             buf_putc(b, ',');
         u->d->whole(b, &u->g, i);
     }
     buf_puts(b, "],");
-    put_usage(b, &u->g);
+    envelope_usage(b, &u->g);
     buf_putc(b, '}');
 }
 
@@ -340,8 +273,8 @@ void generation_run(struct app *app, struct request *r, struct reply *p, const s
                                .n_prompts = n_prompts,
                                .top_logprobs = top_logprobs,
                                .created = (long long)r->created };
-    make_id(u.g.id, sizeof u.g.id, d->id_prefix);
-    make_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, model->engine);
+    envelope_id(u.g.id, sizeof u.g.id, d->id_prefix);
+    envelope_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, model->engine);
     if (app->config->request_timeout_ms)
         u.deadline_ms = clock_ms() + (double)app->config->request_timeout_ms;
     u.g.choices = arena_array(&r->arena, n, sizeof *u.g.choices);

@@ -16,7 +16,7 @@ struct choice {
     struct buf text;     /* what was generated */
     struct buf lists[4]; /* dialect's own: log-probabilities of a buffered answer */
     size_t text_chars;   /* dialect's own: characters of text so far */
-    const char *echo;    /* completions: text to put before it; NULL if none */
+    const char *echo;    /* what goes before it, in an event of its own; NULL: no such event */
     bool over;
     enum finish finish;
     struct usage usage;
@@ -39,7 +39,7 @@ struct dialect {
     const char *object;       /* of a buffered answer */
     const char *chunk_object; /* of an event */
 
-    /* Appends one choice's object to the array "choices" of: the first event (may be NULL), an
+    /* Appends one choice's object to the array "choices" of: the first event (its echo), an
      * event with text, the last event, the buffered answer. */
     void (*first)(struct buf *b, const struct generation *g, size_t index);
     void (*delta)(struct buf *b, struct generation *g, size_t index, const struct event *ev);
@@ -51,7 +51,8 @@ struct dialect {
 };
 
 /* Submits jobs[n_prompts] params->n times each, with seeds seed, seed + 1, ..., and answers through
- * p.  jobs' sampling, stops and logprobs fields are filled in here. */
+ * p.  echoes: [n_prompts], what goes before each answer, or NULL.  jobs' sampling, stops and
+ * logprobs fields are filled in here. */
 void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
                     const struct params *params, const struct app_model *model,
                     struct job_request *jobs, const char *const *echoes, size_t n_prompts,
