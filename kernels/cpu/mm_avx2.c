@@ -195,6 +195,15 @@ SPECIALISED int32_t four_codes(const struct act_block *a, int k)
     return four;
 }
 
+/* A sum as it is to be made: integer sums may be reordered, and GCC does so, holding more products
+ * than there are registers.  One row has registers to spare. */
+SPECIALISED __m256i in_order(__m256i sum, const struct shape s)
+{
+    if (s.T > 1)
+        __asm__("" : "+x"(sum));
+    return sum;
+}
+
 /* sum[r] += codes of `steps` steps, all of them in 16 bits first. */
 SPECIALISED void add_steps(const struct act_block *const *a, const uint8_t *code, __m256i *sum,
                            const struct shape s, int first, int steps)
@@ -212,12 +221,12 @@ SPECIALISED void add_steps(const struct act_block *const *a, const uint8_t *code
             __m256i four = _mm256_set1_epi32(four_codes(a[r], k));
             __m256i p = _mm256_maddubs_epi16(size, s.bits == 8 ? _mm256_sign_epi8(four, w) : four);
 
-            pairs[r] = k == first ? p : _mm256_add_epi16(pairs[r], p);
+            pairs[r] = k == first ? p : in_order(_mm256_add_epi16(pairs[r], p), s);
         }
     }
 #pragma GCC unroll 4
     for (int r = 0; r < s.T; r++)
-        sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs[r], ones));
+        sum[r] = in_order(_mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs[r], ones)), s);
 }
 
 /* The zero point's part of the sum: start is for MM_ZERO, the codes' own is 8, 16 or 32. */
