@@ -461,5 +461,6 @@ const struct mm_ops mm_avx2 = {
     .quantise = quantise,
     .expand = expand,
     .tile = tile,
+    .few = mm_few_avx2,
     .dots = dots,
 };

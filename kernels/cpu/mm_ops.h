@@ -145,6 +145,7 @@ static inline uint16_t *weight_scales(const struct weight *w, size_t group, size
     return (uint16_t *)(void *)(weight_codes(w, group, p) + weight_blocks(w, p) * w->code_bytes);
 }
 
+void mm_few_avx2(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 
 /* Below this a block is taken for zeros: its reciprocal would overflow. */
