@@ -67,6 +67,7 @@ static void fill_usage(const struct job *j, struct usage *u)
 
     u->prompt_tokens = j->n_prompt;
     u->generated_tokens = j->n_ids - j->n_prompt;
+    u->cached_tokens = j->n_cached;
     u->queue_ms = j->started_ms - j->queued_ms;
     u->prompt_ms = first - j->started_ms;
     u->generate_ms = now - first;
@@ -91,11 +92,12 @@ static void fail(struct job *j, const struct err *e)
     j->over = true;
 }
 
-/* Gives the job's pages back and tells its end. */
+/* Gives the job's pages back, with what was evaluated known to those to come, and tells its end. */
 static void leave(struct batch *b, struct job *j)
 {
+    kvcache_keep(b->cache, &j->table, j->ids, j->n_done);
     kvcache_drop(b->cache, &j->table);
-    scheduler_end(b->scheduler, j, b->cache->n_pages - b->cache->n_free);
+    scheduler_end(b->scheduler, j, kvcache_use(b->cache));
 }
 
 static void sweep(struct batch *b)
@@ -110,7 +112,7 @@ static void sweep(struct batch *b)
         else
             b->jobs[kept++] = j;
     }
-    b->n_jobs = kept;
+    b->n_jobs = b->n_joined = kept;
 }
 
 void batch_clear(struct batch *b)
@@ -124,6 +126,23 @@ void batch_clear(struct batch *b)
 }
 
 /* --- making a step --- */
+
+/* Newcomers begin where the longest known prefix of their prompts ends; one token at least is left
+ * to evaluate, for its logits.  Returns how many tokens that saves.
+ * The scheduler has promised each the pages of all its tokens, shared ones as well: what is in
+ * tables is within the promises, so what was promised can be had. */
+static size_t join(struct batch *b)
+{
+    size_t n_cached = 0;
+
+    for (; b->n_joined < b->n_jobs; b->n_joined++) {
+        struct job *j = b->jobs[b->n_joined];
+
+        j->n_done = j->n_cached = kvcache_reuse(b->cache, &j->table, j->ids, j->n_prompt - 1);
+        n_cached += j->n_cached;
+    }
+    return n_cached;
+}
 
 size_t batch_prompt_budget(const struct batch *b, size_t n_generating)
 {
@@ -262,8 +281,12 @@ static void harvest(struct batch *b)
 {
     for (size_t i = 0; i < b->n_spans; i++) {
         struct job *j = b->span_jobs[i];
+        bool had_prompt = is_generating(j);
 
         j->n_done += b->spans[i].n;
+        /* Others with the same beginning need not wait for the end of the answer. */
+        if (is_generating(j) && !had_prompt)
+            kvcache_keep(b->cache, &j->table, j->ids, j->n_done);
         if (is_generating(j) && !j->max_new)
             finish(j, FINISH_LENGTH);
     }
@@ -274,9 +297,10 @@ static void harvest(struct batch *b)
 void batch_step(struct batch *b)
 {
     struct step step = { .ids = b->ids, .spans = b->spans, .out_rows = b->out_rows };
-    size_t n_prompt;
+    size_t n_prompt, n_cached;
     double start;
 
+    n_cached = join(b);
     sweep(b);
     n_prompt = compose(b);
     if (b->n_rows) {
@@ -292,6 +316,6 @@ void batch_step(struct batch *b)
         }
         harvest(b);
     }
-    scheduler_stepped(b->scheduler, n_prompt, b->n_outputs, b->cache->n_pages - b->cache->n_free);
+    scheduler_stepped(b->scheduler, n_prompt, n_cached, b->n_outputs, kvcache_use(b->cache));
     sweep(b);
 }

@@ -19,6 +19,7 @@ struct batch {
     struct sampler sampler;
     struct job **jobs; /* [max_batch], n_jobs of them, oldest first */
     size_t n_jobs, max_batch;
+    size_t n_joined;   /* of n_jobs; the others were let in since the last step */
     size_t max_rows;   /* rows of prompts per step */
     double ms_per_row; /* of late, in steps that evaluated prompts; 0 = not known yet */
 

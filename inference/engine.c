@@ -241,7 +241,9 @@ void engine_status(const struct engine *g, struct engine_status *out)
     out->cancelled = s->n_cancelled;
     out->prompt_tokens = s->prompt_tokens;
     out->generated_tokens = s->generated_tokens;
-    out->kv_pages_used = s->pages_used;
+    out->cached_tokens = s->cached_tokens;
+    out->kv_pages_used = s->kv_use.pages_used;
+    out->kv_pages_cached = s->kv_use.pages_cached;
     out->last_step_ms_ago = clock_ms() - s->last_step_ms;
     pthread_mutex_unlock(&s->lock);
 }

@@ -43,11 +43,15 @@ struct engine_status {
     int load_percent;         /* while loading */
     double load_ms;           /* from open to ready */
     size_t running, waiting;  /* jobs now */
-    uint64_t done, cancelled, prompt_tokens, generated_tokens; /* since start */
+    uint64_t done, cancelled; /* since start, as the next three */
+    uint64_t prompt_tokens;   /* evaluated */
+    uint64_t cached_tokens;   /* of prompts, whose keys and values were still there */
+    uint64_t generated_tokens;
     double last_step_ms_ago;  /* since the last step ended or idleness did, whichever came later: with
                                * running > 0 a large value means a stalled engine */
     size_t n_ctx, n_vocab, max_batch;
-    size_t kv_pages, kv_pages_used;
+    size_t kv_pages, kv_pages_used; /* used: by running sequences */
+    size_t kv_pages_cached;   /* free, but holding what a later prompt may begin with */
     const char *isa;          /* static; NULL while loading */
     size_t n_threads;
     char architecture[32], model_name[128], quantisation[32]; /* "" while loading */
@@ -118,7 +122,8 @@ struct job_request {
 
 enum finish { FINISH_STOP, FINISH_LENGTH };
 
-/* generated_tokens counts every token drawn, the one that ended it included.  prompt_ms: until the first. */
+/* generated_tokens counts every token drawn, the one that ended it included.  cached_tokens: of the prompt,
+ * not evaluated because an earlier job had.  prompt_ms: until the first. */
 struct usage {
     size_t prompt_tokens, generated_tokens, cached_tokens;
     double queue_ms, prompt_ms, generate_ms;

@@ -35,9 +35,10 @@ struct job {
     struct event_node *started, *last; /* made in advance, so that the end is always told */
 
     /* The engine thread's alone once the job is queued. */
-    int32_t *ids;  /* [n_prompt + max_new]: the prompt, then what was generated */
-    size_t n_ids;  /* known */
-    size_t n_done; /* evaluated: their keys and values are in the cache */
+    int32_t *ids;    /* [n_prompt + max_new]: the prompt, then what was generated */
+    size_t n_ids;    /* known */
+    size_t n_done;   /* their keys and values are in the cache */
+    size_t n_cached; /* of the prompt, found there and not evaluated */
     struct kv_table table;
     struct rng rng;
     struct answer answer;

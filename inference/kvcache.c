@@ -1,9 +1,75 @@
-/* kvcache.c - books of the pages of keys and values: a stack of free ones, a count of users each.
- */
+/* kvcache.c - books of the pages of keys and values: a ring of free ones, a count of users each.
+ *
+ * Blank pages lie at the front of the ring, those with a prefix behind them, in the order in which
+ * they were let go.  Of a prefix the pages stand in a table from the first on (kvcache_reuse) and
+ * are let go from the last on (kvcache_drop).  So whoever uses a page uses those before it too, and
+ * among free ones a page lies nearer to the front than the one before it in the text: the page at
+ * the front has none entered after it, and may be forgotten. */
 #include "inference/kvcache.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* --- the ring of free pages --- */
+
+/* Behind the page (or the ring's end) called after. */
+static void put_free(struct kvcache *c, int32_t page, int32_t after)
+{
+    int32_t next = c->links[after].next;
+
+    c->links[page] = (struct kv_link){ after, next };
+    c->links[after].next = c->links[next].prev = page;
+    c->n_free++;
+}
+
+static void unlink_free(struct kvcache *c, int32_t page)
+{
+    struct kv_link l = c->links[page];
+
+    c->links[l.prev].next = l.next;
+    c->links[l.next].prev = l.prev;
+    c->n_free--;
+}
+
+/* One more table holds a page whose prefix is known. */
+static void use(struct kvcache *c, int32_t page)
+{
+    if (c->refs[page]++)
+        return;
+    unlink_free(c, page);
+    c->n_cached--;
+}
+
+/* The page in front, for something new; n_free > 0. */
+static int32_t take_free(struct kvcache *c)
+{
+    int32_t page = c->links[c->n_pages].next;
+
+    unlink_free(c, page);
+    if (prefix_has(&c->prefix, page)) {
+        prefix_forget(&c->prefix, page);
+        c->n_cached--;
+    }
+    c->refs[page] = 1;
+    return page;
+}
+
+/* One table fewer holds it. */
+static void let_go(struct kvcache *c, int32_t page)
+{
+    int32_t end = (int32_t)c->n_pages;
+
+    if (--c->refs[page])
+        return;
+    if (prefix_has(&c->prefix, page)) {
+        put_free(c, page, c->links[end].prev);
+        c->n_cached++;
+    } else {
+        put_free(c, page, end);
+    }
+}
+
+/* --- open and close --- */
 
 int kvcache_open(struct kvcache *c, const struct backend *b, struct device *d,
                  const struct kv_shape *shape, struct err *e)
@@ -18,16 +84,19 @@ int kvcache_open(struct kvcache *c, const struct backend *b, struct device *d,
     c->backend = b;
     c->device = d;
     c->page_tokens = shape->page_tokens;
-    c->n_pages = c->n_free = n;
-    c->free_list = malloc(n * sizeof *c->free_list);
+    c->n_pages = n;
+    c->links = malloc((n + 1) * sizeof *c->links);
     c->refs = calloc(n, sizeof *c->refs);
-    if (!c->free_list || !c->refs) {
+    if (!c->links || !c->refs) {
         rc = err_set(e, ERR_NOMEM, "no memory for the books of %zu key-value pages", n);
         goto fail;
     }
-    /* Page 0 lies on top: a lightly loaded server touches few pages, always the same ones. */
-    for (size_t i = 0; i < n; i++)
-        c->free_list[i] = (int32_t)(n - 1 - i);
+    c->links[n] = (struct kv_link){ (int32_t)n, (int32_t)n };
+    for (size_t i = n; i-- > 0;) /* page 0 lies in front: it is touched first */
+        put_free(c, (int32_t)i, (int32_t)n);
+    rc = prefix_open(&c->prefix, n, shape->page_tokens, e);
+    if (rc)
+        goto fail;
     rc = b->kv_open(d, shape, &c->kv, e);
     if (rc == 0)
         return 0;
@@ -40,10 +109,13 @@ void kvcache_close(struct kvcache *c)
 {
     if (c->kv)
         c->backend->kv_close(c->device, c->kv);
-    free(c->free_list);
+    prefix_close(&c->prefix);
+    free(c->links);
     free(c->refs);
     memset(c, 0, sizeof *c);
 }
+
+/* --- tables --- */
 
 /* Rounded up, written so that no sum can wrap. */
 size_t kvcache_pages_for(const struct kvcache *c, size_t n_tokens)
@@ -82,24 +154,49 @@ int kvcache_grow(struct kvcache *c, struct kv_table *t, size_t n_tokens, struct 
     rc = table_reserve(t, need, e); /* before any page is taken: an error leaves all as it was */
     if (rc)
         return rc;
-    while (t->n_pages < need) {
-        int32_t page = c->free_list[--c->n_free];
+    while (t->n_pages < need)
+        t->pages[t->n_pages++] = take_free(c);
+    return 0;
+}
 
-        c->refs[page] = 1;
+size_t kvcache_reuse(struct kvcache *c, struct kv_table *t, const int32_t *ids, size_t n_tokens)
+{
+    int32_t page = PREFIX_NONE;
+
+    while (t->n_pages < n_tokens / c->page_tokens) {
+        page = prefix_find(&c->prefix, page, ids + t->n_pages * c->page_tokens);
+        /* Without memory for the table it is as if there was no prefix. */
+        if (page == PREFIX_NONE || table_reserve(t, t->n_pages + 1, NULL))
+            break;
+        use(c, page);
         t->pages[t->n_pages++] = page;
     }
-    return 0;
+    return t->n_pages * c->page_tokens;
+}
+
+void kvcache_keep(struct kvcache *c, struct kv_table *t, const int32_t *ids, size_t n_tokens)
+{
+    int32_t parent = PREFIX_NONE;
+
+    for (size_t i = 0; i < n_tokens / c->page_tokens; i++) {
+        const int32_t *of_page = ids + i * c->page_tokens;
+        int32_t known = prefix_find(&c->prefix, parent, of_page);
+
+        if (known == PREFIX_NONE) {
+            prefix_enter(&c->prefix, parent, of_page, t->pages[i]);
+        } else if (known != t->pages[i]) { /* evaluated twice, in two sequences at a time */
+            use(c, known);
+            let_go(c, t->pages[i]);
+            t->pages[i] = known;
+        }
+        parent = t->pages[i];
+    }
 }
 
 void kvcache_drop(struct kvcache *c, struct kv_table *t)
 {
-    /* last page first: the stack then gives them out again in the order they had */
-    while (t->n_pages) {
-        int32_t page = t->pages[--t->n_pages];
-
-        if (--c->refs[page] == 0)
-            c->free_list[c->n_free++] = page;
-    }
+    while (t->n_pages) /* last page first: see above */
+        let_go(c, t->pages[--t->n_pages]);
     free(t->pages);
     memset(t, 0, sizeof *t);
 }

@@ -223,27 +223,28 @@ static bool end(struct scheduler *s, struct job *j)
     return --j->refs == 0;
 }
 
-void scheduler_end(struct scheduler *s, struct job *j, size_t pages_used)
+void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use)
 {
     bool gone;
 
     pthread_mutex_lock(&s->lock);
     s->n_running--;
     s->pages_promised -= pages_of(s, j);
-    s->pages_used = pages_used;
+    s->kv_use = use;
     gone = end(s, j);
     pthread_mutex_unlock(&s->lock);
     if (gone)
         job_destroy(j);
 }
 
-void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t generated_tokens,
-                       size_t pages_used)
+void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t cached_tokens,
+                       size_t generated_tokens, struct kv_use use)
 {
     pthread_mutex_lock(&s->lock);
     s->prompt_tokens += prompt_tokens;
+    s->cached_tokens += cached_tokens;
     s->generated_tokens += generated_tokens;
-    s->pages_used = pages_used;
+    s->kv_use = use;
     s->last_step_ms = clock_ms();
     pthread_mutex_unlock(&s->lock);
 }

@@ -24,8 +24,9 @@ struct scheduler {
     bool stop; /* engine_close() waits for the thread */
     struct job *head, *tail;
     size_t n_waiting, n_running;
-    size_t pages_promised, pages_used;
-    uint64_t n_ended, n_cancelled, prompt_tokens, generated_tokens;
+    size_t pages_promised;
+    struct kv_use kv_use;
+    uint64_t n_ended, n_cancelled, prompt_tokens, cached_tokens, generated_tokens;
     double last_step_ms; /* clock_ms() of the last step's end, or when idleness ended */
 };
 
@@ -61,11 +62,11 @@ void scheduler_post(struct scheduler *s, struct job *j, struct event_node *n);
 
 /* The job leaves the batch: j->last is filled by the caller and sent, and the engine's reference
  * given up. */
-void scheduler_end(struct scheduler *s, struct job *j, size_t pages_used);
+void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use);
 
-/* A step is done. */
-void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t generated_tokens,
-                       size_t pages_used);
+/* A step is done: so many tokens of prompts were evaluated, and found in the cache. */
+void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t cached_tokens,
+                       size_t generated_tokens, struct kv_use use);
 
 /* Everything that still waits fails with ERR_CLOSING. */
 void scheduler_clear(struct scheduler *s);

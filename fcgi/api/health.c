@@ -58,11 +58,13 @@ static void put_status(struct buf *b, const struct app_model *m)
     json_write_string(b, m->name, strlen(m->name));
     buf_printf(b, ",\"state\":\"%s\",\"running\":%zu,\"waiting\":%zu,\"max_batch\":%zu",
                states[s.state], s.running, s.waiting, s.max_batch);
-    buf_printf(b, ",\"kv_pages\":%zu,\"kv_pages_used\":%zu", s.kv_pages, s.kv_pages_used);
-    buf_printf(
-        b, ",\"done\":%llu,\"cancelled\":%llu,\"prompt_tokens\":%llu,\"generated_tokens\":%llu}",
-        (unsigned long long)s.done, (unsigned long long)s.cancelled,
-        (unsigned long long)s.prompt_tokens, (unsigned long long)s.generated_tokens);
+    buf_printf(b, ",\"kv_pages\":%zu,\"kv_pages_used\":%zu,\"kv_pages_cached\":%zu", s.kv_pages,
+               s.kv_pages_used, s.kv_pages_cached);
+    buf_printf(b, ",\"done\":%llu,\"cancelled\":%llu", (unsigned long long)s.done,
+               (unsigned long long)s.cancelled);
+    buf_printf(b, ",\"prompt_tokens\":%llu,\"cached_tokens\":%llu,\"generated_tokens\":%llu}",
+               (unsigned long long)s.prompt_tokens, (unsigned long long)s.cached_tokens,
+               (unsigned long long)s.generated_tokens);
 }
 
 /* Readiness, with what every model is doing.  Needs a key where keys are on. */

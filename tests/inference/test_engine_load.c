@@ -49,6 +49,8 @@ static void together_equals_alone(struct engine_config c, float temperature)
         assert_int_equal(ask(g, &r, &alone[i]), 0);
         assert_int_equal(alone[i].n_ids, N_NEW);
     }
+    engine_close(g);
+    g = asking_open(c); /* which has no prompt in its cache */
     for (size_t i = 0; i < N_JOBS; i++) {
         struct job_request r = request_of(i, ids, temperature);
 

@@ -119,7 +119,7 @@ static void expect_nothing(struct inbox *in)
 /* Ends job i of the batch as the engine thread would. */
 static void end(struct scheduler *s, struct job **jobs, size_t *n, size_t i)
 {
-    scheduler_end(s, jobs[i], 0);
+    scheduler_end(s, jobs[i], (struct kv_use){ 0 });
     memmove(jobs + i, jobs + i + 1, (--*n - i) * sizeof *jobs);
 }
 
