@@ -11,10 +11,6 @@
 #define UNROLLED    __attribute__((no_sanitize("undefined")))
 #define SPECIALISED static inline __attribute__((always_inline)) UNROLLED
 
-/* How far ahead in the packed weights to fetch, in bytes: past the latency of memory at the speed
- * one thread reads. */
-enum { AHEAD = 3072 };
-
 SPECIALISED __m512i four_codes(const struct act_block *a, int k)
 {
     int32_t four;
@@ -92,6 +88,9 @@ SPECIALISED int32_t start_of(int32_t start, const int bits, const bool has_min)
 SPECIALISED void run(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales,
                      __m512 *acc, const int T, const int bits, const int subs, const bool has_min)
 {
+    /* The next panel, scales included, is fetched while this one is used: so many lines a block. */
+    const int lines = bits + (subs + has_min + 1) / 2;
+    const char *ahead = (const char *)codes + t->w->panel_bytes;
     const struct act_block *a[MM_FEW_ROWS];
 
 #pragma GCC unroll 4
@@ -100,9 +99,10 @@ SPECIALISED void run(const struct mm_tile *t, const uint8_t *codes, const uint16
     for (size_t b = 0; b < t->n_blocks; b++, codes += bits * 64) {
         __m512i v[MM_STEPS];
 
-#pragma GCC unroll 8
-        for (int k = 0; k < bits; k++)
-            _mm_prefetch((const char *)codes + AHEAD + 64 * k, _MM_HINT_T0);
+#pragma GCC unroll 10
+        for (int k = 0; k < lines; k++)
+            _mm_prefetch(ahead + 64 * k, _MM_HINT_T1);
+        ahead += 64 * lines;
         if (bits == 8) {
 #pragma GCC unroll 8
             for (int k = 0; k < MM_STEPS; k++)
