@@ -8,11 +8,6 @@
 
 enum { MAX_MESSAGES = 65536 };
 
-static int no_memory(struct err *e)
-{
-    return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
-}
-
 /* The role a template knows, for the role a client wrote; NULL if there is no such role. */
 static const char *template_role(const char *role)
 {
@@ -79,7 +74,7 @@ static int read_content(const struct value *message, const char *role, const cha
         return field_wrong(e, param, "a string or an array of parts", v);
     }
     buf_done(&text);
-    return rc ? rc : *out ? 0 : no_memory(e);
+    return rc ? rc : *out ? 0 : field_no_memory(e);
 }
 
 /* Copies a member that templates may want (name, tool_calls, ...) where it is there. */
@@ -120,7 +115,7 @@ static int read_message(const struct value *message, size_t i, struct arena *a, 
         !value_set(a, m, "content", 7, content) || !copy_member(a, m, message, "name") ||
         !copy_member(a, m, message, "tool_calls") || !copy_member(a, m, message, "tool_call_id") ||
         !copy_member(a, m, message, "reasoning_content"))
-        return no_memory(e);
+        return field_no_memory(e);
     *out = m;
     return 0;
 }
@@ -139,7 +134,7 @@ static int read_messages(const struct value *body, struct arena *a, struct value
         if (rc)
             return rc;
         if (!list || !value_append(a, list, m))
-            return no_memory(e);
+            return field_no_memory(e);
     }
     *out = list;
     return 0;
@@ -160,7 +155,7 @@ static int read_context(struct chat_request *c, const struct value *body, struct
         return rc;
     if (!map || !value_set(a, map, "messages", 8, messages) ||
         !value_set(a, map, "add_generation_prompt", 21, value_bool(a, add_prompt)))
-        return no_memory(e);
+        return field_no_memory(e);
     if (kwargs && kwargs->kind != VALUE_MAP)
         return field_wrong(e, "chat_template_kwargs", "an object", kwargs);
     for (size_t i = 0; kwargs && i < kwargs->map.len; i++) {
@@ -170,7 +165,7 @@ static int read_context(struct chat_request *c, const struct value *body, struct
             return err_param(e, "chat_template_kwargs", ERR_INVALID,
                              "chat_template_kwargs: \"messages\" belongs outside of it");
         if (!value_set(a, map, p->key, p->key_len, p->value))
-            return no_memory(e);
+            return field_no_memory(e);
     }
     c->context = map;
     return 0;

@@ -6,11 +6,6 @@
 
 enum { DEFAULT_MAX_TOKENS = 16, MAX_LOGPROBS = 5 };
 
-static int no_memory(struct err *e)
-{
-    return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
-}
-
 /* A prompt of token ids; the engine checks them against its vocabulary. */
 static int read_ids(const struct value *v, const char *param, struct arena *a,
                     struct job_request *job, struct err *e)
@@ -18,7 +13,7 @@ static int read_ids(const struct value *v, const char *param, struct arena *a,
     int32_t *ids = arena_array(a, v->list.len + 1, sizeof *ids);
 
     if (!ids)
-        return no_memory(e);
+        return field_no_memory(e);
     for (size_t i = 0; i < v->list.len; i++) {
         const struct value *id = v->list.items[i];
 
@@ -63,7 +58,7 @@ static int read_prompts(struct completion_request *c, const struct value *body, 
             max_choices, n, c->params.n);
     c->jobs = arena_array(a, n, sizeof *c->jobs);
     if (!c->jobs)
-        return no_memory(e);
+        return field_no_memory(e);
     c->n_prompts = n;
     for (size_t i = 0; i < n && !rc; i++) {
         char param[32] = "prompt";
@@ -88,7 +83,7 @@ static int read_echo(struct completion_request *c, const struct value *body, str
                          "echo: not supported together with logprobs, the prompt has none");
     c->echoes = arena_array(a, c->n_prompts, sizeof *c->echoes);
     if (!c->echoes)
-        return no_memory(e);
+        return field_no_memory(e);
     for (size_t i = 0; i < c->n_prompts; i++) {
         if (c->jobs[i].kind != PROMPT_TEXT)
             return err_param(e, "echo", ERR_UNSUPPORTED,

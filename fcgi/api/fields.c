@@ -122,3 +122,8 @@ int field_string(const struct value *object, const char *name, const char **out,
     *out = v->string.data;
     return 0;
 }
+
+int field_no_memory(struct err *e)
+{
+    return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
+}

@@ -39,4 +39,7 @@ struct field_text field_describe(const struct value *v);
 /* ERR_INVALID for param: "<param>: expected <expected>, found <what v is>". */
 int field_wrong(struct err *e, const char *param, const char *expected, const struct value *v);
 
+/* ERR_LIMIT: the request's arena is full. */
+int field_no_memory(struct err *e);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fcgi/api/envelope.h"
+#include "fcgi/api/fields.h"
 #include "fcgi/sse.h"
 #include "kernels/base/clock.h"
 
@@ -280,7 +281,7 @@ void generation_run(struct app *app, struct request *r, struct reply *p, const s
     u.g.choices = arena_array(&r->arena, n, sizeof *u.g.choices);
     u.jobs = arena_array(&r->arena, n, sizeof *u.jobs);
     if (!u.g.choices || !u.jobs) {
-        err_set(&e, ERR_LIMIT, "the request needs more memory than one request may have");
+        field_no_memory(&e);
         reply_err(p, &e);
         return;
     }

@@ -19,7 +19,7 @@ int params_body(const char *text, size_t len, struct arena *a, struct value **ou
                        "expected a JSON object as the request's body, found nothing");
     rc = json_parse(text, len, MAX_JSON_DEPTH, a, out, &inner);
     if (rc == ERR_NOMEM)
-        return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
+        return field_no_memory(e);
     if (rc)
         return err_set(e, ERR_INVALID, "the request's body is not valid JSON: %s", inner.text);
     if ((*out)->kind != VALUE_MAP)
@@ -75,7 +75,7 @@ static int read_stops(struct params *p, const struct value *body, struct arena *
                          MAX_STOPS, n);
     stops = arena_array(a, n + 1, sizeof *stops);
     if (!stops)
-        return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
+        return field_no_memory(e);
     if (v->kind == VALUE_STRING)
         rc = add_stop(v, "stop", stops, e);
     else
@@ -106,7 +106,7 @@ static int read_bias(struct params *p, const struct value *body, struct arena *a
                          v->map.len);
     bias = arena_array(a, v->map.len + 1, sizeof *bias);
     if (!bias)
-        return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
+        return field_no_memory(e);
     for (size_t i = 0; i < v->map.len; i++) {
         const struct value_pair *pair = &v->map.pairs[i];
         char *end;
