@@ -5,7 +5,7 @@
  * what can (memory, upload) is asked for before.
  *
  * Pointers from alloc() belong to the device: add offsets to them, pass them back, but look into them only
- * through view(), write() and read().  Activations are float32, row-major, [rows, cols] without gaps
+ * through view(), write() and read().  The bits of a result row never depend on the other rows of an op.  Activations are float32, row-major, [rows, cols] without gaps
  * unless a function says otherwise.  One thread at a time per device: the engine's. */
 #ifndef AIRSTRIP_BACKEND_H
 #define AIRSTRIP_BACKEND_H
@@ -42,6 +42,7 @@ struct matmul {
     const float *bias[BACKEND_MAX_FUSED];      /* [rows_i] or NULL */
     const float *x;                            /* [n, cols] */
     size_t n;
+    bool prompt; /* the rows are given tokens: the arithmetic may be the one that is best for many */
 };
 
 enum norm_kind {
@@ -107,6 +108,7 @@ struct attend {
     size_t layer;
     const struct seq_span *spans;
     size_t n_spans;
+    bool prompt; /* as in struct matmul */
 };
 
 enum act_kind { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
