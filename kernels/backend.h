@@ -27,7 +27,7 @@ struct backend_options {
 };
 
 struct backend_info {
-    const char *isa;    /* "avx512", ...; static */
+    const char *isa;    /* "amx", ...; static */
     char device[128];   /* what to call it in the log */
     size_t n_threads;
 };

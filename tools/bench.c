@@ -22,7 +22,7 @@ static const char USAGE[] =
     "  -t N            threads (one per processor)\n"
     "  -r N            repetitions, of which the median is told (3)\n"
     "  --batch LIST    sequences generated together (1,4,16)\n"
-    "  --isa NAME      instruction set: scalar, avx2, avx512 (AIRSTRIP_ISA, else the fastest)\n"
+    "  --isa NAME      instruction set: scalar, avx2, avx512, amx (AIRSTRIP_ISA, else the fastest)\n"
     "  -o text|json    form of the result (text)\n"
     "  -h              this text\n";
 

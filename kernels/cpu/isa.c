@@ -2,9 +2,13 @@
  * must agree (Intel SDM vol. 1, 14.3 and 15.2). */
 #include "kernels/cpu/isa.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "config.h"
+#include "kernels/base/log.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -28,8 +32,17 @@ enum {
     LEAF7_B_AVX512DQ = 1 << 17,
     LEAF7_B_AVX512BW = 1 << 30,
     LEAF7_C_AVX512VNNI = 1 << 11,
-    XCR0_YMM = 0x6,  /* XMM and YMM */
-    XCR0_ZMM = 0xe6, /* and mask registers, and both parts of ZMM */
+    LEAF7_D_AMX_BF16 = 1 << 22,
+    LEAF7_D_AMX_TILE = 1 << 24,
+    LEAF7_D_AMX_INT8 = 1 << 25,
+    LEAF7_1_A_AVX512BF16 = 1 << 5, /* subleaf 1 */
+    XCR0_YMM = 0x6,                /* XMM and YMM */
+    XCR0_ZMM = 0xe6,               /* and mask registers, and both parts of ZMM */
+    XCR0_TILES = 0x60000,          /* tile configuration and tile data */
+
+    /* Linux hands tile data out on request, once per process (Documentation/arch/x86/xstate.rst) */
+    ARCH_REQ_XCOMP_PERM = 0x1023,
+    XFEATURE_XTILEDATA = 18,
 };
 static const unsigned LEAF7_B_AVX512VL = 1u << 31;
 
@@ -75,6 +88,42 @@ static const char *avx512_missing(void)
     return NULL;
 }
 
+#ifdef HAVE_ISA_AMX
+static pthread_once_t tiles_once = PTHREAD_ONCE_INIT;
+static const char *tiles_refused; /* why tiles that should be there cannot be used, or NULL */
+
+static void try_tiles(void)
+{
+    if (syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) != 0)
+        tiles_refused = "the system does not permit AMX tiles";
+    else
+        tiles_refused = amx_probe();
+    if (tiles_refused)
+        log_msg(LOG_WARN, "isa", "AMX is left out: %s", tiles_refused);
+}
+#endif
+
+static const char *amx_missing(void)
+{
+    const unsigned want_d = LEAF7_D_AMX_BF16 | LEAF7_D_AMX_TILE | LEAF7_D_AMX_INT8;
+    const char *missing = avx512_missing();
+    unsigned a, b, c, d;
+
+    if (missing)
+        return missing;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & want_d) != want_d)
+        return "the processor lacks AMX with INT8 and BF16";
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & LEAF7_1_A_AVX512BF16))
+        return "the processor lacks AVX-512 BF16";
+    if ((enabled_state() & XCR0_TILES) != XCR0_TILES)
+        return "the system does not save AMX tiles";
+#ifdef HAVE_ISA_AMX
+    pthread_once(&tiles_once, try_tiles);
+    missing = tiles_refused;
+#endif
+    return missing;
+}
+
 #else
 
 static const char *avx2_missing(void)
@@ -83,6 +132,11 @@ static const char *avx2_missing(void)
 }
 
 static const char *avx512_missing(void)
+{
+    return "the processor is no x86";
+}
+
+static const char *amx_missing(void)
 {
     return "the processor is no x86";
 }
@@ -96,6 +150,11 @@ static const char *nothing_missing(void)
 
 /* Fastest first. */
 static const struct candidate candidates[] = {
+#ifdef HAVE_ISA_AMX
+    { &isa_amx, "amx", amx_missing },
+#else
+    { NULL, "amx", amx_missing },
+#endif
 #ifdef HAVE_ISA_AVX512
     { &isa_avx512, "avx512", avx512_missing },
 #else
@@ -113,7 +172,7 @@ enum { N_CANDIDATES = sizeof candidates / sizeof *candidates };
 
 const char *const *isa_names(void)
 {
-    static const char *const names[] = { "avx512", "avx2", "scalar", NULL };
+    static const char *const names[] = { "amx", "avx512", "avx2", "scalar", NULL };
 
     return names;
 }
@@ -135,7 +194,7 @@ const struct isa_ops *isa_pick(const char *name, struct err *e)
         }
     }
     err_set(e, ERR_UNSUPPORTED,
-            "instruction set \"%s\" is not known: expected avx512, avx2 or scalar",
+            "instruction set \"%s\" is not known: expected amx, avx512, avx2 or scalar",
             name ? name : "");
     return NULL;
 }

@@ -23,7 +23,7 @@ SPECIALISED __m128i codes_of(__m512 x, __m512 inverse)
     return _mm512_cvtsepi32_epi8(_mm512_max_epi32(code, _mm512_set1_epi32(-127)));
 }
 
-static void quantise(struct act_block *a, const float *x, size_t n_blocks)
+void mm_avx512_quantise(struct act_block *a, const float *x, size_t n_blocks)
 {
     for (size_t b = 0; b < n_blocks; b++, a++, x += MM_BLOCK) {
         __m512 lo = _mm512_loadu_ps(x), hi = _mm512_loadu_ps(x + 16);
@@ -116,8 +116,8 @@ static void expand_scales(struct mm_panel_buf *buf, const uint16_t *in, size_t n
     }
 }
 
-static void expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
-                   const uint8_t *in, const uint16_t *scales, size_t n)
+void mm_avx512_expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
+                      const uint8_t *in, const uint16_t *scales, size_t n)
 {
     *p = (struct mm_panel){ buf->code, buf->scale, buf->min };
     expand_scales(buf, scales, n, (size_t)w->subs, w->has_min);
@@ -325,7 +325,7 @@ static size_t next_rows(size_t left)
     return left < sizeof rows ? rows[left] : MAX_T;
 }
 
-static void tile(const struct mm_tile *t)
+void mm_avx512_tile(const struct mm_tile *t)
 {
     float acc[MAX_SUMS * MM_GROUP] __attribute__((aligned(64)));
     int format = t->w->has_min ? 0 : t->w->subs;
@@ -400,8 +400,8 @@ SPECIALISED void dots_of(float *y, size_t y_stride, const void *w, enum dtype dt
         dots_rows(y + i * y_stride, y_stride, w, dtype, x + i * x_stride, x_stride, cols, 1);
 }
 
-static void dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
-                 size_t x_stride, size_t cols, size_t n)
+void mm_avx512_dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                    size_t x_stride, size_t cols, size_t n)
 {
     if (dtype == DTYPE_F32)
         dots_of(y, y_stride, w, DTYPE_F32, x, x_stride, cols, n);
@@ -413,9 +413,9 @@ static void dots(float *y, size_t y_stride, const void *w, enum dtype dtype, con
 
 const struct mm_ops mm_avx512 = {
     .name = "avx512",
-    .quantise = quantise,
-    .expand = expand,
-    .tile = tile,
+    .quantise = mm_avx512_quantise,
+    .expand = mm_avx512_expand,
+    .tile = mm_avx512_tile,
     .few = mm_few_avx512,
-    .dots = dots,
+    .dots = mm_avx512_dots,
 };

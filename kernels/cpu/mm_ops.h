@@ -148,6 +148,14 @@ static inline uint16_t *weight_scales(const struct weight *w, size_t group, size
 void mm_few_avx2(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 
+/* mm_avx512.c: what the AMX table takes over. */
+void mm_avx512_quantise(struct act_block *a, const float *x, size_t n_blocks);
+void mm_avx512_expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
+                      const uint8_t *codes, const uint16_t *scales, size_t n);
+void mm_avx512_tile(const struct mm_tile *t);
+void mm_avx512_dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                    size_t x_stride, size_t cols, size_t n);
+
 /* Below this a block is taken for zeros: its reciprocal would overflow. */
 #define MM_TINY 1e-30f
 

@@ -32,7 +32,7 @@ struct mac {
 };
 
 struct isa_ops {
-    const char *name; /* "scalar", "avx2", "avx512" */
+    const char *name; /* "scalar", "avx2", "avx512", "amx" */
     const struct mm_ops *mm;
 
     /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
@@ -67,6 +67,10 @@ struct isa_ops {
     float (*softmax)(float *s, size_t n, size_t lo, size_t hi, float cap, float *max, float *sum);
 };
 
-extern const struct isa_ops isa_scalar, isa_avx2, isa_avx512;
+extern const struct isa_ops isa_scalar, isa_avx2, isa_avx512, isa_amx;
+
+/* Multiplies small tiles and compares with plain C: NULL, or what is wrong with AMX on a machine
+ * that claims to have it.  One thread at a time; permission to use tiles was asked for before. */
+const char *amx_probe(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* vec_avx512.h - the vector operations that ops.inc is written in, 16 floats at a time.
- * Included by isa_avx512.c only.  Where one operand of v_min or v_max is NaN, the second is the
+ * Included by isa_avx512.c and isa_amx.c.  Where one operand of v_min or v_max is NaN, the second is the
  * result. */
 #ifndef AIRSTRIP_CPU_VEC_H
 #define AIRSTRIP_CPU_VEC_H

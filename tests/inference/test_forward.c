@@ -227,7 +227,7 @@ static void limits(void **state)
 }
 
 /* --- the CPU backend, one instruction set after the other --- */
-static const char *const isas[] = { "scalar", "avx2", "avx512" };
+static const char *const isas[] = { "scalar", "avx2", "avx512", "amx" };
 
 /* False where this build or machine does not have it. */
 static bool has_isa(const char *isa)
@@ -353,6 +353,12 @@ static void cuts_on_avx512(void **state)
     cuts_on("avx512");
 }
 
+static void cuts_on_amx(void **state)
+{
+    (void)state;
+    cuts_on("amx");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +366,7 @@ int main(void)
         cmocka_unit_test(outputs_in_any_order), cmocka_unit_test(limits),
         cmocka_unit_test(golden_on_cpu),        cmocka_unit_test(cuts_on_scalar),
         cmocka_unit_test(cuts_on_avx2),         cmocka_unit_test(cuts_on_avx512),
+        cmocka_unit_test(cuts_on_amx),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -15,10 +15,10 @@
 
 #include "kernels/backend.h"
 
-static const char *const battery_isas[] = { "scalar", "avx2", "avx512" };
+static const char *const battery_isas[] = { "scalar", "avx2", "avx512", "amx" };
 static const size_t battery_threads[] = { 1, 2, 3, 5 };
 
-enum { N_ISAS = 3, N_THREADS = 4 };
+enum { N_ISAS = 4, N_THREADS = 4 };
 
 struct rig {
     const struct backend *b;

@@ -267,6 +267,12 @@ static void avx512_shapes(void **state)
     every_shape("avx512");
 }
 
+static void amx_shapes(void **state)
+{
+    (void)state;
+    every_shape("amx");
+}
+
 static void scalar_same(void **state)
 {
     (void)state;
@@ -283,6 +289,12 @@ static void avx512_same(void **state)
 {
     (void)state;
     same_whatever_n("avx512");
+}
+
+static void amx_same(void **state)
+{
+    (void)state;
+    same_whatever_n("amx");
 }
 
 /* --- what weights keep, and what they refuse --- */
@@ -355,6 +367,7 @@ int main(void)
         cmocka_unit_test(scalar_shapes),  cmocka_unit_test(avx2_shapes),
         cmocka_unit_test(avx512_shapes),  cmocka_unit_test(scalar_same),
         cmocka_unit_test(avx2_same),      cmocka_unit_test(avx512_same),
+        cmocka_unit_test(amx_shapes),     cmocka_unit_test(amx_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

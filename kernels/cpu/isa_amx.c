@@ -1,0 +1,8 @@
+/* isa_amx.c - the leaf loops of ops.inc in the vectors of vec_avx512.h, and tiles for matrices. */
+#include "kernels/cpu/vec_avx512.h"
+
+#define ISA_NAME  "amx"
+#define ISA_TABLE isa_amx
+#define ISA_MM    mm_amx
+
+#include "kernels/cpu/ops.inc"
