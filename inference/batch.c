@@ -1,9 +1,8 @@
-/* batch.c - composing a step, and handing out what it gave.
+/* batch.c - composing passes, and handing out what they gave.
  *
- * Order within a step: sequences that generate, one row each, then chunks of prompts, oldest first,
- * until the budget is used up.  A prompt's keys and values do not depend on how it was cut, so
- * chunks only shift time between those who wait for their first token and those who wait for their
- * next. */
+ * A prompt's keys and values do not depend on how it was cut into passes, nor a pass's on how it
+ * was cut into slices, so both only shift time between those who wait for their first token and
+ * those who wait for their next (inference/pace.h says how). */
 #include "inference/batch.h"
 
 #include <stdlib.h>
@@ -11,49 +10,32 @@
 
 #include "kernels/base/clock.h"
 
-enum {
-    /* Beside sequences that generate, prompts get this part of max_rows, so that streams do not
-       stutter. */
-    SHARE_OF_ROWS = 8,
-    MIN_SHARED_ROWS = 64,
-    /* A client that leaves during a long prompt is noticed between steps: keep them short on slow
-       machines. */
-    MAX_STEP_MS = 400,
-    MIN_ROWS = 32,
-};
-
-int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c, struct forward *f,
-               const struct tokenizer *t, size_t n_vocab, size_t max_batch, size_t max_rows,
-               struct err *e)
+int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
+               const struct batch_forwards *f, const struct tokenizer *t, size_t n_vocab,
+               size_t max_batch, struct err *e)
 {
-    *b = (struct batch){ .scheduler = s,
-                         .cache = c,
-                         .forward = f,
-                         .tokenizer = t,
-                         .max_batch = max_batch,
-                         .max_rows = max_rows };
+    int rc;
+
+    *b = (struct batch){ .scheduler = s, .cache = c, .tokenizer = t, .max_batch = max_batch };
     b->jobs = calloc(max_batch, sizeof *b->jobs);
-    b->ids = calloc(max_rows + max_batch, sizeof *b->ids);
-    b->out_rows = calloc(max_batch, sizeof *b->out_rows);
-    b->spans = calloc(max_batch, sizeof *b->spans);
-    b->span_jobs = calloc(max_batch, sizeof *b->span_jobs);
-    b->out_jobs = calloc(max_batch, sizeof *b->out_jobs);
-    if (b->jobs && b->ids && b->out_rows && b->spans && b->span_jobs && b->out_jobs &&
-        sampler_open(&b->sampler, n_vocab, e) == 0)
-        return 0;
-    batch_close(b);
-    return err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", max_batch);
+    if (!b->jobs)
+        return err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", max_batch);
+    rc = pass_open(&b->prompts, f->prompts, true, f->max_rows, max_batch, max_batch, e);
+    if (rc == 0)
+        rc = pass_open(&b->tokens, f->tokens, false, max_batch, max_batch, max_batch, e);
+    if (rc == 0)
+        rc = sampler_open(&b->sampler, n_vocab, e);
+    if (rc)
+        batch_close(b);
+    return rc;
 }
 
 void batch_close(struct batch *b)
 {
     sampler_close(&b->sampler);
+    pass_close(&b->prompts);
+    pass_close(&b->tokens);
     free(b->jobs);
-    free(b->ids);
-    free(b->out_rows);
-    free(b->spans);
-    free(b->span_jobs);
-    free(b->out_jobs);
     *b = (struct batch){ 0 };
 }
 
@@ -100,121 +82,120 @@ static void leave(struct batch *b, struct job *j)
     scheduler_end(b->scheduler, j, kvcache_use(b->cache));
 }
 
+/* Is there nobody left who waits for the pass of prompts under way? */
+static bool prompts_are_vain(const struct batch *b)
+{
+    const struct pass *p = &b->prompts;
+
+    if (!pass_under_way(p))
+        return false;
+    for (size_t i = 0; i < p->n_spans; i++)
+        if (!scheduler_cancelled(b->scheduler, p->span_jobs[i]))
+            return false;
+    return true;
+}
+
+static void give_up_prompts(struct batch *b)
+{
+    for (size_t i = 0; i < b->prompts.n_spans; i++)
+        b->prompts.span_jobs[i]->in_prompts = false;
+    pass_clear(&b->prompts);
+}
+
 static void sweep(struct batch *b)
 {
     size_t kept = 0;
 
+    if (prompts_are_vain(b))
+        give_up_prompts(b);
     for (size_t i = 0; i < b->n_jobs; i++) {
         struct job *j = b->jobs[i];
 
-        if (j->over || scheduler_cancelled(b->scheduler, j))
+        if (!j->in_prompts && (j->over || scheduler_cancelled(b->scheduler, j)))
             leave(b, j);
         else
             b->jobs[kept++] = j;
     }
-    b->n_jobs = b->n_joined = kept;
+    b->n_jobs = kept;
 }
 
 void batch_clear(struct batch *b)
 {
     struct err e;
 
+    give_up_prompts(b);
     err_set(&e, ERR_CLOSING, "the server is shutting down");
     for (size_t i = 0; i < b->n_jobs; i++)
         fail(b->jobs[i], &e);
     sweep(b);
 }
 
-/* --- making a step --- */
+/* --- composing passes --- */
 
-/* Newcomers begin where the longest known prefix of their prompts ends; one token at least is left
- * to evaluate, for its logits.  Returns how many tokens that saves.
- * The scheduler has promised each the pages of all its tokens, shared ones as well: what is in
- * tables is within the promises, so what was promised can be had. */
-static size_t join(struct batch *b)
-{
-    size_t n_cached = 0;
-
-    for (; b->n_joined < b->n_jobs; b->n_joined++) {
-        struct job *j = b->jobs[b->n_joined];
-
-        j->n_done = j->n_cached = kvcache_reuse(b->cache, &j->table, j->ids, j->n_prompt - 1);
-        n_cached += j->n_cached;
-    }
-    return n_cached;
-}
-
-size_t batch_prompt_budget(const struct batch *b, size_t n_generating)
-{
-    size_t rows = b->max_rows, fast;
-
-    if (n_generating) {
-        rows = b->max_rows / SHARE_OF_ROWS;
-        if (rows < MIN_SHARED_ROWS)
-            rows = MIN_SHARED_ROWS;
-    }
-    if (b->ms_per_row > 0 && (double)rows * b->ms_per_row > MAX_STEP_MS) {
-        fast = (size_t)(MAX_STEP_MS / b->ms_per_row) / MIN_ROWS * MIN_ROWS;
-        rows = fast > MIN_ROWS ? fast : MIN_ROWS;
-    }
-    return rows < b->max_rows ? rows : b->max_rows;
-}
-
-/* Its prompt is in the cache: exactly one id waits, the one drawn last. */
+/* Its prompt is in the cache: what waits for evaluation was generated. */
 static bool is_generating(const struct job *j)
 {
     return j->n_done >= j->n_prompt;
 }
 
-/* The next n ids of j become rows.  Its pages were promised, so only memory for their list can
- * lack. */
-static void add_rows(struct batch *b, struct job *j, size_t n)
+/* The next n ids of j become rows of p, the last of all with logits.  Its pages were promised, so
+ * only memory for their list can lack. */
+static void add_rows(struct batch *b, struct pass *p, struct job *j, size_t n)
 {
+    bool last = j->n_done + n == j->n_ids;
     struct err e;
 
-    if (kvcache_grow(b->cache, &j->table, j->n_done + n, &e)) {
+    if (kvcache_grow(b->cache, &j->table, j->n_done + n, &e))
         fail(j, &e);
-        return;
-    }
-    memcpy(b->ids + b->n_rows, j->ids + j->n_done, n * sizeof *b->ids);
-    b->spans[b->n_spans] =
-        (struct seq_span){ .row = b->n_rows, .n = n, .pos = j->n_done, .pages = j->table.pages };
-    b->span_jobs[b->n_spans++] = j;
-    b->n_rows += n;
-    if (j->n_done + n == j->n_ids && j->max_new) {
-        b->out_rows[b->n_outputs] = (int32_t)(b->n_rows - 1);
-        b->out_jobs[b->n_outputs++] = j;
-    }
+    else
+        pass_add(p, j, j->ids + j->n_done, n, last && j->max_new ? 1 : 0);
 }
 
-/* Returns how many of the rows are of prompts. */
-static size_t compose(struct batch *b)
+/* Whoever is composed for the first time begins where the longest known prefix of its prompt ends;
+ * one token at least is left to evaluate, for its logits.
+ * The scheduler has promised each the pages of all its tokens, shared ones as well: what is in
+ * tables is within the promises, so what was promised can be had. */
+static void look_up_prefix(struct batch *b, struct job *j)
 {
-    size_t n_generating = 0, budget, n_prompt = 0;
-
-    b->n_rows = b->n_spans = b->n_outputs = 0;
-    for (size_t i = 0; i < b->n_jobs; i++)
-        if (is_generating(b->jobs[i])) {
-            n_generating++;
-            add_rows(b, b->jobs[i], 1);
-        }
-    budget = batch_prompt_budget(b, n_generating);
-    for (size_t i = 0; i < b->n_jobs && n_prompt < budget; i++) {
-        struct job *j = b->jobs[i];
-        size_t n = j->n_prompt - j->n_done;
-
-        if (is_generating(j))
-            continue;
-        if (n > budget - n_prompt)
-            n = budget - n_prompt;
-        add_rows(b, j, n);
-        if (!j->over)
-            n_prompt += n;
-    }
-    return n_prompt;
+    if (j->n_done)
+        return;
+    j->n_done = j->n_cached = kvcache_reuse(b->cache, &j->table, j->ids, j->n_prompt - 1);
+    b->cached_tokens += j->n_cached;
 }
 
-/* --- taking what a step gave --- */
+/* Prompts in order, as much of each as there is room for. */
+static void compose_prompts(struct batch *b, bool others_generate)
+{
+    struct pass *p = &b->prompts;
+    size_t max_rows = pace_rows(&b->pace, p->max_rows, others_generate);
+
+    pass_clear(p);
+    for (size_t i = 0; i < b->n_jobs && p->n_rows < max_rows; i++) {
+        struct job *j = b->jobs[i];
+        size_t n;
+
+        if (is_generating(j) || j->over)
+            continue;
+        look_up_prefix(b, j);
+        n = j->n_prompt - j->n_done;
+        if (n > max_rows - p->n_rows)
+            n = max_rows - p->n_rows;
+        add_rows(b, p, j, n);
+        j->in_prompts = !j->over;
+    }
+    if (p->n_rows)
+        pass_begin(p);
+}
+
+static void compose_tokens(struct batch *b)
+{
+    pass_clear(&b->tokens);
+    for (size_t i = 0; i < b->n_jobs; i++)
+        if (is_generating(b->jobs[i]) && !b->jobs[i]->over)
+            add_rows(b, &b->tokens, b->jobs[i], 1);
+}
+
+/* --- taking what a pass gave --- */
 
 /* n alternatives; an id of -1 stands for nothing. */
 static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n)
@@ -254,22 +235,23 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
     }
 }
 
-static void take_output(struct batch *b, size_t i)
+/* Output i of a pass: the job's next token. */
+static void take_output(struct batch *b, const struct pass *pass, size_t i)
 {
     struct token_logprob lp[1 + SAMPLER_MAX_TOP];
-    struct job *j = b->out_jobs[i];
+    struct job *j = pass->out_jobs[i];
     const struct sampling *p = &j->sampling;
     const float *logits;
     size_t n_top;
     int32_t id;
 
     if (sampler_is_argmax(p))
-        id = forward_argmax(b->forward, i);
+        id = forward_argmax(pass->forward, i);
     else
-        id = sampler_pick(&b->sampler, forward_logits(b->forward, i), p, j->ids, j->n_prompt,
+        id = sampler_pick(&b->sampler, forward_logits(pass->forward, i), p, j->ids, j->n_prompt,
                           j->n_ids, &j->rng);
     if (j->top_logprobs >= 0) {
-        logits = forward_logits(b->forward, i);
+        logits = forward_logits(pass->forward, i);
         n_top = (size_t)j->top_logprobs;
         sampler_logprobs(logits, b->sampler.n_vocab, id, n_top, lp);
         fill_pieces(b, lp, 1 + n_top);
@@ -277,45 +259,93 @@ static void take_output(struct batch *b, size_t i)
     take_token(b, j, id, j->top_logprobs >= 0 ? lp : NULL);
 }
 
-static void harvest(struct batch *b)
+static void harvest_prompts(struct batch *b)
 {
-    for (size_t i = 0; i < b->n_spans; i++) {
-        struct job *j = b->span_jobs[i];
-        bool had_prompt = is_generating(j);
+    struct pass *p = &b->prompts;
 
-        j->n_done += b->spans[i].n;
+    for (size_t i = 0; i < p->n_spans; i++) {
+        struct job *j = p->span_jobs[i];
+
+        j->in_prompts = false;
+        j->n_done += p->spans[i].n;
+        if (!is_generating(j))
+            continue;
         /* Others with the same beginning need not wait for the end of the answer. */
-        if (is_generating(j) && !had_prompt)
-            kvcache_keep(b->cache, &j->table, j->ids, j->n_done);
-        if (is_generating(j) && !j->max_new)
+        kvcache_keep(b->cache, &j->table, j->ids, j->n_done);
+        if (!j->max_new)
             finish(j, FINISH_LENGTH);
     }
-    for (size_t i = 0; i < b->n_outputs; i++)
-        take_output(b, i);
+    for (size_t i = 0; i < p->n_outputs; i++)
+        take_output(b, p, i);
+    b->prompt_tokens += p->n_rows;
+    b->generated_tokens += p->n_outputs;
+}
+
+static void harvest_tokens(struct batch *b)
+{
+    struct pass *p = &b->tokens;
+
+    for (size_t i = 0; i < p->n_spans; i++)
+        p->span_jobs[i]->n_done += p->spans[i].n;
+    for (size_t i = 0; i < p->n_outputs; i++)
+        take_output(b, p, i);
+    b->generated_tokens += p->n_outputs;
+}
+
+/* --- a step --- */
+
+static bool anybody_generates(const struct batch *b)
+{
+    for (size_t i = 0; i < b->n_jobs; i++)
+        if (is_generating(b->jobs[i]))
+            return true;
+    return false;
+}
+
+/* As much of the waiting prompts as the pace allows; a new pass where none is under way. */
+static void slice_prompts(struct batch *b)
+{
+    bool others_generate = anybody_generates(b);
+    struct pass *p = &b->prompts;
+    size_t stage, n;
+    double start;
+
+    if (!pass_under_way(p))
+        compose_prompts(b, others_generate);
+    if (!pass_under_way(p))
+        return;
+    stage = p->stage;
+    n = pace_stages(&b->pace, p->n_rows, stage, p->n_left, others_generate);
+    start = clock_ms();
+    pass_advance(p, n);
+    if (pass_under_way(p) || n > 2) /* the last stage alone is much more than others, or nothing */
+        pace_sliced(&b->pace, p->n_rows, stage, n, clock_ms() - start);
+    if (!pass_under_way(p))
+        harvest_prompts(b);
+}
+
+static void generate(struct batch *b)
+{
+    struct pass *p = &b->tokens;
+    double start;
+
+    compose_tokens(b);
+    if (!p->n_rows)
+        return;
+    pass_begin(p);
+    start = clock_ms();
+    pass_advance(p, p->n_left);
+    pace_generated(&b->pace, clock_ms() - start);
+    harvest_tokens(b);
 }
 
 void batch_step(struct batch *b)
 {
-    struct step step = { .ids = b->ids, .spans = b->spans, .out_rows = b->out_rows };
-    size_t n_prompt, n_cached;
-    double start;
-
-    n_cached = join(b);
+    b->prompt_tokens = b->cached_tokens = b->generated_tokens = 0;
     sweep(b);
-    n_prompt = compose(b);
-    if (b->n_rows) {
-        step.n_rows = b->n_rows;
-        step.n_spans = b->n_spans;
-        step.n_outputs = b->n_outputs;
-        start = clock_ms();
-        forward_run(b->forward, &step);
-        if (n_prompt >= MIN_ROWS) { /* fewer rows say little of what many cost */
-            double ms = (clock_ms() - start) / (double)b->n_rows;
-
-            b->ms_per_row = b->ms_per_row > 0 ? 0.7 * b->ms_per_row + 0.3 * ms : ms;
-        }
-        harvest(b);
-    }
-    scheduler_stepped(b->scheduler, n_prompt, n_cached, b->n_outputs, kvcache_use(b->cache));
+    slice_prompts(b);
+    generate(b);
+    scheduler_stepped(b->scheduler, b->prompt_tokens, b->cached_tokens, b->generated_tokens,
+                      kvcache_use(b->cache));
     sweep(b);
 }

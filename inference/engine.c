@@ -80,12 +80,13 @@ static void log_failed(const struct engine *g, const struct err *e)
 static int start_up(struct engine *g, struct batch *b, struct err *e)
 {
     struct loaded *l = &g->loaded;
+    struct batch_forwards f;
     int rc = loaded_upload(l, progress, g, e);
 
     if (rc)
         return rc;
-    return batch_open(b, g->scheduler, &l->cache, l->forward, l->tokenizer, l->n_vocab,
-                      l->max_batch, l->max_rows, e);
+    f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows };
+    return batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
 }
 
 static void *run(void *arg)

@@ -1,4 +1,4 @@
-/* forward.c - one step of a model: enqueues every layer, then awaits them all.
+/* forward.c - one step of a model: enqueues the stages asked for, then awaits them all.
  *
  * x [n, n_embd] is the residual stream, h its norm.  A block's last projection (o or down) lands in
  * y, and joins x inside the next norm, so that the sum costs no pass of its own.  In the last layer
@@ -12,6 +12,8 @@ struct forward {
     const struct model *m;
     struct kvcache *cache;
     size_t max_rows, max_outputs;
+    struct step step; /* under way, or the last one */
+    size_t stage;     /* the next one to do; an even one begins a layer */
     /* Device memory; rows are max_rows, or max_outputs where it says outputs. */
     float *x, *h, *y; /* [rows, n_embd] */
     float *q, *att;   /* [rows, n_head * head_dim] */
@@ -139,6 +141,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer)
         .bias = { l->bq, l->bk, l->bv },
         .x = f->h,
         .n = s->n_rows,
+        .prompt = s->prompt,
     };
     const struct rope_kv rope = {
         .q = f->q,
@@ -179,31 +182,41 @@ static void attend(struct forward *f, const struct step *s, size_t layer)
                                                     .kv = f->cache->kv,
                                                     .layer = layer,
                                                     .spans = s->spans,
-                                                    .n_spans = s->n_spans });
+                                                    .n_spans = s->n_spans,
+                                                    .prompt = s->prompt });
 }
 
 /* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
  * part's output in y, not yet added to x. */
 static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
-                           float *x, float *h, size_t n)
+                           float *x, float *h, size_t n, bool prompt)
 {
     const struct model *m = f->m;
     const struct backend *b = m->backend;
 
     /* y = att Wo^T, [n, n_embd] */
-    b->matmul(m->device,
-              &(struct matmul){
-                  .n_out = 1, .w = { l->wo }, .y = { f->y }, .bias = { l->bo }, .x = att, .n = n });
+    b->matmul(m->device, &(struct matmul){ .n_out = 1,
+                                           .w = { l->wo },
+                                           .y = { f->y },
+                                           .bias = { l->bo },
+                                           .x = att,
+                                           .n = n,
+                                           .prompt = prompt });
     if (l->attn_post_norm)
         norm(f, f->y, f->y, NULL, l->attn_post_norm, n);
     /* h = norm(x += y); y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020) */
     norm(f, h, x, f->y, l->ffn_norm, n);
-    b->matmul(m->device,
-              &(struct matmul){
-                  .n_out = 2, .w = { l->gate, l->up }, .y = { f->gate, f->up }, .x = h, .n = n });
+    b->matmul(m->device, &(struct matmul){ .n_out = 2,
+                                           .w = { l->gate, l->up },
+                                           .y = { f->gate, f->up },
+                                           .x = h,
+                                           .n = n,
+                                           .prompt = prompt });
     b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff, m->arch->act);
-    b->matmul(m->device, &(struct matmul){
-                             .n_out = 1, .w = { l->down }, .y = { f->y }, .x = f->gate, .n = n });
+    b->matmul(
+        m->device,
+        &(struct matmul){
+            .n_out = 1, .w = { l->down }, .y = { f->y }, .x = f->gate, .n = n, .prompt = prompt });
     if (l->ffn_post_norm)
         norm(f, f->y, f->y, NULL, l->ffn_post_norm, n);
 }
@@ -219,7 +232,8 @@ static bool wants_all_rows(const struct step *s)
     return true;
 }
 
-/* The last layer's second half, the head, and the most likely ids, for the rows that want them. */
+/* The last layer's second half, the head, and the most likely ids, for the rows that want them:
+ * seldom more than one of a prompt, so that the arithmetic for many would not pay. */
 static void finish(struct forward *f, const struct step *s)
 {
     const struct model *m = f->m;
@@ -236,7 +250,7 @@ static void finish(struct forward *f, const struct step *s)
         x = f->h;
         h = f->x;
     }
-    output_and_ffn(f, &m->layers[m->n_layers - 1], att, x, h, n);
+    output_and_ffn(f, &m->layers[m->n_layers - 1], att, x, h, n, false);
     norm(f, h, x, f->y, m->final_norm, n);
     b->matmul(m->device,
               &(struct matmul){ .n_out = 1, .w = { m->head }, .y = { f->logits }, .x = h, .n = n });
@@ -245,28 +259,59 @@ static void finish(struct forward *f, const struct step *s)
     b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
 }
 
+/* A layer's first stage.  Of the last one only keys and values are wanted where no row wants
+ * logits. */
+static void begin_layer(struct forward *f, size_t layer)
+{
+    const struct step *s = &f->step;
+    const struct model *m = f->m;
+
+    if (layer == 0)
+        m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
+    /* y still holds what the layer before has to add */
+    norm(f, f->h, f->x, layer ? f->y : NULL, m->layers[layer].attn_norm, s->n_rows);
+    project_qkv(f, s, layer);
+    if (layer + 1 < m->n_layers || s->n_outputs)
+        attend(f, s, layer);
+}
+
+static void end_layer(struct forward *f, size_t layer)
+{
+    const struct step *s = &f->step;
+
+    if (layer + 1 < f->m->n_layers)
+        output_and_ffn(f, &f->m->layers[layer], f->att, f->x, f->h, s->n_rows, s->prompt);
+    else if (s->n_outputs)
+        finish(f, s);
+}
+
+void forward_begin(struct forward *f, const struct step *s)
+{
+    f->step = *s;
+    f->stage = 0;
+}
+
+size_t forward_stages(const struct forward *f)
+{
+    return 2 * f->m->n_layers;
+}
+
+size_t forward_advance(struct forward *f, size_t n)
+{
+    size_t end = forward_stages(f);
+
+    if (f->step.n_rows == 0)
+        f->stage = end;
+    for (; f->stage < end && n > 0; f->stage++, n--)
+        (f->stage % 2 ? end_layer : begin_layer)(f, f->stage / 2);
+    f->m->backend->sync(f->m->device);
+    return end - f->stage;
+}
+
 void forward_run(struct forward *f, const struct step *s)
 {
-    const struct model *m = f->m;
-    const struct backend *b = m->backend;
-
-    if (s->n_rows == 0)
-        return;
-    b->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
-    for (size_t l = 0; l < m->n_layers; l++) {
-        /* y still holds what the layer before has to add */
-        norm(f, f->h, f->x, l ? f->y : NULL, m->layers[l].attn_norm, s->n_rows);
-        project_qkv(f, s, l);
-        if (l + 1 == m->n_layers)
-            break; /* its keys and values are in the cache: all that later steps need of it */
-        attend(f, s, l);
-        output_and_ffn(f, &m->layers[l], f->att, f->x, f->h, s->n_rows);
-    }
-    if (s->n_outputs) {
-        attend(f, s, m->n_layers - 1);
-        finish(f, s);
-    }
-    b->sync(m->device);
+    forward_begin(f, s);
+    (void)forward_advance(f, SIZE_MAX);
 }
 
 int32_t forward_argmax(const struct forward *f, size_t i)

@@ -3,8 +3,11 @@
  *   ids -> embed -> [ norm -> q,k,v -> rope_kv -> attend -> o -> (+) norm -> gate,up -> act -> down -> (+) ] x n_layers
  *       -> gather the rows that need logits -> norm -> head -> logits, argmax
  *
+ * A layer is two stages, up to attend and from o on.  A step may be evaluated a few stages at a time
+ * (forward_begin, forward_advance); between them another forward on the same device, with buffers of
+ * its own, may run a step of other sequences.
  * What differs between families is data in struct arch (inference/arch/) and struct model.
- * Owned by the engine thread; one step at a time. */
+ * Owned by the engine thread; one step of a forward at a time. */
 #ifndef AIRSTRIP_FORWARD_H
 #define AIRSTRIP_FORWARD_H
 
@@ -20,7 +23,10 @@ int forward_open(struct forward **out, const struct model *m, struct kvcache *ca
                  size_t max_outputs, struct err *e) MUST_CHECK;
 void forward_close(struct forward *f); /* NULL is fine */
 
+/* Any number of rows of any number of sequences, any of which may want logits. */
 struct step {
+    bool prompt;        /* the rows are given tokens, see struct matmul; not those that want logits, from
+                         * the last layer's attention on: they are few */
     const int32_t *ids; /* [n_rows], each within the vocabulary */
     size_t n_rows;
     const struct seq_span *spans; /* cover the rows in order; their pages are allocated */
@@ -29,10 +35,20 @@ struct step {
     size_t n_outputs;        /* 0: only the cache is filled */
 };
 
-/* Evaluates; returns when done.  Keys and values of all rows are then in the cache. */
+/* Starts a step, in place of one that is under way.  What *s points to stays valid and unchanged until
+ * the step is done or given up; no page of it may get another owner. */
+void forward_begin(struct forward *f, const struct step *s);
+
+size_t forward_stages(const struct forward *f); /* of any step */
+
+/* Evaluates up to n stages of it; returns when they are done.  Returns how many are left: at 0 the
+ * keys and values of all rows are in the cache. */
+size_t forward_advance(struct forward *f, size_t n);
+
+/* Both in one go. */
 void forward_run(struct forward *f, const struct step *s);
 
-/* After forward_run(): the most likely id of output i, and its logits [n_vocab] (borrowed until the next run). */
+/* After the end: the most likely id of output i, and its logits [n_vocab] (borrowed until the next step). */
 int32_t forward_argmax(const struct forward *f, size_t i);
 const float *forward_logits(const struct forward *f, size_t i);
 

@@ -42,7 +42,8 @@ struct job {
     struct kv_table table;
     struct rng rng;
     struct answer answer;
-    bool over; /* its end was posted; leaves the batch after this step */
+    bool over;       /* its end was posted; leaves the batch after this step */
+    bool in_prompts; /* in the pass of prompts under way, which needs its pages */
     double queued_ms, started_ms, first_ms; /* clock_ms() at those moments */
 };
 

@@ -177,14 +177,16 @@ static int warm_up(struct loaded *l, struct err *e)
     int32_t bos = tokenizer_bos(l->tokenizer), id = bos >= 0 ? bos : 0, row = 0;
     struct kv_table table = { 0 };
     struct seq_span span = { .n = 1 };
-    struct step step = { &id, 1, &span, 1, &row, 1 };
+    struct step step = {
+        .ids = &id, .n_rows = 1, .spans = &span, .n_spans = 1, .out_rows = &row, .n_outputs = 1
+    };
     int rc = kvcache_grow(&l->cache, &table, 1, e);
 
     if (rc)
         return rc;
     span.pages = table.pages;
-    forward_run(l->forward, &step);
-    id = forward_argmax(l->forward, 0);
+    forward_run(l->tokens, &step);
+    id = forward_argmax(l->tokens, 0);
     kvcache_drop(&l->cache, &table);
     if (id < 0 || (size_t)id >= l->n_vocab)
         return err_set(e, ERR_INTERNAL, "the warm-up step gave token %d of %zu", (int)id,
@@ -200,14 +202,17 @@ int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), vo
     if (rc == 0)
         rc = kvcache_open(&l->cache, l->backend, l->device, &l->kv_shape, e);
     if (rc == 0)
-        rc = forward_open(&l->forward, &l->model, &l->cache, l->max_rows + l->max_batch,
-                          l->max_batch, e);
+        rc = forward_open(&l->prompts, &l->model, &l->cache, l->max_rows,
+                          l->max_batch < l->max_rows ? l->max_batch : l->max_rows, e);
+    if (rc == 0)
+        rc = forward_open(&l->tokens, &l->model, &l->cache, l->max_batch, l->max_batch, e);
     return rc ? rc : warm_up(l, e);
 }
 
 void loaded_done(struct loaded *l)
 {
-    forward_close(l->forward);
+    forward_close(l->prompts);
+    forward_close(l->tokens);
     if (l->cache.kv)
         kvcache_close(&l->cache);
     model_close(&l->model);

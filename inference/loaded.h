@@ -24,13 +24,14 @@ struct loaded {
     const struct backend *backend;
     struct device *device;
     struct backend_info info;
-    size_t n_ctx, n_vocab, max_batch, max_rows; /* max_rows: of prompts in a step */
+    size_t n_ctx, n_vocab, max_batch, max_rows; /* max_rows: of prompts in a pass */
     struct kv_shape kv_shape;
     size_t kv_bytes; /* what that shape takes */
 
     /* after loaded_upload() */
     struct kvcache cache;
-    struct forward *forward; /* max_rows + max_batch rows, max_batch outputs */
+    struct forward *prompts; /* max_rows rows, max_batch outputs */
+    struct forward *tokens;  /* max_batch rows and outputs */
 };
 
 /* Errors as engine_open(); *l is empty then. */

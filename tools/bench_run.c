@@ -83,12 +83,17 @@ static double time_prompt(struct run *r, size_t n)
     for (size_t done = 0; done < n;) {
         size_t rows = n - done < r->l->max_rows ? n - done : r->l->max_rows;
         struct seq_span span = { .n = rows, .pos = done, .pages = r->tables[0].pages };
-        struct step s = { r->ids + done, rows, &span, 1, &last, 0 };
+        struct step s = { .prompt = true,
+                          .ids = r->ids + done,
+                          .n_rows = rows,
+                          .spans = &span,
+                          .n_spans = 1,
+                          .out_rows = &last };
 
         last = (int32_t)(rows - 1);
         done += rows;
         s.n_outputs = done == n;
-        forward_run(r->l->forward, &s);
+        forward_run(r->l->prompts, &s);
     }
     return clock_ms() - start;
 }
@@ -98,13 +103,18 @@ static double time_generation(struct run *r, size_t n)
     double start = clock_ms();
 
     for (size_t pos = 0; pos < n; pos++) {
-        struct step s = { r->ids + pos, r->n_batch, r->spans, r->n_batch, r->out_rows, r->n_batch };
+        struct step s = { .ids = r->ids + pos,
+                          .n_rows = r->n_batch,
+                          .spans = r->spans,
+                          .n_spans = r->n_batch,
+                          .out_rows = r->out_rows,
+                          .n_outputs = r->n_batch };
 
         for (size_t i = 0; i < r->n_batch; i++) {
             r->spans[i] = (struct seq_span){ i, 1, pos, r->tables[i].pages };
             r->out_rows[i] = (int32_t)i;
         }
-        forward_run(r->l->forward, &s);
+        forward_run(r->l->tokens, &s);
     }
     return clock_ms() - start;
 }

@@ -168,15 +168,16 @@ static void print_scores(const float *logits, size_t n_vocab, const struct value
 }
 
 /* Rows pos .. pos+n-1 of the sequence; logits of the last row, or of all of them. */
-static void step(struct run *r, const int32_t *ids, size_t pos, size_t n, bool all_rows,
-                 const struct kv_table *table)
+static void step(struct run *r, const int32_t *ids, size_t pos, size_t n, bool prompt,
+                 bool all_rows, const struct kv_table *table)
 {
     struct seq_span span = { .row = 0, .n = n, .pos = pos, .pages = table->pages };
     int32_t rows[MAX_ROWS];
 
     for (size_t i = 0; i < n; i++)
         rows[i] = (int32_t)(all_rows ? i : n - 1);
-    forward_run(r->forward, &(struct step){ .ids = ids + pos,
+    forward_run(r->forward, &(struct step){ .prompt = prompt,
+                                            .ids = ids + pos,
                                             .n_rows = n,
                                             .spans = &span,
                                             .n_spans = 1,
@@ -196,7 +197,7 @@ static void answer(struct run *r, struct ask *q, const struct kv_table *table)
     for (size_t pos = 0; pos < q->n; pos += q->chunk) {
         size_t n = q->n - pos < q->chunk ? q->n - pos : q->chunk;
 
-        step(r, q->ids, pos, n, every, table);
+        step(r, q->ids, pos, n, true, every, table);
         for (size_t i = 0; every && i < n; i++) {
             if (pos + i)
                 putchar(',');
@@ -216,7 +217,7 @@ static void answer(struct run *r, struct ask *q, const struct kv_table *table)
     for (size_t i = 0; i < q->n_greedy; i++, last = 0) {
         best[i] = forward_argmax(r->forward, last);
         printf("%s%d", i ? "," : ",\"greedy_ids\":[", best[i]);
-        step(r, q->ids, q->n + i, 1, false, table);
+        step(r, q->ids, q->n + i, 1, false, false, table);
     }
     puts(q->n_greedy ? "]}" : "}");
 }

@@ -59,7 +59,8 @@ void rig_step(struct rig *r, const struct kv_table *t, const int32_t *ids, size_
 
     for (size_t i = 0; i < n_outputs && i < RIG_MAX_OUTPUTS; i++)
         rows[i] = (int32_t)(all_rows ? i : n - 1);
-    forward_run(r->forward, &(struct step){ .ids = ids + pos,
+    forward_run(r->forward, &(struct step){ .prompt = r->prompt,
+                                            .ids = ids + pos,
                                             .n_rows = n,
                                             .spans = &span,
                                             .n_spans = 1,

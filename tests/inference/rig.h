@@ -12,6 +12,7 @@ struct rig {
     struct model model;
     struct kvcache cache;
     struct forward *forward;
+    bool prompt; /* of the steps that rig_step() makes */
 };
 
 enum { RIG_MAX_ROWS = 256, RIG_MAX_OUTPUTS = 16, RIG_PAGE_TOKENS = 16, RIG_PAGES = 64 };

@@ -1,0 +1,74 @@
+/* pass.c - rows side by side, as struct step wants them. */
+#include "inference/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int pass_open(struct pass *p, struct forward *f, bool prompt, size_t max_rows, size_t max_spans,
+              size_t max_outputs, struct err *e)
+{
+    *p = (struct pass){ .forward = f,
+                        .prompt = prompt,
+                        .max_rows = max_rows,
+                        .max_spans = max_spans,
+                        .max_outputs = max_outputs };
+    p->ids = calloc(max_rows, sizeof *p->ids);
+    p->out_rows = calloc(max_outputs, sizeof *p->out_rows);
+    p->spans = calloc(max_spans, sizeof *p->spans);
+    p->span_jobs = calloc(max_spans, sizeof *p->span_jobs);
+    p->out_jobs = calloc(max_outputs, sizeof *p->out_jobs);
+    if (p->ids && p->out_rows && p->spans && p->span_jobs && p->out_jobs)
+        return 0;
+    pass_close(p);
+    return err_set(e, ERR_NOMEM, "no memory for a pass of %zu rows", max_rows);
+}
+
+void pass_close(struct pass *p)
+{
+    free(p->ids);
+    free(p->out_rows);
+    free(p->spans);
+    free(p->span_jobs);
+    free(p->out_jobs);
+    *p = (struct pass){ 0 };
+}
+
+void pass_clear(struct pass *p)
+{
+    p->n_rows = p->n_spans = p->n_outputs = 0;
+    p->stage = p->n_left = 0;
+}
+
+void pass_add(struct pass *p, struct job *j, const int32_t *ids, size_t n, size_t n_outputs)
+{
+    memcpy(p->ids + p->n_rows, ids, n * sizeof *ids);
+    p->spans[p->n_spans] =
+        (struct seq_span){ .row = p->n_rows, .n = n, .pos = j->n_done, .pages = j->table.pages };
+    p->span_jobs[p->n_spans++] = j;
+    p->n_rows += n;
+    for (size_t i = n_outputs; i > 0; i--) {
+        p->out_rows[p->n_outputs] = (int32_t)(p->n_rows - i);
+        p->out_jobs[p->n_outputs++] = j;
+    }
+}
+
+void pass_begin(struct pass *p)
+{
+    forward_begin(p->forward, &(struct step){ .prompt = p->prompt,
+                                              .ids = p->ids,
+                                              .n_rows = p->n_rows,
+                                              .spans = p->spans,
+                                              .n_spans = p->n_spans,
+                                              .out_rows = p->out_rows,
+                                              .n_outputs = p->n_outputs });
+    p->stage = 0;
+    p->n_left = forward_stages(p->forward);
+}
+
+void pass_advance(struct pass *p, size_t n)
+{
+    size_t left = forward_advance(p->forward, n);
+
+    p->stage += p->n_left - left;
+    p->n_left = left;
+}
