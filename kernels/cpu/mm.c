@@ -139,7 +139,7 @@ void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scrat
 /* Weight rows are handed out in units: one or two groups, or what a call of sgemm should have. */
 static size_t unit_rows(const struct weight *w, size_t n)
 {
-    if (w->kind == WEIGHT_FLOAT && n >= MM_BLAS_ROWS)
+    if (w->kind == WEIGHT_FLOAT && mm_by_blas(w, n))
         return MM_FLOAT_ROWS;
     return w->kind == WEIGHT_FLOAT || n <= ONE_PANEL_ROWS ? MM_GROUP : 2 * MM_GROUP;
 }

@@ -1,4 +1,6 @@
-/* mm_float.c - float matrices: our own dots for few activation rows, OpenBLAS for many. */
+/* mm_float.c - float matrices: our own dots for few activation rows, OpenBLAS for many.
+ *
+ * Quantised formats that the packed order has no place for are decoded and go the same way. */
 #include <cblas.h>
 #include <pthread.h>
 #include <string.h>
@@ -20,8 +22,22 @@ static const float *rows_as_floats(const struct weight *w, size_t row, size_t n_
 
     if (w->format->dtype == DTYPE_F32 && (uintptr_t)from % sizeof(float) == 0)
         return (const void *)from;
-    w->format->decode(panel, from, n_rows * w->cols);
+    w->format->decode(panel, from, n_rows * w->cols / w->format->block_values);
     return panel;
+}
+
+/* Row k times n activation rows. */
+static void one_row(const struct mm_ops *ops, const struct weight *w, size_t k, float *y,
+                    const float *x, size_t n, float *panel)
+{
+    const void *row = w->source + k * w->row_bytes;
+    enum dtype dtype = w->format->dtype;
+
+    if (w->format->code_bits > 0) {
+        row = rows_as_floats(w, k, 1, panel);
+        dtype = DTYPE_F32;
+    }
+    ops->dots(y + k, w->rows, row, dtype, x, w->cols, w->cols, n);
 }
 
 static void blas(const struct matmul *op, size_t matrix, size_t r, size_t n_rows, size_t i,
@@ -46,12 +62,11 @@ void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, 
     const float *bias = op->bias[matrix], *x = op->x + i * w->cols;
     float *y = op->y[matrix] + i * w->rows;
 
-    if (op->n >= MM_BLAS_ROWS)
+    if (mm_by_blas(w, op->n))
         blas(op, matrix, r, n_rows, i, n, panel);
     else
         for (size_t k = r; k < r + n_rows; k++)
-            ops->dots(y + k, w->rows, w->source + k * w->row_bytes, w->format->dtype, x, w->cols,
-                      w->cols, n);
+            one_row(ops, w, k, y, x, n, panel);
     for (size_t t = 0; bias && t < n; t++)
         for (size_t k = r; k < r + n_rows; k++)
             y[t * w->rows + k] += bias[k];

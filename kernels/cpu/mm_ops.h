@@ -46,7 +46,7 @@ enum {
 
 enum weight_kind {
     WEIGHT_PACKED, /* codes in groups, see above */
-    WEIGHT_FLOAT,  /* F32, F16, BF16 in the source */
+    WEIGHT_FLOAT,  /* F32, F16, BF16 in the source, or what has to be decoded to floats */
     WEIGHT_ROWS,   /* only weight_row() */
 };
 
@@ -162,6 +162,11 @@ void mm_avx512_dots(float *y, size_t y_stride, const void *w, enum dtype dtype, 
 /* mm_float.c: rows r .. r + n_rows - 1 of a float matrix times activation rows i .. i + n - 1 of
  * op. panel: [MM_FLOAT_ROWS][cols] floats of this thread. */
 enum { MM_FLOAT_ROWS = 64 };
+static inline bool mm_by_blas(const struct weight *w, size_t n)
+{
+    return w->format->code_bits == 0 && n >= MM_BLAS_ROWS;
+}
+
 void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
               size_t n_rows, size_t i, size_t n, float *panel);
 

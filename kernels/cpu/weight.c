@@ -63,7 +63,8 @@ static void pack_codes(unsigned char *out, const struct stripe *s, size_t column
 
 /* Scales of blocks of 32 are halves in the file already.  Those of blocks of 256 are a half times a
  * small integer: rounding errs by 2^-12 at most, and not at all below the normal range, where all
- * of them are multiples of 2^-24 as halves are. */
+ * of them are multiples of 2^-24 as halves are.  (The IQ formats halve and quarter them: the
+ * smallest scales of a matrix may lose some of their last bits.) */
 static void pack_scales(unsigned char *out, const struct stripe *s, size_t column,
                         const struct weight *w)
 {
@@ -113,7 +114,7 @@ static void pack_group(struct weight *w, size_t group)
 }
 
 /* Can the kernels work on it?  4 or 5 bits with or without minimums, 6 bits with two scales a
- * block, 8 bits; zero points in the middle.  That is every format in the table so far. */
+ * block, 8 bits; zero points in the middle.  Others are multiplied as floats. */
 static bool packable(const struct quant_format *f)
 {
     bool shape = f->code_bits == 4 || f->code_bits == 5 ? f->group == 32
@@ -135,9 +136,6 @@ static int pack(struct weight *w, struct weight_store *store, const char *name, 
     void *memory;
     int r;
 
-    if (!packable(f))
-        return err_set(e, ERR_UNSUPPORTED, "%s: no matrix multiplication for type %s", name,
-                       f->name);
     w->kind = WEIGHT_PACKED;
     w->bits = f->code_bits;
     w->zero = f->zero;
@@ -203,7 +201,7 @@ int weight_create(struct weight **out, struct weight_store *store, const struct 
         goto fail;
     if (!(use & WEIGHT_MATMUL)) {
         w->kind = WEIGHT_ROWS;
-    } else if (w->format->code_bits == 0) {
+    } else if (!packable(w->format)) {
         w->kind = WEIGHT_FLOAT;
     } else {
         r = pack(w, store, t->name, e);

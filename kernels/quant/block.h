@@ -20,7 +20,19 @@ enum {
 extern const struct quant_format quant_format_f32, quant_format_f16, quant_format_bf16;
 extern const struct quant_format quant_format_q4_0, quant_format_q4_1, quant_format_q5_0;
 extern const struct quant_format quant_format_q5_1, quant_format_q8_0;
+extern const struct quant_format quant_format_q2_k, quant_format_q3_k;
 extern const struct quant_format quant_format_q4_k, quant_format_q5_k, quant_format_q6_k;
+extern const struct quant_format quant_format_iq1_s, quant_format_iq1_m;
+extern const struct quant_format quant_format_iq2_xxs, quant_format_iq2_xs, quant_format_iq2_s;
+extern const struct quant_format quant_format_iq3_xxs, quant_format_iq3_s;
+extern const struct quant_format quant_format_iq4_nl, quant_format_iq4_xs;
+extern const struct quant_format quant_format_tq1_0, quant_format_tq2_0;
+extern const struct quant_format quant_format_mxfp4, quant_format_nvfp4;
+extern const struct quant_format quant_format_q1_0, quant_format_q2_0;
+
+/* iq_grids.c */
+extern const uint16_t grid_iq1s[2048], grid_iq2xxs[256], grid_iq2xs[512], grid_iq2s[1024];
+extern const uint16_t grid_iq3xxs[256], grid_iq3s[512];
 
 static inline uint16_t load_u16(const uint8_t *p)
 {
@@ -64,6 +76,59 @@ static inline float float_of_f16(uint16_t h)
 static inline float load_f16(const uint8_t *p)
 {
     return float_of_f16(load_u16(p));
+}
+
+/* What a code of iq4_nl and iq4_xs stands for. */
+static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+                                       1,    13,   25,  38,  53,  69,  89,  113 };
+
+/* A float of four bits (sign, two of exponent, one of mantissa), in halves. */
+static inline int e2m1_halves(unsigned bits)
+{
+    static const uint8_t halves[8] = { 0, 1, 2, 3, 4, 6, 8, 12 };
+    int v = halves[bits & 7];
+
+    return bits & 8 ? -v : v;
+}
+
+/* 8 bits, the lowest of sign: 4 of exponent (bias 7), 3 of mantissa. */
+static inline float float_of_e4m3(uint8_t bits)
+{
+    float m = (float)(bits & 7);
+    uint32_t e = bits >> 3 & 15;
+
+    return e == 0 ? m * 0x1p-9f : (8 + m) * float_of_bits((e - 7 - 3 + 127) << 23);
+}
+
+static inline uint8_t signed_code(int value, unsigned negative, int zero)
+{
+    return (uint8_t)(negative & 1 ? zero - value : zero + value);
+}
+
+/* Seven signs and an eighth that makes their number even. */
+static inline unsigned seven_signs(uint32_t bits)
+{
+    bits &= 127;
+    return bits | (unsigned)__builtin_parity(bits) << 7;
+}
+
+/* Eight codes of the iq2 formats from an entry of a codebook; bit j of signs: value j is negative.
+ */
+static inline void iq2_eight(uint8_t *codes, unsigned entry, unsigned signs)
+{
+    static const uint8_t values[4] = { 8, 25, 43, 0 };
+
+    for (size_t j = 0; j < 8; j++)
+        codes[j] = signed_code(values[entry >> 2 * j & 3], signs >> j, 128);
+}
+
+/* Eight codes of the iq1 formats, in eighths: -8, 0 or 8, and 1 more, or less if negative. */
+static inline void iq1_eight(uint8_t *codes, unsigned index, unsigned negative, int zero)
+{
+    unsigned entry = grid_iq1s[index];
+
+    for (size_t j = 0; j < 8; j++)
+        codes[j] = (uint8_t)(zero + 8 * ((int)(entry >> 2 * j & 3) - 1) + (negative ? -1 : 1));
 }
 
 /* The 12 bytes s of q4_k and q5_k hold eight 6-bit scales and eight 6-bit mins.  Scale and min j <

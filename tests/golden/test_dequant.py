@@ -13,6 +13,8 @@ probe = pathlib.Path(os.environ.get("AIRSTRIP_PLAIN", ".")).resolve() / "airstri
 data = here.parent / "data" / "dequant"
 shared = pathlib.Path(os.environ.get("AIRSTRIP_SHARED", here.parents[2] / "shared")) / "golden" / "dequant"
 
+ANY = None  # every pattern of bits is finite, or made so in against_gguf_py()
+
 # name: (bytes of a block, values of a block, offsets in it of the f16 scales and minima)
 TYPES = {
     "F32": (4, 1, []),
@@ -26,6 +28,23 @@ TYPES = {
     "Q4_K": (144, 256, [0, 2]),
     "Q5_K": (176, 256, [0, 2]),
     "Q6_K": (210, 256, [208]),
+    "Q2_K": (84, 256, [80, 82]),
+    "Q3_K": (110, 256, [108]),
+    "IQ2_XXS": (66, 256, [0]),
+    "IQ2_XS": (74, 256, [0]),
+    "IQ3_XXS": (98, 256, [0]),
+    "IQ1_S": (50, 256, [0]),
+    "IQ4_NL": (18, 32, [0]),
+    "IQ3_S": (110, 256, [0]),
+    "IQ2_S": (82, 256, [0]),
+    "IQ4_XS": (136, 256, [0]),
+    "IQ1_M": (56, 256, ANY),
+    "TQ1_0": (54, 256, [52]),
+    "TQ2_0": (66, 256, [64]),
+    "MXFP4": (17, 32, ANY),
+    "NVFP4": (36, 64, ANY),
+    "Q1_0": (18, 128, [0]),
+    "Q2_0": (18, 64, [0]),
 }
 
 
@@ -57,7 +76,9 @@ def recorded():
         same(dequant(name.lower(), blocks=blocks * 70).stdout, expected * 70, f"{name}: many chunks, lower case")
         if not shared.is_dir() or name == "F32":
             continue
-        same((data / f"{name}.f32").read_bytes(), (shared / f"{name}.f32").read_bytes(), f"{name}: our copy of the values")
+        whole = (shared / f"{name}.f32").read_bytes()
+        same(expected, whole[:len(expected)], f"{name}: our copy of the values")
+        same(dequant(name, blocks=(shared / f"{name}.bin").read_bytes()).stdout, whole, f"{name}: all recorded blocks")
 
 
 def edges():
@@ -83,9 +104,15 @@ def against_gguf_py():
     rng = np.random.default_rng(1)
     for name, (block, values, scales) in TYPES.items():
         raw = rng.integers(0, 256, (500, block), dtype=np.uint8)
-        for at in scales:  # any half that is finite: a cleared exponent bit makes it so
+        if name in ("Q1_0", "Q2_0"):
+            continue  # gguf-py does not know them
+        if name == "IQ1_M":  # its half lies in the upper nibbles of four numbers, exponent bits in the last
+            raw[:, 55] &= rng.choice(np.array([0xBF, 0xEF], np.uint8), 500)
+        if name == "MXFP4":
+            raw[:, 0] = np.minimum(raw[:, 0], 250)
+        for at in scales or []:  # any half that is finite: a cleared exponent bit makes it so
             raw[:, at + 1] &= rng.choice(np.array([0xBF, 0xFB, 0xEF], np.uint8), 500)
-        if not scales:  # NaNs have no one bit pattern: leave none
+        if scales == []:  # NaNs have no one bit pattern: leave none
             width = np.dtype(np.uint32 if name == "F32" else np.uint16)
             raw = raw.view(width) & width.type((0xBFFFFFFF if name == "F32" else 0xBFFF))
             raw = raw.view(np.uint8)

@@ -17,7 +17,7 @@ from probe import Probe, Refused, isas, shared  # noqa: E402
 
 FAMILIES = ["llama", "llama3_rope", "llama_256", "gemma3_text", "mistral", "qwen2", "qwen3"]
 FLOAT = {"F32", "F16", "BF16"}
-SUPPORTED = FLOAT | {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"}
+SUPPORTED = FLOAT | {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"}
 
 
 def check_float(model, entry, what, isa=""):

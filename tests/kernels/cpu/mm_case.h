@@ -28,16 +28,48 @@ static inline void mm_case_half(unsigned char *p, float f)
     memcpy(p, &h, sizeof h);
 }
 
+/* Where the half that scales a block lies. */
+static inline size_t mm_case_scale_at(const struct quant_format *f)
+{
+    switch (f->dtype) {
+    case DTYPE_Q2_K:
+        return 80;
+    case DTYPE_Q3_K:
+        return 108;
+    case DTYPE_Q6_K:
+        return 208;
+    case DTYPE_TQ1_0:
+        return 52;
+    case DTYPE_TQ2_0:
+        return 64;
+    default:
+        return 0;
+    }
+}
+
+/* The scales that are not a half at some place. */
+static inline void mm_case_small_floats(unsigned char *p, const struct quant_format *f, float scale)
+{
+    uint16_t h = quant_to_f16(scale / 32);
+
+    if (f->dtype == DTYPE_MXFP4) /* 2^(e - 128) */
+        p[0] = (unsigned char)(scale < 1e-3f ? 110 : 118 + p[1] % 8);
+    for (size_t i = 0; f->dtype == DTYPE_NVFP4 && i < 4; i++) /* up to 2^-3 */
+        p[i] &= 0x1f;
+    for (size_t i = 0; f->dtype == DTYPE_IQ1_M && i < 4; i++) /* a nibble in each of four numbers */
+        p[49 + 2 * i] = (unsigned char)((p[49 + 2 * i] & 15) | (h >> 4 * i & 15) << 4);
+}
+
 /* One block: every byte is `fill`, or random if fill < 0; scales are sane numbers all the same,
  * with -2 very small ones. */
 static inline void mm_case_block(unsigned char *p, const struct quant_format *f, int fill,
                                  uint32_t *seed)
 {
     float scale = 0.01f + 0.02f * (float)(mm_case_random(seed) % 256) / 256;
-    size_t at = f->dtype == DTYPE_Q6_K ? 208 : 0; /* of the scale */
+    size_t at = mm_case_scale_at(f);
     float value = mm_case_uniform(seed);
 
-    if (fill == -2)
+    if (fill == -2 && f->name[0] != 'I') /* the IQ formats divide it once more */
         scale /= 4096;
     for (size_t i = 0; i < f->block_bytes; i++)
         p[i] = (unsigned char)(fill < 0 ? (int)(mm_case_random(seed) & 255) : fill);
@@ -47,10 +79,12 @@ static inline void mm_case_block(unsigned char *p, const struct quant_format *f,
         mm_case_half(p, value);
     } else if (f->dtype == DTYPE_BF16) {
         memcpy(p, (unsigned char *)&value + 2, 2);
+    } else if (f->dtype == DTYPE_MXFP4 || f->dtype == DTYPE_NVFP4 || f->dtype == DTYPE_IQ1_M) {
+        mm_case_small_floats(p, f, scale);
     } else {
         mm_case_half(p + at, f->block_values > 32 ? scale / 32 : scale);
         if (f->has_min) /* minima in the K formats are subtracted */
-            mm_case_half(p + 2, f->block_values > 32 ? scale / 4 : -8 * scale);
+            mm_case_half(p + at + 2, f->block_values > 32 ? scale / 4 : -8 * scale);
     }
 }
 
