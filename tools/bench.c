@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/base/json.h"
 #include "kernels/base/log.h"
 
 static const char USAGE[] =
@@ -22,7 +21,10 @@ static const char USAGE[] =
     "  -t N            threads (one per processor)\n"
     "  -r N            repetitions, of which the median is told (3)\n"
     "  --batch LIST    sequences generated together (1,4,16)\n"
-    "  --isa NAME      instruction set: scalar, avx2, avx512, amx (AIRSTRIP_ISA, else the fastest)\n"
+    "  --turn N        also: a conversation's second turn, after a first one of N tokens\n"
+    "  --long N        also: a stream's gaps, alone and while a prompt of N tokens is evaluated\n"
+    "  --isa NAME      instruction set: scalar, avx2, avx512, amx (AIRSTRIP_ISA, else the "
+    "fastest)\n"
     "  -o text|json    form of the result (text)\n"
     "  -h              this text\n";
 
@@ -75,10 +77,11 @@ static int parse_format(struct bench_options *o, const char *name)
 /* 0 to go on, 1 for help, 2 for a mistake that was told. */
 static int parse_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option LONG[] = { { "batch", required_argument, NULL, 'b' },
-                                          { "isa", required_argument, NULL, 'i' },
-                                          { "help", no_argument, NULL, 'h' },
-                                          { NULL, 0, NULL, 0 } };
+    static const struct option LONG[] = {
+        { "batch", required_argument, NULL, 'b' }, { "isa", required_argument, NULL, 'i' },
+        { "turn", required_argument, NULL, 'T' },  { "long", required_argument, NULL, 'L' },
+        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
+    };
     int c, rc = 0;
 
     opterr = 0;
@@ -105,6 +108,12 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
         case 'i':
             o->isa = optarg;
             break;
+        case 'T':
+            rc = parse_number("--turn", optarg, 1, 1u << 24, &o->n_turn);
+            break;
+        case 'L':
+            rc = parse_number("--long", optarg, 1, 1u << 24, &o->n_long);
+            break;
         case 'o':
             rc = parse_format(o, optarg);
             break;
@@ -120,89 +129,6 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
         return bad("\"%s\" is not an option", argv[optind]);
     if (!rc && !o->model_path)
         return bad("%s is missing: which model?", "-m FILE");
-    return rc;
-}
-
-static void add(struct arena *a, struct value *map, const char *key, struct value *v)
-{
-    (void)value_set(a, map, key, strlen(key), v); /* a lack shows when the object is written */
-}
-
-static struct value *tenth(struct arena *a, double x)
-{
-    return value_float(a, (double)(long long)(x * 10 + 0.5) / 10);
-}
-
-/* The rate at this batch size; null where it was not measured. */
-static struct value *rate(struct arena *a, const struct bench_options *o,
-                          const struct bench_result *r, size_t batch)
-{
-    for (size_t i = 0; i < o->n_batches; i++)
-        if (o->batches[i] == batch)
-            return tenth(a, r->gen_tps[i]);
-    return value_null(a);
-}
-
-static struct value *tell(struct arena *a, const struct bench_options *o,
-                          const struct bench_result *r)
-{
-    struct value *m = value_map(a);
-    char key[32];
-
-    if (!m)
-        return NULL;
-    add(a, m, "prompt_tps", tenth(a, r->prompt_tps));
-    add(a, m, "gen_tps", rate(a, o, r, 1));
-    add(a, m, "batch4_tps", rate(a, o, r, 4));
-    add(a, m, "batch16_tps", rate(a, o, r, 16));
-    for (size_t i = 0; i < o->n_batches; i++)
-        if (o->batches[i] != 1) {
-            snprintf(key, sizeof key, "batch%zu_tps", o->batches[i]);
-            add(a, m, key, tenth(a, r->gen_tps[i]));
-        }
-    add(a, m, "ttft_ms", tenth(a, r->ttft_ms));
-    add(a, m, "load_ms", tenth(a, r->load_ms));
-    add(a, m, "peak_mb", tenth(a, r->peak_mb));
-    add(a, m, "isa", value_string(a, r->isa, strlen(r->isa)));
-    add(a, m, "threads", value_int(a, (int64_t)r->n_threads));
-    add(a, m, "model", value_string(a, r->model, strlen(r->model)));
-    add(a, m, "architecture", value_string(a, r->architecture, strlen(r->architecture)));
-    add(a, m, "quantisation", value_string(a, r->quantisation, strlen(r->quantisation)));
-    add(a, m, "prompt_tokens", value_int(a, (int64_t)o->n_prompt));
-    add(a, m, "gen_tokens", value_int(a, (int64_t)o->n_gen));
-    add(a, m, "repeats", value_int(a, (int64_t)o->n_repeats));
-    return m;
-}
-
-static int print(const struct bench_options *o, const struct bench_result *r)
-{
-    struct buf b = { 0 };
-    struct arena a;
-    struct value *m;
-    int rc = 0;
-
-    arena_init(&a, 0);
-    m = tell(&a, o, r);
-    for (size_t i = 0; m && !o->json && i < m->map.len; i++) {
-        const struct value *v = m->map.pairs[i].value;
-
-        if (v->kind == VALUE_NULL)
-            continue;
-        buf_printf(&b, "%-14s ", m->map.pairs[i].key);
-        if (v->kind == VALUE_STRING)
-            buf_puts(&b, v->string.data);
-        else
-            json_write(&b, v);
-        buf_putc(&b, '\n');
-    }
-    if (m && o->json) {
-        json_write(&b, m);
-        buf_putc(&b, '\n');
-    }
-    if (!m || b.failed || fputs(buf_str(&b), stdout) == EOF || fflush(stdout) == EOF)
-        rc = 1;
-    buf_done(&b);
-    arena_done(&a);
     return rc;
 }
 
@@ -229,5 +155,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "airstrip-bench: %s\n", e.text);
         return 1;
     }
-    return print(&o, &r);
+    return bench_tell(&o, &r);
 }

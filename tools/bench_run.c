@@ -1,4 +1,4 @@
-/* bench_run.c - the measurements of airstrip-bench.
+/* bench_run.c - rates of the forward pass.
  *
  * A run is repeated on the same cache from position 0: what it writes there does not depend on what
  * was there. Sampling is left out of the rates (the backend's argmax is in), as llama-bench does.
@@ -11,30 +11,7 @@
 #include <sys/resource.h>
 
 #include "inference/loaded.h"
-#include "inference/sampler.h"
 #include "kernels/base/clock.h"
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, size_t n)
-{
-    qsort(x, n, sizeof *x, by_size);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
-/* Any ids will do for timing, as long as they differ: equal rows would flatter the caches. */
-static void random_ids(int32_t *ids, size_t n, size_t n_vocab)
-{
-    struct rng r = { 42 };
-
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (int32_t)(rng_uniform(&r) * (double)n_vocab);
-}
 
 /* n_batch sequences that start at position 0 and move together. */
 struct run {
@@ -71,7 +48,7 @@ static int run_init(struct run *r, struct loaded *l, size_t n_batch, size_t n_to
         if (rc)
             return rc;
     }
-    random_ids(r->ids, n_tokens + n_batch, l->n_vocab);
+    bench_random_ids(r->ids, n_tokens + n_batch, l->n_vocab, 42);
     return 0;
 }
 
@@ -135,25 +112,9 @@ static int measure(struct loaded *l, const struct bench_options *o, size_t n_bat
             ms[i - 1] = t;
     }
     if (rc == 0)
-        *tps = (double)n * (double)(n_batch ? n_batch : 1) / median(ms, o->n_repeats) * 1e3;
+        *tps = (double)n * (double)(n_batch ? n_batch : 1) / bench_median(ms, o->n_repeats) * 1e3;
     run_done(&r);
     return rc;
-}
-
-static struct engine_config config_of(const struct bench_options *o)
-{
-    struct engine_config c = { .name = "bench",
-                               .model_path = o->model_path,
-                               .device = "auto",
-                               .isa = o->isa,
-                               .n_threads = o->n_threads,
-                               .max_batch = 1 };
-
-    c.n_ctx = (o->n_prompt > o->n_gen ? o->n_prompt : o->n_gen) + 1;
-    for (size_t i = 0; i < o->n_batches; i++)
-        if (o->batches[i] > c.max_batch)
-            c.max_batch = o->batches[i];
-    return c;
 }
 
 static void describe(const struct loaded *l, struct bench_result *r)
@@ -165,13 +126,16 @@ static void describe(const struct loaded *l, struct bench_result *r)
     snprintf(r->architecture, sizeof r->architecture, "%s", l->model.arch->name);
     snprintf(r->quantisation, sizeof r->quantisation, "%s", l->model.quantisation);
     r->n_threads = l->info.n_threads;
+    r->file_mb = (double)weights_file_bytes(l->weights) / (1 << 20);
+    r->kv_mb = (double)l->kv_bytes / (1 << 20);
     getrusage(RUSAGE_SELF, &u);
     r->peak_mb = (double)u.ru_maxrss / 1024; /* KiB on Linux */
 }
 
 int bench_forward(const struct bench_options *o, struct bench_result *r, struct err *e)
 {
-    struct engine_config c = config_of(o);
+    size_t longest = o->n_prompt > o->n_gen ? o->n_prompt : o->n_gen;
+    struct engine_config c = bench_config(o, longest + 1);
     double start = clock_ms();
     struct loaded l;
     int rc = loaded_check(&l, &c, e);
@@ -184,84 +148,10 @@ int bench_forward(const struct bench_options *o, struct bench_result *r, struct 
         rc = measure(&l, o, 0, &r->prompt_tps, e);
     for (size_t i = 0; rc == 0 && i < o->n_batches; i++)
         rc = measure(&l, o, o->batches[i], &r->gen_tps[i], e);
-    if (rc == 0)
-        describe(&l, r);
-    loaded_done(&l);
-    return rc;
-}
-
-static int wait_ready(struct engine *g, struct err *e)
-{
-    static const struct timespec TICK = { .tv_nsec = 2000000 };
-    struct engine_status s;
-
-    for (;;) {
-        engine_status(g, &s);
-        if (s.state == ENGINE_READY)
-            return 0;
-        if (s.state == ENGINE_FAILED) {
-            *e = s.failure;
-            return e->code;
-        }
-        nanosleep(&TICK, NULL);
-    }
-}
-
-/* One request for one token, as a client of the engine sees it. */
-static int time_first_token(struct engine *g, struct inbox *in, const struct job_request *q,
-                            double *ms, struct err *e)
-{
-    double start = clock_ms();
-    struct event ev = { 0 };
-    struct job *j;
-    int rc = engine_submit(g, q, in, 0, &j, e);
-
-    if (rc)
-        return rc;
-    while (ev.kind != EVENT_DONE && ev.kind != EVENT_FAILED)
-        if (inbox_wait(in, -1, &ev))
-            event_done(&ev);
-    *ms = clock_ms() - start;
-    job_free(j);
-    if (ev.kind == EVENT_FAILED)
-        *e = ev.err;
-    return ev.kind == EVENT_FAILED ? e->code : 0;
-}
-
-int bench_engine(const struct bench_options *o, struct bench_result *r, struct err *e)
-{
-    struct engine_config c = config_of(o);
-    struct job_request q = {
-        .kind = PROMPT_IDS, .max_tokens = 1, .top_logprobs = -1, .ignore_end = true
-    };
-    struct engine_status status;
-    struct engine *g = NULL;
-    struct inbox *in = NULL;
-    double ms[BENCH_MAX_REPEATS + 1];
-    int32_t *ids = calloc(o->n_prompt, sizeof *ids);
-    int rc = ids ? engine_open(&g, &c, e) : err_set(e, ERR_NOMEM, "no memory for a prompt");
-
-    if (rc == 0)
-        rc = wait_ready(g, e);
-    if (rc == 0)
-        rc = inbox_create(&in, e);
     if (rc == 0) {
-        engine_status(g, &status);
-        random_ids(ids, o->n_prompt, status.n_vocab);
-        sampling_default(&q.sampling);
-        q.sampling.temperature = 0;
-        q.ids = ids;
-        q.n_ids = o->n_prompt;
+        describe(&l, r);
+        rc = bench_limits(&l.model, r, e);
     }
-    for (size_t i = 0; rc == 0 && i <= o->n_repeats; i++) {
-        /* another first token: nothing of the prompt is in the cache from the time before */
-        ids[0] = (int32_t)(((size_t)ids[0] + 1) % status.n_vocab);
-        rc = time_first_token(g, in, &q, &ms[i], e);
-    }
-    if (rc == 0)
-        r->ttft_ms = median(ms + 1, o->n_repeats);
-    inbox_free(in);
-    engine_close(g);
-    free(ids);
+    loaded_done(&l);
     return rc;
 }

@@ -131,7 +131,7 @@ void log_int(struct log_line *l, const char *key, long long value)
 void log_ms(struct log_line *l, const char *key, double value)
 {
     if (l->text.data)
-        buf_printf(&l->text, " %s=%.1f", key, value);
+        buf_printf(&l->text, " %s=%.2f", key, value);
 }
 
 void log_end(struct log_line *l)

@@ -4,5 +4,6 @@
 #define ISA_NAME  "amx"
 #define ISA_TABLE isa_amx
 #define ISA_MM    mm_amx
+#define ISA_PEAKS peaks_amx
 
 #include "kernels/cpu/ops.inc"

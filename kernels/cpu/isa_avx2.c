@@ -4,5 +4,6 @@
 #define ISA_NAME  "avx2"
 #define ISA_TABLE isa_avx2
 #define ISA_MM    mm_avx2
+#define ISA_PEAKS peaks_avx2
 
 #include "kernels/cpu/ops.inc"

@@ -4,5 +4,6 @@
 #define ISA_NAME  "avx512"
 #define ISA_TABLE isa_avx512
 #define ISA_MM    mm_avx512
+#define ISA_PEAKS peaks_avx512
 
 #include "kernels/cpu/ops.inc"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/quant/quant.h"
 
 /* Sums in double: what the fast tables are compared with should not add errors of its own. */
@@ -160,6 +161,7 @@ static float softmax(float *s, size_t n, size_t lo, size_t hi, float cap, float 
 const struct isa_ops isa_scalar = {
     .name = "scalar",
     .mm = &mm_scalar,
+    .peaks = peaks_scalar,
     .norm = norm,
     .gated_act = gated_act,
     .softcap = softcap,

@@ -34,6 +34,7 @@ struct mac {
 struct isa_ops {
     const char *name; /* "scalar", "avx2", "avx512", "amx" */
     const struct mm_ops *mm;
+    const struct peak *peaks; /* what could be reached at best: peak.h; for airstrip-bench */
 
     /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
     void (*norm)(const struct norm *op, size_t row);

@@ -3,7 +3,7 @@
 model=${srcdir:-.}/tests/data/gguf/llama-Q8_0.gguf
 bench=${builddir:-.}/airstrip-bench
 n=0
-echo 1..24
+echo 1..32
 ok() { # WHAT STATUS
     n=$((n + 1))
     if [ "$2" -eq 0 ]; then echo "ok $n - $1"; else echo "not ok $n - $1"; fi
@@ -27,6 +27,7 @@ mistake -m "$model" -p 0
 mistake -m "$model" -p -5
 mistake -m "$model" -n 12x
 mistake -m "$model" --batch 1,0
+mistake -m "$model" --turn 0
 mistake -m "$model" -o yaml
 
 "$bench" -m /nonexistent.gguf >"$err" 2>&1
@@ -36,11 +37,12 @@ ok "a missing model is named" $?
 [ $? -eq 1 ] && grep -q 1024 "$err"
 ok "a prompt longer than the model's context is refused" $?
 
-json=$("$bench" -m "$model" -p 33 -n 4 -t 2 -r 2 --batch 1,4,16 -o json 2>"$err")
+json=$("$bench" -m "$model" -p 33 -n 4 -t 2 -r 2 --batch 1,4,16 --turn 70 --long 300 -o json 2>"$err")
 ok "it runs" $?
 [ "$(printf '%s\n' "$json" | wc -l)" -eq 1 ]
 ok "one line of JSON" $?
-for key in prompt_tps gen_tps batch4_tps batch16_tps ttft_ms load_ms peak_mb; do
+for key in prompt_tps gen_tps batch4_tps batch16_tps ttft_ms load_ms peak_mb read_gbps int8_peak_gops first_turn_ms \
+    second_turn_ms gap_quiet_p50_ms gap_prompt_p99_ms; do
     printf '%s' "$json" | grep -Eq "\"$key\":[0-9]*[1-9.]"
     ok "$key is a number above 0" $?
 done
@@ -48,5 +50,7 @@ for key in isa model; do
     printf '%s' "$json" | grep -Eq "\"$key\":\"[^\"]"
     ok "$key is told" $?
 done
+printf '%s' "$json" | grep -Eq '"prompt_int8_share":[0-9.]+,'
+ok "the prompt's share of the limit is told" $?
 printf '%s' "$json" | grep -q '"threads":2[,}]'
 ok "threads as asked" $?

@@ -1,0 +1,22 @@
+/* peak.h - how much arithmetic an instruction set could do at best: the limit that airstrip-bench
+ * holds the speed of prompts against.
+ *
+ * Operands and sums stay in registers, so nothing but the units that multiply is busy.  Any thread.
+ */
+#ifndef AIRSTRIP_CPU_PEAK_H
+#define AIRSTRIP_CPU_PEAK_H
+
+#include <stddef.h>
+
+struct peak {
+    const char *name; /* what is multiplied: "int8", "bf16", "float32"; NULL ends the list */
+
+    /* Multiplies and adds `rounds` times: how many operations those were, a product and a sum being
+     * two. */
+    double (*run)(size_t rounds);
+};
+
+/* Each ended by a name of NULL. */
+extern const struct peak peaks_scalar[], peaks_avx2[], peaks_avx512[], peaks_amx[];
+
+#endif
