@@ -16,7 +16,7 @@ static void explode(uint8_t *codes, float *scale, float *min, const void *block)
 
     (void)min;
     for (size_t i = 0; i < 4; i++)
-        half |= load_u16(b + 48 + 2 * i) >> 12 << 4 * i;
+        half |= (unsigned)load_u16(b + 48 + 2 * i) >> 12 << 4 * i;
     d = float_of_f16((uint16_t)half);
     for (size_t g = 0; g < 16; g++) {
         unsigned sc = load_u16(b + 48 + g / 4 * 2) >> g % 4 * 3 & 7;
