@@ -22,8 +22,9 @@ struct upload {
     int last_percent;
 };
 
-/* One matrix, in the backend's own order.  Where that is a copy, the pages of the file behind the
- * tensor are released at once: otherwise a model would be resident twice while it loads. */
+/* One matrix, in the backend's own order.  Where that is a copy, the file's pages behind the tensor
+ * were read: they are released at once, or a model would be resident twice while it loads.  What is
+ * still read from the file, such as rows of an embedding, comes back from it as it is needed. */
 static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
                          struct weight **out, struct err *e)
 {
@@ -34,8 +35,7 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
 
     if (rc)
         return rc;
-    if (!b->needs_source(*out))
-        weights_release(u->w, t);
+    weights_release(u->w, t);
     u->done_bytes += t->bytes;
     percent = total ? (int)(100.0 * (double)u->done_bytes / (double)total) : 100;
     if (u->progress && percent > u->last_percent)
@@ -43,7 +43,9 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
     return 0;
 }
 
-/* In the order of the forward pass.  A tied table is uploaded once, for both uses. */
+/* In the order of the forward pass, but the head, the largest, first: while a matrix is packed it
+ * is there twice, and at the end that should be a small one.  A tied table is uploaded once, for
+ * both uses. */
 static int upload_matrices(struct upload *u, struct err *e)
 {
     struct model *m = u->m;
@@ -51,6 +53,10 @@ static int upload_matrices(struct upload *u, struct err *e)
     int rc = upload_matrix(u, weights_tensor(u->w, "token_embd.weight"),
                            head ? WEIGHT_EMBED : WEIGHT_EMBED | WEIGHT_MATMUL, &m->embed, e);
 
+    if (rc == 0 && head)
+        rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
+    else
+        m->head = m->embed;
     for (size_t l = 0; rc == 0 && l < m->n_layers; l++)
         for (int s = SLOT_FIRST_MATRIX; rc == 0 && s < N_SLOTS; s++) {
             const struct tensor *t = slot_tensor(m, u->w, l, (enum arch_slot)s);
@@ -59,12 +65,7 @@ static int upload_matrices(struct upload *u, struct err *e)
                 rc = upload_matrix(u, t, WEIGHT_MATMUL,
                                    slot_matrix(&m->layers[l], (enum arch_slot)s), e);
         }
-    if (rc)
-        return rc;
-    if (head)
-        return upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
-    m->head = m->embed;
-    return 0;
+    return rc;
 }
 
 /* The float vectors of a model, packed: each begins at a multiple of 16 floats (64 bytes).

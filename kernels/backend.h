@@ -132,11 +132,10 @@ struct backend {
 
     /* A matrix [rows, cols] of any dtype in the quant table, in the backend's own order.  `use` says what for:
      * an embedding table is only ever read row by row, and may stay in the file.  t and its bytes stay
-     * borrowed until weight_free().  Afterwards the file's own bytes may be released (see needs_source). */
+     * borrowed until weight_free(); that they are resident is of use only while this call reads them. */
     int (*upload)(struct device *d, const struct tensor *t, unsigned use, struct weight **out,
                   struct err *e);
     void (*weight_free)(struct device *d, struct weight *w);
-    bool (*needs_source)(const struct weight *w); /* false: the file's bytes are no longer read */
 
     int (*kv_open)(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e);
     void (*kv_close)(struct device *d, struct kv *kv);

@@ -7,6 +7,7 @@
 #ifndef AIRSTRIP_TENSOR_H
 #define AIRSTRIP_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Numbered as in GGUF (ggml.h, enum ggml_type), so that a file's number is ours. */
@@ -50,6 +51,8 @@ struct tensor {
     size_t shape[TENSOR_MAX_DIMS]; /* slowest first; unused ones are 1 */
     const void *data;              /* borrowed from the open model file */
     size_t bytes;
+    bool mapped; /* data is part of a file mapping nobody writes to: whoever made a copy may let its
+                  * pages go (MADV_DONTNEED); read again, they come back */
 };
 
 /* Values of all dimensions multiplied; weights.c has checked that it does not wrap. */

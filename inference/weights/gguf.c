@@ -235,6 +235,7 @@ static int read_tensor(struct weights *w, struct cursor *c, size_t i, uint64_t *
         return rc;
     }
     offsets[i] = entry.offset;
+    t->mapped = w->mapped;
     t->name = arena_strndup(&w->arena, entry.name.data, entry.name.len);
     return t->name ? 0 : err_set(e, ERR_NOMEM, "out of memory for the names of tensors");
 }

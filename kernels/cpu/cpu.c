@@ -131,6 +131,7 @@ static int cpu_open(struct device **out, const struct backend_options *o, struct
         return rc;
     }
     d->n_threads = pool_threads(d->pool);
+    d->weights.pool = d->pool;
     *out = d;
     return 0;
 }
@@ -315,7 +316,6 @@ const struct backend backend_cpu = {
     .free = cpu_free,
     .upload = cpu_upload,
     .weight_free = cpu_weight_free,
-    .needs_source = weight_needs_source,
     .kv_open = cpu_kv_open,
     .kv_close = cpu_kv_close,
     .reserve = cpu_reserve,

@@ -30,8 +30,10 @@ enum { MM_BLAS_ROWS = 8 };
 /* Memory for packed weights, in large pages where the system has them.  A zeroed one is empty and
  * ready. Its memory goes with the last weight made from it: keep it in place until then; nothing to
  * close. */
+struct pool;
 struct weight_store {
     struct weight_slab *open; /* the one with room left, or NULL */
+    struct pool *pool;        /* who packs, borrowed; NULL: the caller alone */
 };
 
 /* Packs t for `use` (WEIGHT_MATMUL, WEIGHT_EMBED or both).  t and its bytes stay borrowed until

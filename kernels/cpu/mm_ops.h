@@ -1,5 +1,5 @@
 /* mm_ops.h - what an instruction set offers the matrix multiplication, and the orders it works on.
- * Seen by mm*.c and weight.c only; everybody else includes mm.h.
+ * Seen by mm*.c, weight.c and pack.c only; everybody else includes mm.h.
  *
  * Packed weights.  A group is 16 rows, a block 32 columns of a group, a step 4 columns of a block:
  * 64 codes, byte 4 r + c = row r, column 4 step + c.  A panel is a run of blocks of one group:
@@ -31,6 +31,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/base/pool.h"
 #include "kernels/cpu/mm.h"
 #include "kernels/quant/quant.h"
 
@@ -144,6 +145,11 @@ static inline uint16_t *weight_scales(const struct weight *w, size_t group, size
 {
     return (uint16_t *)(void *)(weight_codes(w, group, p) + weight_blocks(w, p) * w->code_bytes);
 }
+
+/* pack.c: is there a packed order for the format; and all groups of w, whose shapes and memory are
+ * set, by the pool's threads (NULL: the caller alone).  mapped: as in struct tensor. */
+bool pack_can(const struct quant_format *f);
+void pack_groups(struct weight *w, bool mapped, struct pool *pool);
 
 void mm_few_avx2(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);

@@ -34,6 +34,7 @@ const struct quant_format quant_format_q4_0 = {
     .code_bits = 4,
     .zero = 8,
     .group = 32,
+    .codes_at = 2,
     .decode = decode,
     .dot = dot,
     .explode = explode,

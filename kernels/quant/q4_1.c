@@ -34,6 +34,7 @@ const struct quant_format quant_format_q4_1 = {
     .block_bytes = 20,
     .code_bits = 4,
     .group = 32,
+    .codes_at = 4,
     .has_min = true,
     .decode = decode,
     .dot = dot,

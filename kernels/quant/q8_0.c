@@ -32,6 +32,7 @@ const struct quant_format quant_format_q8_0 = {
     .code_bits = 8,
     .zero = 128,
     .group = 32,
+    .codes_at = 2,
     .decode = decode,
     .dot = dot,
     .explode = explode,

@@ -26,6 +26,10 @@ struct quant_format {
     size_t group; /* values per scale: 16 or 32 */
     bool has_min;
 
+    /* Not 0 where a block is halves, scale and then min if there is one, and from this byte on 32
+     * codes: 4 bits, code j and j + 16 the nibbles of byte j; or signed bytes, code - zero. */
+    size_t codes_at;
+
     /* y[n_blocks * block_values] = the values, float32, exactly as ggml computes them:
      * scale * code (- min) with each product and sum rounded to float32, no fused multiply-add. */
     void (*decode)(float *y, const void *blocks, size_t n_blocks);

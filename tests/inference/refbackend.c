@@ -99,12 +99,6 @@ static void ref_weight_free(struct device *d, struct weight *w)
     give(w);
 }
 
-static bool ref_needs_source(const struct weight *w)
-{
-    (void)w;
-    return false;
-}
-
 static int ref_kv_open(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e)
 {
     size_t count = s->n_layers * s->n_pages * s->page_tokens * s->n_kv * s->head_dim;
@@ -377,7 +371,6 @@ const struct backend refbackend = {
     .free = ref_free,
     .upload = ref_upload,
     .weight_free = ref_weight_free,
-    .needs_source = ref_needs_source,
     .kv_open = ref_kv_open,
     .kv_close = ref_kv_close,
     .reserve = ref_reserve,

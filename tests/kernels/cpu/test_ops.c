@@ -180,9 +180,12 @@ static void rows_travel(void **state)
     struct rig r = rig_open(state, 3);
     float *table = malloc(sizeof(float[VOCAB][COLS])), *x = rig_floats(&r, N * COLS);
     float *y = rig_floats(&r, N * COLS);
-    struct tensor t = { "embed", DTYPE_F32,
-                        2,       { VOCAB, COLS, 1, 1 },
-                        table,   sizeof(float[VOCAB][COLS]) };
+    struct tensor t = { .name = "embed",
+                        .dtype = DTYPE_F32,
+                        .n_dims = 2,
+                        .shape = { VOCAB, COLS, 1, 1 },
+                        .data = table,
+                        .bytes = sizeof(float[VOCAB][COLS]) };
     struct weight *w;
     int32_t ids[N], rows[N];
 
