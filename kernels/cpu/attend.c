@@ -13,13 +13,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/device.h"
+#include "kernels/cpu/attend.h"
 
 enum {
     TILE_M = 48, /* query vectors of a tile */
     TILE_ROWS = 16,
-    TILE_HEADS = 16,
-    BLOCK = 64,
+    BLOCK = ATTEND_BLOCK,
     SPLIT = 256,
     TASKS_PER_THREAD = 4, /* with fewer tasks than that, splits become tasks */
 };
@@ -31,19 +30,6 @@ struct partial {
     float *acc; /* [TILE_M, v_cols] */
 };
 
-struct tile {
-    const struct attend *op;
-    const struct kv *kv;
-    const struct seq_span *span;
-    size_t row, n_rows;            /* within the span */
-    size_t kv_head, head, n_heads; /* query heads head .. head+n_heads-1 */
-    size_t m;                      /* n_rows * n_heads; vector r * n_heads + h */
-    size_t from, to;               /* positions that any row sees: from .. to-1 */
-    size_t index;                  /* number of this tile in its op */
-    float *q;                      /* [m, head_dim], times scale */
-    float *scores;                 /* [m, BLOCK] */
-};
-
 /* --- cutting --- */
 
 static size_t span_tiles(const struct attend_plan *p, const struct seq_span *s)
@@ -53,32 +39,28 @@ static size_t span_tiles(const struct attend_plan *p, const struct seq_span *s)
 
 /* Heads of a group are spread evenly over its tasks; rows then fill the tile.  With enough tiles
  * for all threads splits are walked in order instead: same result, no memory for parts. */
-static struct attend_plan plan(const struct attend *op, size_t n_threads)
+static struct attend_plan plan(const struct device *d, const struct attend *op)
 {
     size_t n_kv = op->kv->shape.n_kv, heads = op->n_head / n_kv, longest = 0, tiles = 0;
     struct attend_plan p;
 
-    p.n_groups = ceil_div(heads, TILE_HEADS);
+    p.n_groups = ceil_div(heads, ATTEND_HEADS);
     p.group_heads = ceil_div(heads, p.n_groups);
     p.n_groups = ceil_div(heads, p.group_heads);
-    p.rows = min_size(TILE_ROWS, TILE_M / p.group_heads);
+    p.wide = attend_is_wide(d, op);
+    p.rows = p.wide ? attend_wide_rows(d, op, p.group_heads)
+                    : min_size(TILE_ROWS, TILE_M / p.group_heads);
     for (size_t i = 0; i < op->n_spans; i++) {
         tiles += span_tiles(&p, &op->spans[i]);
         longest = max_size(longest, op->spans[i].pos + op->spans[i].n);
     }
     p.n_tiles = tiles * n_kv * p.n_groups;
-    p.split = n_threads > 1 && longest > SPLIT && p.n_tiles < TASKS_PER_THREAD * n_threads;
+    p.split = !p.wide && d->n_threads > 1 && longest > SPLIT &&
+              p.n_tiles < TASKS_PER_THREAD * d->n_threads;
     return p;
 }
 
-/* First position that the row at `pos` sees. */
-static size_t first_seen(const struct attend *op, size_t pos)
-{
-    return op->window != 0 && pos + 1 > op->window ? pos + 1 - op->window : 0;
-}
-
-/* Tile number `index`; the last rows of a span, which have most to do, come first. */
-static struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t index)
+struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t index)
 {
     size_t n_kv = op->kv->shape.n_kv, per_row_tile = n_kv * p->n_groups;
     size_t group = index % p->n_groups, at = index / per_row_tile, n;
@@ -122,7 +104,7 @@ static size_t part_floats(size_t v_cols)
 int attend_reserve(struct device *d, size_t head_dim, struct err *e)
 {
     size_t v_cols = ceil_div(head_dim, KV_LANES) * KV_LANES;
-    size_t bytes = tile_floats(v_cols) * sizeof(float);
+    size_t bytes = max_size(tile_floats(v_cols) * sizeof(float), attend_wide_bytes(d, head_dim));
 
     if (!scratch_grow(&d->tiles, bytes * d->n_threads))
         return err_set(e, ERR_NOMEM, "no memory for attention over heads of %zu", head_dim);
@@ -147,7 +129,7 @@ static size_t plan_splits(struct device *d, const struct attend *op, struct atte
 
 void attend_enqueue(struct device *d, const struct attend *op)
 {
-    struct attend_plan p = plan(op, d->n_threads);
+    struct attend_plan p = plan(d, op);
     size_t n = p.n_tiles;
     struct op *put;
 
@@ -350,6 +332,10 @@ void attend_chunk(struct device *d, const struct op *op, size_t chunk, size_t th
     struct partial run[2];
     float *part;
 
+    if (p->wide) {
+        attend_wide(d, &t, thread);
+        return;
+    }
     if (!p->split) {
         whole_tile(d, &t, thread);
         return;

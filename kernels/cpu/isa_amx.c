@@ -5,5 +5,6 @@
 #define ISA_TABLE isa_amx
 #define ISA_MM    mm_amx
 #define ISA_PEAKS peaks_amx
+#define ISA_WIDE  &wide_amx
 
 #include "kernels/cpu/ops.inc"

@@ -5,5 +5,6 @@
 #define ISA_TABLE isa_avx512
 #define ISA_MM    mm_avx512
 #define ISA_PEAKS peaks_avx512
+#define ISA_WIDE  NULL
 
 #include "kernels/cpu/ops.inc"

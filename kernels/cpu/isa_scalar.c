@@ -107,6 +107,12 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
         y[i] = quant_to_f16(fminf(fmaxf(x[i], -65504.0f), 65504.0f));
 }
 
+static void from_f16(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = quant_f16(x[i]);
+}
+
 /* One row of b at a time, as floats. */
 static void mac(const struct mac *op, bool half)
 {
@@ -170,6 +176,7 @@ const struct isa_ops isa_scalar = {
     .argmax = argmax,
     .rope = rope,
     .to_f16 = to_f16,
+    .from_f16 = from_f16,
     .mac_f16 = mac_f16,
     .mac_f32 = mac_f32,
     .softmax = softmax,

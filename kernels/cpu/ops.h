@@ -13,6 +13,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/mm.h"
+#include "kernels/cpu/wide.h"
 
 enum {
     LANES = 16
@@ -35,6 +36,7 @@ struct isa_ops {
     const char *name; /* "scalar", "avx2", "avx512", "amx" */
     const struct mm_ops *mm;
     const struct peak *peaks; /* what could be reached at best: peak.h; for airstrip-bench */
+    const struct wide_ops *wide; /* attention of given tokens in tiles (wide.h), or NULL */
 
     /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
     void (*norm)(const struct norm *op, size_t row);
@@ -57,6 +59,7 @@ struct isa_ops {
 
     /* Round to nearest even; finite values past the largest half become it. */
     void (*to_f16)(uint16_t *y, const float *x, size_t n);
+    void (*from_f16)(float *y, const uint16_t *x, size_t n); /* n a multiple of LANES */
 
     void (*mac_f16)(const struct mac *op);
     void (*mac_f32)(const struct mac *op);
@@ -67,6 +70,8 @@ struct isa_ops {
      * hi). Returns by what earlier sums are to be multiplied. */
     float (*softmax)(float *s, size_t n, size_t lo, size_t hi, float cap, float *max, float *sum);
 };
+
+extern const struct wide_ops wide_amx;
 
 extern const struct isa_ops isa_scalar, isa_avx2, isa_avx512, isa_amx;
 

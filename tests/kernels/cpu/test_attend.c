@@ -21,6 +21,7 @@ static const struct shape shapes[] = {
     { 4, 4, 80, 16, DTYPE_F32, ROPE_NORM, 80, 1, 20, true, false },
     { 10, 2, 128, 64, DTYPE_F16, ROPE_NEOX, 128, 300, 50, true, false },
     { 7, 7, 24, 256, DTYPE_F16, ROPE_NONE, 0, 0, 0, false, false },
+    { 6, 2, 96, 64, DTYPE_F16, ROPE_NEOX, 96, 0, 30, true, false },
     { 40, 1, 40, 32, DTYPE_F16, ROPE_NORM, 20, 64, 0, false, true },
 };
 
@@ -162,7 +163,8 @@ static void ref_attend(double *y, const struct world *w, size_t seq, size_t pos)
 /* Runs positions from[i] .. to[i]-1 of sequence i as one batch; the rows' outputs go to
  * out[seq, pos, :], in which they are compared later. */
 static void run_spans(const struct rig *r, const struct world *w, struct kv *kv,
-                      int32_t *const *pages, const size_t *from, const size_t *to, float *out)
+                      int32_t *const *pages, const size_t *from, const size_t *to, float *out,
+                      bool prompt)
 {
     const struct shape *s = w->s;
     struct seq_span spans[MAX_SEQS];
@@ -214,7 +216,8 @@ static void run_spans(const struct rig *r, const struct world *w, struct kv *kv,
                                          .kv = kv,
                                          .layer = LAYER,
                                          .spans = spans,
-                                         .n_spans = n_spans });
+                                         .n_spans = n_spans,
+                                         .prompt = prompt });
     r->b->sync(r->d);
     for (size_t i = 0, row = 0; i < MAX_SEQS; i++)
         for (size_t p = from[i]; p < to[i]; p++, row++)
@@ -241,13 +244,20 @@ static struct kv *open_kv(const struct rig *r, const struct shape *s, int32_t **
     return kv;
 }
 
-static void compare(const struct world *w, const float *got, size_t seq, size_t pos)
+/* Factors of 8 bits move scores of up to 20 by some 0.02, and values of up to 1 by as much. */
+static void compare(const struct world *w, const float *got, size_t seq, size_t pos, bool rough)
 {
     double want[40 * 256];
 
     ref_attend(want, w, seq, pos);
     for (size_t c = 0; c < w->q_cols; c++)
-        assert_near(got[(seq * MAX_POS + pos) * w->q_cols + c], want[c], 1e-5, 3e-4);
+        assert_near(got[(seq * MAX_POS + pos) * w->q_cols + c], want[c], 1e-5, rough ? 5e-2 : 3e-4);
+}
+
+/* Given tokens may be multiplied in BF16, where keys and values are not kept exactly anyway. */
+static bool is_rough(void **state, const struct shape *s, bool prompt)
+{
+    return prompt && s->dtype != DTYPE_F32 && strcmp(*state, "amx") == 0;
 }
 
 /* Prompts in uneven pieces beside each other, then tokens one by one; all compared. */
@@ -258,27 +268,29 @@ static void attends(void **state)
                                              { 303, 33, 520 }, { 303, 34, 521 }, { 320, 35, 522 },
                                              { 540, 36, 523 }, { 541, 36, 523 }, { 541, 37, 523 } };
 
-    for (size_t i = 0; i < N_SHAPES; i++) {
+    for (size_t i = 0; i < 2 * N_SHAPES; i++) {
+        const struct shape *s = &shapes[i / 2];
+        bool prompt = i % 2;
         struct rig r = rig_open(state, battery_threads[i % N_THREADS]);
         struct world w;
         int32_t *pages[MAX_SEQS];
-        struct kv *kv = open_kv(&r, &shapes[i], pages);
+        struct kv *kv = open_kv(&r, s, pages);
         float *out;
 
-        world_open(&w, &shapes[i], &r);
+        world_open(&w, s, &r);
         out = calloc(MAX_SEQS * MAX_POS * w.q_cols, sizeof *out);
         assert_int_equal(r.b->reserve(r.d, 512, NULL), 0);
         for (size_t c = 0; c + 1 < sizeof cuts / sizeof *cuts; c++)
-            run_spans(&r, &w, kv, pages, cuts[c], cuts[c + 1], out);
+            run_spans(&r, &w, kv, pages, cuts[c], cuts[c + 1], out, prompt);
         for (size_t seq = 0; seq < MAX_SEQS; seq++) {
             size_t end = cuts[sizeof cuts / sizeof *cuts - 1][seq];
 
             for (size_t p = 0; p < end; p += p < 20 || p + 20 > end ? 1 : 17)
-                compare(&w, out, seq, p);
+                compare(&w, out, seq, p, is_rough(state, s, prompt));
         }
         free(out);
-        for (size_t s = 0; s < MAX_SEQS; s++)
-            free(pages[s]);
+        for (size_t n = 0; n < MAX_SEQS; n++)
+            free(pages[n]);
         world_close(&w, &r);
         r.b->kv_close(r.d, kv);
         rig_close(&r);
@@ -290,38 +302,40 @@ static void rows_do_not_see_their_batch(void **state)
 {
     static const size_t zero[MAX_SEQS] = { 0 }, all[MAX_SEQS] = { 530, 30, 270 };
 
-    for (size_t i = 0; i < N_SHAPES; i++) {
+    for (size_t i = 0; i < 2 * N_SHAPES; i++) {
+        const struct shape *s = &shapes[i / 2];
+        bool prompt = i % 2;
         float *first = NULL;
 
         for (size_t t = 0; t < 3; t++) {
             struct rig r = rig_open(state, t == 0 ? 1 : t == 1 ? 2 : 5);
             struct world w;
             int32_t *pages[MAX_SEQS];
-            struct kv *kv = open_kv(&r, &shapes[i], pages);
+            struct kv *kv = open_kv(&r, s, pages);
             size_t bytes, from[MAX_SEQS] = { 0 }, to[MAX_SEQS];
             float *out;
 
-            world_open(&w, &shapes[i], &r);
+            world_open(&w, s, &r);
             bytes = MAX_SEQS * MAX_POS * w.q_cols * sizeof *out;
             out = calloc(1, bytes);
             if (t == 0) {
-                run_spans(&r, &w, kv, pages, zero, all, out); /* all at once */
+                run_spans(&r, &w, kv, pages, zero, all, out, prompt); /* all at once */
                 first = out;
             } else {
                 for (size_t step = 0; memcmp(from, all, sizeof from) != 0; step++) {
-                    for (size_t s = 0; s < MAX_SEQS; s++) {
-                        size_t n = step * (s + 3) % 9 < 4 ? 1 : (step * 37 + s * 11 + t) % 90;
+                    for (size_t q = 0; q < MAX_SEQS; q++) {
+                        size_t n = step * (q + 3) % 9 < 4 ? 1 : (step * 37 + q * 11 + t) % 90;
 
-                        to[s] = from[s] + n > all[s] ? all[s] : from[s] + n;
+                        to[q] = from[q] + n > all[q] ? all[q] : from[q] + n;
                     }
-                    run_spans(&r, &w, kv, pages, from, to, out);
+                    run_spans(&r, &w, kv, pages, from, to, out, prompt);
                     memcpy(from, to, sizeof from);
                 }
                 assert_memory_equal(out, first, bytes);
                 free(out);
             }
-            for (size_t s = 0; s < MAX_SEQS; s++)
-                free(pages[s]);
+            for (size_t n = 0; n < MAX_SEQS; n++)
+                free(pages[n]);
             world_close(&w, &r);
             r.b->kv_close(r.d, kv);
             rig_close(&r);
@@ -336,29 +350,31 @@ static void stale_pages_do_not_matter(void **state)
     static const size_t from[MAX_SEQS] = { 0 }, to[MAX_SEQS] = { 70, 0, 0 },
                         again[MAX_SEQS] = { 3, 0, 0 };
 
-    for (size_t i = 0; i < N_SHAPES; i++) {
+    for (size_t i = 0; i < 2 * N_SHAPES; i++) {
+        const struct shape *s = &shapes[i / 2];
+        bool prompt = i % 2;
         struct rig r = rig_open(state, 2);
         struct world w;
         int32_t *pages[MAX_SEQS];
-        struct kv *kv = open_kv(&r, &shapes[i], pages);
+        struct kv *kv = open_kv(&r, s, pages);
         float *v;
         float *out;
 
-        world_open(&w, &shapes[i], &r);
+        world_open(&w, s, &r);
         out = calloc(MAX_SEQS * MAX_POS * w.q_cols, sizeof *out);
         v = malloc(70 * w.kv_cols * sizeof *v);
         memcpy(v, w.v, 70 * w.kv_cols * sizeof *v);
         for (size_t c = 0; c < 70 * w.kv_cols; c++)
             w.v[c] = c % 2 ? INFINITY : NAN;
-        run_spans(&r, &w, kv, pages, from, to, out);
+        run_spans(&r, &w, kv, pages, from, to, out, prompt);
         memcpy(w.v, v, 70 * w.kv_cols * sizeof *v);
-        run_spans(&r, &w, kv, pages, from, again, out);
+        run_spans(&r, &w, kv, pages, from, again, out, prompt);
         for (size_t p = 0; p < 3; p++)
-            compare(&w, out, 0, p);
+            compare(&w, out, 0, p, is_rough(state, s, prompt));
         free(v);
         free(out);
-        for (size_t s = 0; s < MAX_SEQS; s++)
-            free(pages[s]);
+        for (size_t n = 0; n < MAX_SEQS; n++)
+            free(pages[n]);
         world_close(&w, &r);
         r.b->kv_close(r.d, kv);
         rig_close(&r);

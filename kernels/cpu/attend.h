@@ -1,0 +1,47 @@
+/* attend.h - attention's unit of work, for the files that share it.
+ *
+ * A tile is some rows of one span times some query heads that read the same kv head.  attend.c
+ * walks it in the vectors of any instruction set, attend_wide.c in the tiles of one that has them;
+ * how a tile is cut never changes a bit of its rows. */
+#ifndef AIRSTRIP_CPU_ATTEND_H
+#define AIRSTRIP_CPU_ATTEND_H
+
+#include "kernels/cpu/device.h"
+
+/* Positions are walked in blocks that start at multiples of this. */
+enum { ATTEND_BLOCK = 64, ATTEND_HEADS = 16 /* query heads of a tile */ };
+
+struct tile {
+    const struct attend *op;
+    const struct kv *kv;
+    const struct seq_span *span;
+    size_t row, n_rows;            /* within the span */
+    size_t kv_head, head, n_heads; /* query heads head .. head+n_heads-1 */
+    size_t m;                      /* n_rows * n_heads; vector r * n_heads + h */
+    size_t from, to;               /* positions that any row sees: from .. to-1 */
+    size_t index;                  /* number of this tile in its op */
+    float *q;                      /* [m, head_dim], times scale */
+    float *scores;                 /* [m, ATTEND_BLOCK] */
+};
+
+/* Tile number `index`; the last rows of a span, which have most to do, come first. */
+struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t index);
+
+/* First position that the row at `pos` sees. */
+static inline size_t first_seen(const struct attend *op, size_t pos)
+{
+    return op->window != 0 && pos + 1 > op->window ? pos + 1 - op->window : 0;
+}
+
+/* --- attend_wide.c --- */
+
+/* Whether tiles of many query vectors take this op; then how they are cut: p->rows is set. */
+bool attend_is_wide(const struct device *d, const struct attend *op);
+size_t attend_wide_rows(const struct device *d, const struct attend *op, size_t group_heads);
+
+/* Scratch of one thread; 0 where the instruction set has no tiles. */
+size_t attend_wide_bytes(const struct device *d, size_t head_dim);
+
+void attend_wide(struct device *d, const struct tile *t, size_t thread);
+
+#endif
