@@ -184,7 +184,7 @@ static void compose_prompts(struct batch *b, bool others_generate)
         j->in_prompts = !j->over;
     }
     if (p->n_rows)
-        pass_begin(p);
+        pass_begin(p, pace_attend_rows(&b->pace, p->n_rows, pass_positions(p), others_generate));
 }
 
 static void compose_tokens(struct batch *b)
@@ -302,29 +302,29 @@ static bool anybody_generates(const struct batch *b)
     return false;
 }
 
-/* As much of the waiting prompts as the pace allows; a new pass where none is under way. */
-static void slice_prompts(struct batch *b)
+/* As much of the waiting prompts as the pace allows; a new pass where none is under way.  False:
+ * none waits. */
+static bool slice_prompts(struct batch *b)
 {
     bool others_generate = anybody_generates(b);
     struct pass *p = &b->prompts;
-    size_t stage, n;
+    struct pace_work w;
     double start;
 
     if (!pass_under_way(p))
         compose_prompts(b, others_generate);
     if (!pass_under_way(p))
-        return;
-    stage = p->stage;
-    n = pace_stages(&b->pace, p->n_rows, stage, p->n_left, others_generate);
+        return false;
+    w = pass_slice(p, &b->pace, others_generate);
     start = clock_ms();
-    pass_advance(p, n);
-    if (pass_under_way(p) || n > 2) /* the last stage alone is much more than others, or nothing */
-        pace_sliced(&b->pace, p->n_rows, stage, n, clock_ms() - start);
+    pass_advance(p, w.n_stages);
+    pace_sliced(&b->pace, &w, clock_ms() - start);
     if (!pass_under_way(p))
         harvest_prompts(b);
+    return true;
 }
 
-static void generate(struct batch *b)
+static void generate(struct batch *b, bool after_slice)
 {
     struct pass *p = &b->tokens;
     double start;
@@ -332,10 +332,10 @@ static void generate(struct batch *b)
     compose_tokens(b);
     if (!p->n_rows)
         return;
-    pass_begin(p);
+    pass_begin(p, 0);
     start = clock_ms();
     pass_advance(p, p->n_left);
-    pace_generated(&b->pace, clock_ms() - start);
+    pace_generated(&b->pace, p->n_rows, after_slice, clock_ms() - start);
     harvest_tokens(b);
 }
 
@@ -343,8 +343,7 @@ void batch_step(struct batch *b)
 {
     b->prompt_tokens = b->cached_tokens = b->generated_tokens = 0;
     sweep(b);
-    slice_prompts(b);
-    generate(b);
+    generate(b, slice_prompts(b));
     scheduler_stepped(b->scheduler, b->prompt_tokens, b->cached_tokens, b->generated_tokens,
                       kvcache_use(b->cache));
     sweep(b);

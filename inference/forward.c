@@ -1,27 +1,10 @@
-/* forward.c - one step of a model: enqueues the stages asked for, then awaits them all.
+/* forward.c - buffers of a forward pass, and its steps cut into stages.
  *
- * x [n, n_embd] is the residual stream, h its norm.  A block's last projection (o or down) lands in
- * y, and joins x inside the next norm, so that the sum costs no pass of its own.  In the last layer
- * only the rows whose logits are wanted go on after attention; a step without any ends there. */
-#include "inference/forward.h"
+ * Stages asked for are enqueued and awaited together; what a stage does is in forward_ops.c. */
+#include "inference/forward_state.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct forward {
-    const struct model *m;
-    struct kvcache *cache;
-    size_t max_rows, max_outputs;
-    struct step step; /* under way, or the last one */
-    size_t stage;     /* the next one to do; an even one begins a layer */
-    /* Device memory; rows are max_rows, or max_outputs where it says outputs. */
-    float *x, *h, *y; /* [rows, n_embd] */
-    float *q, *att;   /* [rows, n_head * head_dim] */
-    float *k, *v;     /* [rows, n_kv * head_dim] */
-    float *gate, *up; /* [rows, n_ff] */
-    float *logits;    /* [outputs, n_vocab] */
-    int32_t *argmax;  /* [outputs] */
-};
 
 /* rows * cols values of 4 bytes each. */
 static int buffer(struct forward *f, size_t rows, size_t cols, void **out, struct err *e)
@@ -69,6 +52,21 @@ static int buffers(struct forward *f, struct err *e)
     return 0;
 }
 
+/* A part has a row at least, and every span and every part begins one piece. */
+static int lists(struct forward *f, struct err *e)
+{
+    size_t n_pieces;
+
+    if (!__builtin_mul_overflow(f->max_rows, (size_t)2, &n_pieces)) {
+        f->parts = calloc(f->max_rows, sizeof *f->parts);
+        f->part_spans = calloc(n_pieces, sizeof *f->part_spans);
+        f->out_spans = calloc(f->max_outputs, sizeof *f->out_spans);
+    }
+    if (f->parts && f->part_spans && f->out_spans)
+        return 0;
+    return err_set(e, ERR_NOMEM, "no memory for a step of %zu rows", f->max_rows);
+}
+
 int forward_open(struct forward **out, const struct model *m, struct kvcache *cache,
                  size_t max_rows, size_t max_outputs, struct err *e)
 {
@@ -86,7 +84,9 @@ int forward_open(struct forward **out, const struct model *m, struct kvcache *ca
     f->cache = cache;
     f->max_rows = max_rows;
     f->max_outputs = max_outputs;
-    rc = buffers(f, e);
+    rc = lists(f, e);
+    if (rc == 0)
+        rc = buffers(f, e);
     if (rc == 0)
         rc = m->backend->reserve(m->device, max_rows, e);
     if (rc) {
@@ -108,202 +108,128 @@ void forward_close(struct forward *f)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
             f->m->backend->free(f->m->device, all[i]);
+    free(f->parts);
+    free(f->part_spans);
+    free(f->out_spans);
     free(f);
 }
 
-/* y = norm(x + add), over n rows of n_embd; the sum stays in x. */
-static void norm(const struct forward *f, float *y, float *x, const float *add, const float *w,
-                 size_t n)
+/* --- stages --- */
+
+/* The pieces of spans that lie in rows row .. row+n-1 of the step. */
+static size_t cut_spans(const struct step *s, size_t row, size_t n, struct seq_span *out)
 {
-    const struct model *m = f->m;
+    size_t n_out = 0;
 
-    m->backend->norm(m->device, &(struct norm){ .kind = m->arch->norm,
-                                                .y = y,
-                                                .x = x,
-                                                .add = add,
-                                                .w = w,
-                                                .n = n,
-                                                .cols = m->n_embd,
-                                                .eps = m->norm_eps });
-}
+    for (size_t i = 0; i < s->n_spans; i++) {
+        const struct seq_span *from = &s->spans[i];
+        size_t lo = from->row > row ? from->row : row;
+        size_t hi = from->row + from->n < row + n ? from->row + from->n : row + n;
 
-/* Queries, keys and values of the step's rows, h W^T each; the latter two go to the cache, k
- * rotated to its position there (Su et al. 2021), so that it is rotated once and read ever after.
- */
-static void project_qkv(struct forward *f, const struct step *s, size_t layer)
-{
-    const struct model *m = f->m;
-    const struct model_layer *l = &m->layers[layer];
-    const struct matmul qkv = {
-        .n_out = 3,
-        .w = { l->wq, l->wk, l->wv },
-        .y = { f->q, f->k, f->v },
-        .bias = { l->bq, l->bk, l->bv },
-        .x = f->h,
-        .n = s->n_rows,
-        .prompt = s->prompt,
-    };
-    const struct rope_kv rope = {
-        .q = f->q,
-        .k = f->k,
-        .v = f->v,
-        .n = s->n_rows,
-        .n_head = m->n_head,
-        .q_norm = l->q_norm,
-        .k_norm = l->k_norm,
-        .eps = m->norm_eps,
-        .kind = m->arch->rope,
-        .n_rot = m->n_rot,
-        .inv_freq = l->inv_freq,
-        .mscale = m->rope_mscale,
-        .kv = f->cache->kv,
-        .layer = layer,
-        .spans = s->spans,
-        .n_spans = s->n_spans,
-    };
-
-    m->backend->matmul(m->device, &qkv);
-    m->backend->rope_kv(m->device, &rope);
-}
-
-/* Causal over what the cache holds of each row's own sequence, this step's rows included:
- * project_qkv() has put them there. */
-static void attend(struct forward *f, const struct step *s, size_t layer)
-{
-    const struct model *m = f->m;
-
-    m->backend->attend(m->device, &(struct attend){ .y = f->att,
-                                                    .q = f->q,
-                                                    .n = s->n_rows,
-                                                    .n_head = m->n_head,
-                                                    .scale = m->attn_scale,
-                                                    .window = m->layers[layer].window,
-                                                    .softcap = m->attn_softcap,
-                                                    .kv = f->cache->kv,
-                                                    .layer = layer,
-                                                    .spans = s->spans,
-                                                    .n_spans = s->n_spans,
-                                                    .prompt = s->prompt });
-}
-
-/* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
- * part's output in y, not yet added to x. */
-static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
-                           float *x, float *h, size_t n, bool prompt)
-{
-    const struct model *m = f->m;
-    const struct backend *b = m->backend;
-
-    /* y = att Wo^T, [n, n_embd] */
-    b->matmul(m->device, &(struct matmul){ .n_out = 1,
-                                           .w = { l->wo },
-                                           .y = { f->y },
-                                           .bias = { l->bo },
-                                           .x = att,
-                                           .n = n,
-                                           .prompt = prompt });
-    if (l->attn_post_norm)
-        norm(f, f->y, f->y, NULL, l->attn_post_norm, n);
-    /* h = norm(x += y); y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020) */
-    norm(f, h, x, f->y, l->ffn_norm, n);
-    b->matmul(m->device, &(struct matmul){ .n_out = 2,
-                                           .w = { l->gate, l->up },
-                                           .y = { f->gate, f->up },
-                                           .x = h,
-                                           .n = n,
-                                           .prompt = prompt });
-    b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff, m->arch->act);
-    b->matmul(
-        m->device,
-        &(struct matmul){
-            .n_out = 1, .w = { l->down }, .y = { f->y }, .x = f->gate, .n = n, .prompt = prompt });
-    if (l->ffn_post_norm)
-        norm(f, f->y, f->y, NULL, l->ffn_post_norm, n);
-}
-
-/* True of every step that only decodes: then nothing needs to be moved. */
-static bool wants_all_rows(const struct step *s)
-{
-    if (s->n_outputs != s->n_rows)
-        return false;
-    for (size_t i = 0; i < s->n_rows; i++)
-        if (s->out_rows[i] != (int32_t)i)
-            return false;
-    return true;
-}
-
-/* The last layer's second half, the head, and the most likely ids, for the rows that want them:
- * seldom more than one of a prompt, so that the arithmetic for many would not pay. */
-static void finish(struct forward *f, const struct step *s)
-{
-    const struct model *m = f->m;
-    const struct backend *b = m->backend;
-    float *att = f->att, *x = f->x, *h = f->h;
-    size_t n = s->n_outputs;
-
-    if (!wants_all_rows(s)) { /* q and h are free now: take the wanted rows over there */
-        size_t n_q = m->n_head * m->head_dim;
-
-        b->gather(m->device, f->q, f->att, s->out_rows, n, n_q);
-        b->gather(m->device, f->h, f->x, s->out_rows, n, m->n_embd);
-        att = f->q;
-        x = f->h;
-        h = f->x;
+        if (lo < hi)
+            out[n_out++] = (struct seq_span){ .row = lo - row,
+                                              .n = hi - lo,
+                                              .pos = from->pos + lo - from->row,
+                                              .pages = from->pages };
     }
-    output_and_ffn(f, &m->layers[m->n_layers - 1], att, x, h, n, false);
-    norm(f, h, x, f->y, m->final_norm, n);
-    b->matmul(m->device,
-              &(struct matmul){ .n_out = 1, .w = { m->head }, .y = { f->logits }, .x = h, .n = n });
-    if (m->final_softcap > 0)
-        b->softcap(m->device, f->logits, n * m->n_vocab, m->final_softcap);
-    b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
-}
-
-/* A layer's first stage.  Of the last one only keys and values are wanted where no row wants
- * logits. */
-static void begin_layer(struct forward *f, size_t layer)
-{
-    const struct step *s = &f->step;
-    const struct model *m = f->m;
-
-    if (layer == 0)
-        m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
-    /* y still holds what the layer before has to add */
-    norm(f, f->h, f->x, layer ? f->y : NULL, m->layers[layer].attn_norm, s->n_rows);
-    project_qkv(f, s, layer);
-    if (layer + 1 < m->n_layers || s->n_outputs)
-        attend(f, s, layer);
-}
-
-static void end_layer(struct forward *f, size_t layer)
-{
-    const struct step *s = &f->step;
-
-    if (layer + 1 < f->m->n_layers)
-        output_and_ffn(f, &f->m->layers[layer], f->att, f->x, f->h, s->n_rows, s->prompt);
-    else if (s->n_outputs)
-        finish(f, s);
+    return n_out;
 }
 
 void forward_begin(struct forward *f, const struct step *s)
 {
+    size_t per = s->attend_rows && s->attend_rows < s->n_rows ? s->attend_rows : s->n_rows;
+    size_t n_pieces = 0;
+
     f->step = *s;
-    f->stage = 0;
+    f->stage = f->n_parts = 0;
+    for (size_t row = 0; row < s->n_rows; row += per) {
+        struct part *p = &f->parts[f->n_parts++];
+        size_t n = s->n_rows - row < per ? s->n_rows - row : per;
+
+        *p = (struct part){ .row = row, .n = n, .span = n_pieces };
+        p->n_spans = cut_spans(s, row, n, f->part_spans + n_pieces);
+        n_pieces += p->n_spans;
+    }
 }
 
 size_t forward_stages(const struct forward *f)
 {
-    return 2 * f->m->n_layers;
+    return f->step.n_rows ? (f->m->n_layers - 1) * (2 + f->n_parts) + 2 : 0;
+}
+
+/* In a layer: 0 up to the cache, 1 .. n_parts attention, then the rest.  The last one has but two.
+ */
+static enum stage_kind kind_of(const struct forward *f, size_t stage, size_t *layer, size_t *part)
+{
+    size_t within = stage % (2 + f->n_parts);
+
+    *layer = stage / (2 + f->n_parts);
+    *part = within - 1;
+    if (within == 0)
+        return STAGE_QKV;
+    if (*layer + 1 == f->m->n_layers)
+        return STAGE_FINISH;
+    return within <= f->n_parts ? STAGE_ATTEND : STAGE_OUTPUT;
+}
+
+enum { ROW_POSITIONS = 128 }; /* what a row costs in attend, beside the positions it sees */
+
+static double attend_work(const struct forward *f, size_t layer, const struct part *p)
+{
+    size_t window = f->m->layers[layer].window;
+    double work = 0;
+
+    for (size_t i = p->span; i < p->span + p->n_spans; i++) {
+        const struct seq_span *s = &f->part_spans[i];
+        size_t seen = s->pos + s->n / 2; /* on average */
+
+        if (window && seen > window)
+            seen = window;
+        work += (double)s->n * (double)(seen + ROW_POSITIONS);
+    }
+    return work;
+}
+
+enum stage_kind forward_stage(const struct forward *f, size_t i, double *work)
+{
+    size_t layer, part;
+    enum stage_kind kind = kind_of(f, i, &layer, &part);
+
+    if (kind == STAGE_ATTEND)
+        *work = attend_work(f, layer, &f->parts[part]);
+    else
+        *work = (double)(kind == STAGE_FINISH ? f->step.n_outputs : f->step.n_rows);
+    return kind;
+}
+
+static void enqueue_stage(struct forward *f, size_t stage)
+{
+    size_t layer, part;
+
+    switch (kind_of(f, stage, &layer, &part)) {
+    case STAGE_QKV:
+        forward_qkv(f, layer);
+        break;
+    case STAGE_ATTEND:
+        forward_attend(f, layer, &f->parts[part]);
+        break;
+    case STAGE_OUTPUT:
+        forward_output(f, layer);
+        break;
+    case STAGE_FINISH:
+        forward_finish(f);
+        break;
+    case STAGE_KINDS:
+        break;
+    }
 }
 
 size_t forward_advance(struct forward *f, size_t n)
 {
     size_t end = forward_stages(f);
 
-    if (f->step.n_rows == 0)
-        f->stage = end;
     for (; f->stage < end && n > 0; f->stage++, n--)
-        (f->stage % 2 ? end_layer : begin_layer)(f, f->stage / 2);
+        enqueue_stage(f, f->stage);
     f->m->backend->sync(f->m->device);
     return end - f->stage;
 }

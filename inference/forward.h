@@ -3,9 +3,9 @@
  *   ids -> embed -> [ norm -> q,k,v -> rope_kv -> attend -> o -> (+) norm -> gate,up -> act -> down -> (+) ] x n_layers
  *       -> gather the rows that need logits -> norm -> head -> logits, argmax
  *
- * A layer is two stages, up to attend and from o on.  A step may be evaluated a few stages at a time
- * (forward_begin, forward_advance); between them another forward on the same device, with buffers of
- * its own, may run a step of other sequences.
+ * A layer is a stage up to rope_kv, attend in one or more, and one from o on.  A step may be evaluated
+ * a few stages at a time (forward_begin, forward_advance); between them another forward on the same
+ * device, with buffers of its own, may run a step of other sequences.
  * What differs between families is data in struct arch (inference/arch/) and struct model.
  * Owned by the engine thread; one step of a forward at a time. */
 #ifndef AIRSTRIP_FORWARD_H
@@ -27,6 +27,7 @@ void forward_close(struct forward *f); /* NULL is fine */
 struct step {
     bool prompt;        /* the rows are given tokens, see struct matmul; not those that want logits, from
                          * the last layer's attention on: they are few */
+    size_t attend_rows; /* rows of an attend stage, whose time grows with the position; 0 = all */
     const int32_t *ids; /* [n_rows], each within the vocabulary */
     size_t n_rows;
     const struct seq_span *spans; /* cover the rows in order; their pages are allocated */
@@ -39,7 +40,18 @@ struct step {
  * the step is done or given up; no page of it may get another owner. */
 void forward_begin(struct forward *f, const struct step *s);
 
-size_t forward_stages(const struct forward *f); /* of any step */
+enum stage_kind {
+    STAGE_QKV,
+    STAGE_ATTEND,
+    STAGE_OUTPUT,
+    STAGE_FINISH, /* the last layer from attend on, and the head */
+    STAGE_KINDS,
+};
+
+/* Stage i of the step that was begun, and in *work how much it has to do, in a unit of its kind: rows,
+ * or rows times the positions they see. */
+enum stage_kind forward_stage(const struct forward *f, size_t i, double *work);
+size_t forward_stages(const struct forward *f); /* of the step that was begun */
 
 /* Evaluates up to n stages of it; returns when they are done.  Returns how many are left: at 0 the
  * keys and values of all rows are in the cache. */

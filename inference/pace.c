@@ -1,71 +1,95 @@
-/* pace.c - a median of what must not be delayed, and running means of what delays it. */
+/* pace.c - medians of what must not be delayed, and running means of what delays it. */
 #include "inference/pace.h"
 
 enum { ROW_STEP = 32 };
 
-/* Weight of the newest measurement: attention grows from pass to pass, and must be followed. */
-static const double NEWEST = 0.5;
-static const double SLICE_SHARE = 1.5;
+static const double NEWEST = 0.5; /* weight of a measurement, once there are some */
+static const double GAP_SHARE = 2.5;
+static const double MIN_SHARE = 0.4; /* of a quiet pass: prompts get on whatever the streams want */
 
-void pace_generated(struct pace *p, double ms)
+static size_t size_of(size_t n_rows)
 {
-    p->kept[p->next] = ms;
-    p->next = (p->next + 1) % PACE_KEPT;
-    if (p->n_kept < PACE_KEPT)
-        p->n_kept++;
+    size_t size = 0;
+
+    while (size + 1 < PACE_SIZES && (size_t)1 << size < n_rows)
+        size++;
+    return size;
 }
 
-static double median(const struct pace *p)
+void pace_generated(struct pace *p, size_t n_rows, bool after_slice, double ms)
 {
-    double sorted[PACE_KEPT];
+    struct pace_times *t = after_slice ? &p->beside : &p->quiet[size_of(n_rows)];
 
-    for (size_t i = 0; i < p->n_kept; i++) {
+    t->ms[t->next] = ms;
+    t->next = (t->next + 1) % PACE_KEPT;
+    if (t->n < PACE_KEPT)
+        t->n++;
+    p->n_generating = n_rows;
+}
+
+/* 0 without any. */
+static double median(const struct pace_times *t)
+{
+    double sorted[PACE_KEPT] = { 0 };
+
+    for (size_t i = 0; i < t->n; i++) {
         size_t at = i;
 
-        for (; at > 0 && sorted[at - 1] > p->kept[i]; at--)
+        for (; at > 0 && sorted[at - 1] > t->ms[i]; at--)
             sorted[at] = sorted[at - 1];
-        sorted[at] = p->kept[i];
+        sorted[at] = t->ms[i];
     }
-    return sorted[p->n_kept / 2];
+    return sorted[t->n / 2];
+}
+
+/* Of passes as large as the last one; else of the nearest smaller ones, which take less. */
+static double quiet_ms(const struct pace *p)
+{
+    size_t size = size_of(p->n_generating);
+    double ms = 0;
+
+    for (size_t i = size + 1; i > 0 && ms <= 0; i--)
+        ms = median(&p->quiet[i - 1]);
+    for (size_t i = size + 1; i < PACE_SIZES && ms <= 0; i++)
+        ms = median(&p->quiet[i]);
+    return ms > 0 ? ms : median(&p->beside);
 }
 
 /* 0: nothing to go by yet. */
 static double budget_ms(const struct pace *p, bool others_generate)
 {
+    double quiet = quiet_ms(p), beside = median(&p->beside), ms;
+
     if (!others_generate)
         return PACE_ALONE_MS;
-    return p->n_kept ? SLICE_SHARE * median(p) : 0;
+    ms = GAP_SHARE * quiet - (beside > quiet ? beside : quiet);
+    return ms > MIN_SHARE * quiet ? ms : MIN_SHARE * quiet;
 }
 
-/* Below PACE_MIN_ROWS a stage takes about the same time for any number of rows. */
-static double weight_of(size_t n_rows)
+static double expected_ms(const struct pace *p, const struct pace_work *w)
 {
-    return (double)(n_rows > PACE_MIN_ROWS ? n_rows : PACE_MIN_ROWS);
+    double ms = 0;
+
+    for (size_t i = 0; i < STAGE_KINDS; i++)
+        ms += p->unit_ms[i] * w->of[i];
+    return ms;
 }
 
-/* A time of both kinds of stages is split as they were expected to share it. */
-void pace_sliced(struct pace *p, size_t n_rows, size_t stage, size_t n_stages, double ms)
+/* A time of several kinds of stages is split as they were expected to share it. */
+void pace_sliced(struct pace *p, const struct pace_work *w, double ms)
 {
-    size_t n_of[2] = { (n_stages + 1 - stage % 2) / 2, (n_stages + stage % 2) / 2 };
-    double expected = 0, rows = weight_of(n_rows);
+    double expected = expected_ms(p, w);
 
-    if (n_stages == 0)
-        return;
-    if (p->row_ms[0] <= 0) {
-        p->row_ms[0] = p->row_ms[1] = ms / ((double)n_stages * rows);
-        return;
-    }
-    for (size_t i = 0; i < 2; i++)
-        expected += p->row_ms[i] * (double)n_of[i] * rows;
-    for (size_t i = 0; i < 2 && expected > 0; i++)
-        if (n_of[i])
-            p->row_ms[i] *= 1 - NEWEST + NEWEST * ms / expected;
+    for (size_t i = 0; i < STAGE_KINDS; i++)
+        if (w->of[i] > 0)
+            p->unit_ms[i] = expected > 0 ? p->unit_ms[i] * (1 - NEWEST + NEWEST * ms / expected)
+                                         : ms / w->of[i];
 }
 
 size_t pace_rows(const struct pace *p, size_t max_rows, bool others_generate)
 {
-    double worst = p->row_ms[0] > p->row_ms[1] ? p->row_ms[0] : p->row_ms[1];
-    double budget = budget_ms(p, others_generate), rows;
+    double qkv = p->unit_ms[STAGE_QKV], output = p->unit_ms[STAGE_OUTPUT];
+    double worst = qkv > output ? qkv : output, budget = budget_ms(p, others_generate), rows;
 
     if (worst <= 0 || budget <= 0)
         return max_rows;
@@ -77,19 +101,40 @@ size_t pace_rows(const struct pace *p, size_t max_rows, bool others_generate)
     return (size_t)rows / ROW_STEP * ROW_STEP;
 }
 
-size_t pace_stages(const struct pace *p, size_t n_rows, size_t stage, size_t n_left,
-                   bool others_generate)
+/* All rows where that is well within a slice: a stage more is a wait for all threads more. */
+size_t pace_attend_rows(const struct pace *p, size_t n_rows, size_t n_positions,
+                        bool others_generate)
 {
-    double budget = budget_ms(p, others_generate), ms = 0;
-    size_t n = 0;
+    double unit = p->unit_ms[STAGE_ATTEND], budget = budget_ms(p, others_generate), rows;
 
-    if (p->row_ms[0] <= 0)
-        return n_left < 2 ? n_left : 2; /* to learn from */
-    while (n < n_left) {
-        ms += p->row_ms[(stage + n) % 2] * weight_of(n_rows);
-        if (n > 0 && ms > budget)
-            break;
-        n++;
-    }
-    return n;
+    if (unit <= 0 || budget <= 0 || n_rows <= PACE_MIN_ATTEND_ROWS)
+        return n_rows;
+    rows = budget / (unit * (double)(n_positions ? n_positions : 1)) / 2;
+    if (rows >= (double)n_rows)
+        return n_rows;
+    if (rows < PACE_MIN_ATTEND_ROWS)
+        return PACE_MIN_ATTEND_ROWS;
+    return (size_t)rows / PACE_MIN_ATTEND_ROWS * PACE_MIN_ATTEND_ROWS;
+}
+
+static bool is_new(const struct pace *p, const struct pace_work *w)
+{
+    for (size_t i = 0; i < STAGE_KINDS; i++)
+        if (w->of[i] > 0 && p->unit_ms[i] <= 0)
+            return true;
+    return false;
+}
+
+bool pace_join(const struct pace *p, struct pace_work *w, enum stage_kind kind, double work,
+               bool others_generate)
+{
+    struct pace_work with = *w;
+
+    with.of[kind] += work;
+    with.n_stages++;
+    /* One that was never timed comes alone, so that its time is known. */
+    if (w->n_stages && (is_new(p, &with) || expected_ms(p, &with) > budget_ms(p, others_generate)))
+        return false;
+    *w = with;
+    return true;
 }

@@ -52,9 +52,20 @@ void pass_add(struct pass *p, struct job *j, const int32_t *ids, size_t n, size_
     }
 }
 
-void pass_begin(struct pass *p)
+size_t pass_positions(const struct pass *p)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < p->n_spans; i++)
+        if (p->spans[i].pos + p->spans[i].n > most)
+            most = p->spans[i].pos + p->spans[i].n;
+    return most;
+}
+
+void pass_begin(struct pass *p, size_t attend_rows)
 {
     forward_begin(p->forward, &(struct step){ .prompt = p->prompt,
+                                              .attend_rows = attend_rows,
                                               .ids = p->ids,
                                               .n_rows = p->n_rows,
                                               .spans = p->spans,
@@ -63,6 +74,23 @@ void pass_begin(struct pass *p)
                                               .n_outputs = p->n_outputs });
     p->stage = 0;
     p->n_left = forward_stages(p->forward);
+}
+
+struct pace_work pass_slice(const struct pass *p, const struct pace *pace, bool others_generate)
+{
+    struct pace_work w = { .n_stages = 0 };
+    bool fits = true;
+
+    while (fits && w.n_stages < p->n_left) {
+        double work;
+        enum stage_kind kind = forward_stage(p->forward, p->stage + w.n_stages, &work);
+
+        /* Weights are read whatever the number of rows. */
+        if ((kind == STAGE_QKV || kind == STAGE_OUTPUT) && work < PACE_MIN_ROWS)
+            work = PACE_MIN_ROWS;
+        fits = pace_join(pace, &w, kind, work, others_generate);
+    }
+    return w;
 }
 
 void pass_advance(struct pass *p, size_t n)

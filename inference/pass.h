@@ -8,6 +8,7 @@
 
 #include "inference/forward.h"
 #include "inference/job.h"
+#include "inference/pace.h"
 
 struct pass {
     struct forward *forward; /* borrowed */
@@ -34,9 +35,13 @@ void pass_clear(struct pass *p);
  * n_outputs of them want logits.  ids: [n], copied.  Between pass_clear() and pass_begin(). */
 void pass_add(struct pass *p, struct job *j, const int32_t *ids, size_t n, size_t n_outputs);
 
-/* Then evaluate: up to n stages at a time, until none is left. */
-void pass_begin(struct pass *p);
+/* Then evaluate: as many stages at a time as are thought to be a slice, until none is left. */
+void pass_begin(struct pass *p, size_t attend_rows);
+struct pace_work pass_slice(const struct pass *p, const struct pace *pace, bool others_generate);
 void pass_advance(struct pass *p, size_t n);
+
+/* Positions that the last of them sees. */
+size_t pass_positions(const struct pass *p);
 
 static inline bool pass_under_way(const struct pass *p)
 {

@@ -1,0 +1,201 @@
+/* forward_ops.c - the ops of each stage of a step, in terms of struct backend. */
+#include "inference/forward_state.h"
+
+/* y = norm(x + add), over n rows of n_embd; the sum stays in x. */
+static void norm(const struct forward *f, float *y, float *x, const float *add, const float *w,
+                 size_t n)
+{
+    const struct model *m = f->m;
+
+    m->backend->norm(m->device, &(struct norm){ .kind = m->arch->norm,
+                                                .y = y,
+                                                .x = x,
+                                                .add = add,
+                                                .w = w,
+                                                .n = n,
+                                                .cols = m->n_embd,
+                                                .eps = m->norm_eps });
+}
+
+/* Queries, keys and values of the step's rows, h W^T each; the latter two go to the cache, k
+ * rotated to its position there (Su et al. 2021), so that it is rotated once and read ever after.
+ */
+static void project_qkv(struct forward *f, const struct step *s, size_t layer)
+{
+    const struct model *m = f->m;
+    const struct model_layer *l = &m->layers[layer];
+    const struct matmul qkv = {
+        .n_out = 3,
+        .w = { l->wq, l->wk, l->wv },
+        .y = { f->q, f->k, f->v },
+        .bias = { l->bq, l->bk, l->bv },
+        .x = f->h,
+        .n = s->n_rows,
+        .prompt = s->prompt,
+    };
+    const struct rope_kv rope = {
+        .q = f->q,
+        .k = f->k,
+        .v = f->v,
+        .n = s->n_rows,
+        .n_head = m->n_head,
+        .q_norm = l->q_norm,
+        .k_norm = l->k_norm,
+        .eps = m->norm_eps,
+        .kind = m->arch->rope,
+        .n_rot = m->n_rot,
+        .inv_freq = l->inv_freq,
+        .mscale = m->rope_mscale,
+        .kv = f->cache->kv,
+        .layer = layer,
+        .spans = s->spans,
+        .n_spans = s->n_spans,
+    };
+
+    m->backend->matmul(m->device, &qkv);
+    m->backend->rope_kv(m->device, &rope);
+}
+
+/* n rows of q, causal over what the cache holds of each row's own sequence, the step's own rows
+ * included: project_qkv() has put them there. */
+static void attend(struct forward *f, size_t layer, float *y, const float *q, size_t n,
+                   const struct seq_span *spans, size_t n_spans, bool prompt)
+{
+    const struct model *m = f->m;
+
+    m->backend->attend(m->device, &(struct attend){ .y = y,
+                                                    .q = q,
+                                                    .n = n,
+                                                    .n_head = m->n_head,
+                                                    .scale = m->attn_scale,
+                                                    .window = m->layers[layer].window,
+                                                    .softcap = m->attn_softcap,
+                                                    .kv = f->cache->kv,
+                                                    .layer = layer,
+                                                    .spans = spans,
+                                                    .n_spans = n_spans,
+                                                    .prompt = prompt });
+}
+
+void forward_attend(struct forward *f, size_t layer, const struct part *p)
+{
+    size_t at = p->row * f->m->n_head * f->m->head_dim;
+
+    attend(f, layer, f->att + at, f->q + at, p->n, f->part_spans + p->span, p->n_spans,
+           f->step.prompt);
+}
+
+/* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
+ * part's output in y, not yet added to x. */
+static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
+                           float *x, float *h, size_t n, bool prompt)
+{
+    const struct model *m = f->m;
+    const struct backend *b = m->backend;
+
+    /* y = att Wo^T, [n, n_embd] */
+    b->matmul(m->device, &(struct matmul){ .n_out = 1,
+                                           .w = { l->wo },
+                                           .y = { f->y },
+                                           .bias = { l->bo },
+                                           .x = att,
+                                           .n = n,
+                                           .prompt = prompt });
+    if (l->attn_post_norm)
+        norm(f, f->y, f->y, NULL, l->attn_post_norm, n);
+    /* h = norm(x += y); y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020) */
+    norm(f, h, x, f->y, l->ffn_norm, n);
+    b->matmul(m->device, &(struct matmul){ .n_out = 2,
+                                           .w = { l->gate, l->up },
+                                           .y = { f->gate, f->up },
+                                           .x = h,
+                                           .n = n,
+                                           .prompt = prompt });
+    b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff, m->arch->act);
+    b->matmul(
+        m->device,
+        &(struct matmul){
+            .n_out = 1, .w = { l->down }, .y = { f->y }, .x = f->gate, .n = n, .prompt = prompt });
+    if (l->ffn_post_norm)
+        norm(f, f->y, f->y, NULL, l->ffn_post_norm, n);
+}
+
+/* True of every step that only decodes: then nothing needs to be moved. */
+static bool wants_all_rows(const struct step *s)
+{
+    if (s->n_outputs != s->n_rows)
+        return false;
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (s->out_rows[i] != (int32_t)i)
+            return false;
+    return true;
+}
+
+void forward_output(struct forward *f, size_t layer)
+{
+    const struct step *s = &f->step;
+
+    output_and_ffn(f, &f->m->layers[layer], f->att, f->x, f->h, s->n_rows, s->prompt);
+}
+
+/* Each wanted row as a span of its own. */
+static void make_out_spans(struct forward *f)
+{
+    const struct step *s = &f->step;
+
+    for (size_t i = 0; i < s->n_outputs; i++) {
+        size_t row = (size_t)s->out_rows[i];
+        const struct seq_span *from = s->spans;
+
+        while (row < from->row || row >= from->row + from->n)
+            from++;
+        f->out_spans[i] = (struct seq_span){
+            .row = i, .n = 1, .pos = from->pos + row - from->row, .pages = from->pages
+        };
+    }
+}
+
+/* The last layer from attention on, the head, and the most likely ids, for the rows that want them:
+ * seldom more than one of a prompt, so that the arithmetic for many would not pay. */
+void forward_finish(struct forward *f)
+{
+    const struct step *s = &f->step;
+    const struct model *m = f->m;
+    const struct backend *b = m->backend;
+    float *q = f->q, *att = f->att, *x = f->x, *h = f->h;
+    size_t n = s->n_outputs, n_q = m->n_head * m->head_dim, last = m->n_layers - 1;
+
+    if (n == 0)
+        return;
+    if (wants_all_rows(s)) {
+        attend(f, last, att, q, n, s->spans, s->n_spans, false);
+    } else { /* h is free now: take the wanted rows over there */
+        b->gather(m->device, f->att, f->q, s->out_rows, n, n_q);
+        b->gather(m->device, f->h, f->x, s->out_rows, n, m->n_embd);
+        q = f->att;
+        att = f->q;
+        x = f->h;
+        h = f->x;
+        make_out_spans(f);
+        attend(f, last, att, q, n, f->out_spans, n, false);
+    }
+    output_and_ffn(f, &m->layers[last], att, x, h, n, false);
+    norm(f, h, x, f->y, m->final_norm, n);
+    b->matmul(m->device,
+              &(struct matmul){ .n_out = 1, .w = { m->head }, .y = { f->logits }, .x = h, .n = n });
+    if (m->final_softcap > 0)
+        b->softcap(m->device, f->logits, n * m->n_vocab, m->final_softcap);
+    b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
+}
+
+void forward_qkv(struct forward *f, size_t layer)
+{
+    const struct step *s = &f->step;
+    const struct model *m = f->m;
+
+    if (layer == 0)
+        m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
+    /* y still holds what the layer before has to add */
+    norm(f, f->h, f->x, layer ? f->y : NULL, m->layers[layer].attn_norm, s->n_rows);
+    project_qkv(f, s, layer);
+}

@@ -1,0 +1,44 @@
+/* forward_state.h - a forward pass from inside: its buffers, and the step under way.
+ *
+ * x [n, n_embd] is the residual stream, h its norm.  A block's last projection (o or down) lands in
+ * y, and joins x inside the next norm, so that the sum costs no pass of its own.  In the last layer
+ * only the rows whose logits are wanted go on from attention; a step without any ends there.
+ * Only for forward.c and forward_ops.c. */
+#ifndef AIRSTRIP_FORWARD_STATE_H
+#define AIRSTRIP_FORWARD_STATE_H
+
+#include "inference/forward.h"
+
+/* Rows that one attend stage evaluates. */
+struct part {
+    size_t row, n;        /* rows row .. row+n-1 of the step */
+    size_t span, n_spans; /* of part_spans, with rows counted from `row` on */
+};
+
+struct forward {
+    const struct model *m;
+    struct kvcache *cache;
+    size_t max_rows, max_outputs;
+    struct step step; /* under way, or the last one */
+    size_t stage;     /* the next one to do */
+    size_t n_parts;   /* attend stages of a layer */
+    struct part *parts;
+    struct seq_span *part_spans; /* the step's, cut where parts end */
+    struct seq_span *out_spans;  /* [max_outputs] of a row each */
+    /* Device memory; rows are max_rows, or max_outputs where it says outputs. */
+    float *x, *h, *y; /* [rows, n_embd] */
+    float *q, *att;   /* [rows, n_head * head_dim] */
+    float *k, *v;     /* [rows, n_kv * head_dim] */
+    float *gate, *up; /* [rows, n_ff] */
+    float *logits;    /* [outputs, n_vocab] */
+    int32_t *argmax;  /* [outputs] */
+};
+
+/* --- forward_ops.c: each enqueues one stage --- */
+
+void forward_qkv(struct forward *f, size_t layer);
+void forward_attend(struct forward *f, size_t layer, const struct part *p);
+void forward_output(struct forward *f, size_t layer);
+void forward_finish(struct forward *f);
+
+#endif
