@@ -21,6 +21,8 @@ static const char USAGE[] =
     "  -t N            threads (one per processor)\n"
     "  -r N            repetitions, of which the median is told (3)\n"
     "  --batch LIST    sequences generated together (1,4,16)\n"
+    "  --depth N       generated tokens follow N others (0)\n"
+    "  --rates         rates and limits only: no time to the first token\n"
     "  --turn N        also: a conversation's second turn, after a first one of N tokens\n"
     "  --long N        also: a stream's gaps, alone and while a prompt of N tokens is evaluated\n"
     "  --isa NAME      instruction set: scalar, avx2, avx512, amx (AIRSTRIP_ISA, else the "
@@ -79,7 +81,8 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
 {
     static const struct option LONG[] = {
         { "batch", required_argument, NULL, 'b' }, { "isa", required_argument, NULL, 'i' },
-        { "turn", required_argument, NULL, 'T' },  { "long", required_argument, NULL, 'L' },
+        { "turn", required_argument, NULL, 'T' },  { "depth", required_argument, NULL, 'D' },
+        { "rates", no_argument, NULL, 'R' },       { "long", required_argument, NULL, 'L' },
         { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
     };
     int c, rc = 0;
@@ -107,6 +110,12 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
             break;
         case 'i':
             o->isa = optarg;
+            break;
+        case 'D':
+            rc = parse_number("--depth", optarg, 0, 1u << 24, &o->depth);
+            break;
+        case 'R':
+            o->rates_only = true;
             break;
         case 'T':
             rc = parse_number("--turn", optarg, 1, 1u << 24, &o->n_turn);
@@ -151,7 +160,7 @@ int main(int argc, char **argv)
     if (rc)
         return rc;
     log_set_level(LOG_WARN);
-    if (bench_forward(&o, &r, &e) || bench_engine(&o, &r, &e)) {
+    if (bench_forward(&o, &r, &e) || (!o.rates_only && bench_engine(&o, &r, &e))) {
         fprintf(stderr, "airstrip-bench: %s\n", e.text);
         return 1;
     }

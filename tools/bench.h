@@ -14,8 +14,10 @@ struct bench_options {
     size_t n_prompt, n_gen, n_threads, n_repeats;
     size_t batches[BENCH_MAX_BATCHES]; /* ascending or not, each at least 1 */
     size_t n_batches;
+    size_t depth;  /* tokens that stand in each sequence before generation is timed */
     size_t n_turn; /* tokens of a conversation's first turn; 0: turns are not measured */
     size_t n_long; /* tokens of the prompt that comes between a stream; 0: not measured */
+    bool rates_only; /* nothing through the engine */
     bool json;
 };
 

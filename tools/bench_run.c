@@ -75,11 +75,12 @@ static double time_prompt(struct run *r, size_t n)
     return clock_ms() - start;
 }
 
-static double time_generation(struct run *r, size_t n)
+/* n tokens each behind `depth` others, whose keys and values are whatever stands there. */
+static double time_generation(struct run *r, size_t depth, size_t n)
 {
     double start = clock_ms();
 
-    for (size_t pos = 0; pos < n; pos++) {
+    for (size_t pos = depth; pos < depth + n; pos++) {
         struct step s = { .ids = r->ids + pos,
                           .n_rows = r->n_batch,
                           .spans = r->spans,
@@ -103,10 +104,10 @@ static int measure(struct loaded *l, const struct bench_options *o, size_t n_bat
     double ms[BENCH_MAX_REPEATS];
     size_t n = n_batch ? o->n_gen : o->n_prompt;
     struct run r;
-    int rc = run_init(&r, l, n_batch ? n_batch : 1, n, e);
+    int rc = run_init(&r, l, n_batch ? n_batch : 1, n_batch ? o->depth + n : n, e);
 
     for (size_t i = 0; rc == 0 && i <= o->n_repeats; i++) {
-        double t = n_batch ? time_generation(&r, n) : time_prompt(&r, n);
+        double t = n_batch ? time_generation(&r, o->depth, n) : time_prompt(&r, n);
 
         if (i) /* the first one warms caches and clocks */
             ms[i - 1] = t;
@@ -134,8 +135,9 @@ static void describe(const struct loaded *l, struct bench_result *r)
 
 int bench_forward(const struct bench_options *o, struct bench_result *r, struct err *e)
 {
-    size_t longest = o->n_prompt > o->n_gen ? o->n_prompt : o->n_gen;
-    struct engine_config c = bench_config(o, longest + 1);
+    size_t generated = o->depth + o->n_gen;
+    struct engine_config c =
+        bench_config(o, (o->n_prompt > generated ? o->n_prompt : generated) + 1);
     double start = clock_ms();
     struct loaded l;
     int rc = loaded_check(&l, &c, e);

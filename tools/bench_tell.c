@@ -91,6 +91,8 @@ static void put_limits(struct telling *t, const struct bench_options *o,
 static void put_engine(struct telling *t, const struct bench_options *o,
                        const struct bench_result *r)
 {
+    if (o->rates_only)
+        return;
     put_tenth(t, "ttft_ms", r->ttft_ms);
     if (o->n_turn) {
         put_float(t, "first_turn_ms", r->first_turn_ms, 100);

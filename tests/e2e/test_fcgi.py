@@ -191,6 +191,35 @@ def leaving(p):
     freed(p, "together")
 
 
+def thread_ticks(p):
+    """Processor time of every thread, in ticks, by its id."""
+    found = {}
+    for task in os.listdir(f"/proc/{p.process.pid}/task"):
+        fields = open(f"/proc/{p.process.pid}/task/{task}/stat").read().rsplit(")", 1)[1].split()
+        found[task] = int(fields[11]) + int(fields[12])
+    return found
+
+
+def waiting_is_free(p):
+    """--max-batch-size 2: the threads that wait for their turn, or for a token, do not poll."""
+    running = [open_stream(p, chat(stream=True, max_tokens=4000)) for _ in range(2)]
+    for s in running:
+        s.wait_for(b'"content":"', 30)
+    known = set(thread_ticks(p))
+    waiting = [open_stream(p, chat(stream=True)) for _ in range(100)]
+    for s in waiting:
+        s.wait_for(b": ok", 30)
+    before = thread_ticks(p)
+    time.sleep(1)
+    after = thread_ticks(p)
+    new = [task for task in after if task in before and task not in known]
+    ticks = sum(after[task] - before[task] for task in new)
+    tap.ok(len(new) >= 90 and ticks <= 2, f"a hundred waiting streams use {ticks} ticks in a second", len(new), p.health())
+    for s in running:
+        s.close()
+    tap.ok(all(s.finish().body.endswith(b"data: [DONE]\n\n") for s in waiting), "and all are answered")
+
+
 def overload(p):
     """--max-connections 4."""
     held = [open_stream(p, chat(stream=True, max_tokens=4000)) for _ in range(4)]
@@ -351,7 +380,7 @@ if not SMOLLM2:
 with tempfile.NamedTemporaryFile("w", suffix=".keys") as key_file:
     key_file.write("# keys\nsk-secret\n")
     key_file.flush()
-    with_program([answers, bodies, broken_peers, leaving, slow_reader, log_rotation, sigterm], "--max-batch-size", "2",
+    with_program([answers, bodies, broken_peers, waiting_is_free, leaving, slow_reader, log_rotation, sigterm], "--max-batch-size", "2",
                  "--read-timeout", "1", "--write-timeout", "2", "--body-size-limit", "200KB")
     with_program([keys], "--api-keys", key_file.name, "--cors-origin", "http://a.example")
 with_program([three_hundred_at_once, second_sigterm], "--max-batch-size", "16")
