@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..12
+echo 1..13
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
@@ -29,6 +29,7 @@ check kernels/cpu $base $quant kernels/backend.h kernels/cpu/
 check inference/weights $base $quant inference/weights/
 check inference/text $base $quant $text
 check inference/text/template $base inference/text/
+check inference/text/hf $base $text
 check inference/arch $base $quant kernels/backend.h inference/arch/
 check inference $base $quant kernels/backend.h $text inference/
 check tools kernels/ inference/ tools/

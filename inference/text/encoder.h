@@ -37,6 +37,25 @@ bool bpe_adds_bos(const struct bpe *b); /* where the file does not say */
 int bpe_encode(const struct bpe *b, struct encoder *enc, const char *text, size_t len,
                struct err *e) MUST_CHECK;
 
+/* The same with merges from elsewhere, for words that are cut by the caller. */
+struct bpe_merge {
+    struct str left, right;
+};
+
+struct bpe_options {
+    bool chars; /* symbols are characters, tokens are spelled as texts; else bytes */
+    bool
+        byte_fallback; /* chars: one that is no token becomes <0xXX> tokens, where there are such */
+    bool fuse_unknown; /* several unknown ones in a row are one */
+    bool whole_words;  /* a word that is a token is taken without merging */
+    int32_t unknown;   /* what else an unknown one becomes; -1: it is left out */
+};
+int bpe_create_from(struct bpe **out, const struct vocab *v, const struct bpe_merge *merges,
+                    size_t n, const struct bpe_options *o, struct err *e) MUST_CHECK;
+
+/* Sets enc->run up, so that its words (bpe_begin() is told the text's length) become ids. */
+void bpe_begin(const struct bpe *b, struct encoder *enc, size_t len);
+
 /* spm.c: SentencePiece's BPE.  Where the file asks for it, a blank goes before the text. */
 int spm_create(struct spm **out, const struct vocab *v, struct err *e) MUST_CHECK;
 void spm_free(struct spm *s);

@@ -218,7 +218,7 @@ static int split(const struct pretok *p, struct pretok_run *run, size_t step, co
 }
 
 /* Every expression needs time in proportion to what it passes over; the limit is the seat belt. */
-static int prepare(struct pretok_run *run, size_t len, struct err *e)
+int pretok_prepare(struct pretok_run *run, size_t len, struct err *e)
 {
     size_t limit = 10000000;
 
@@ -239,7 +239,7 @@ static int prepare(struct pretok_run *run, size_t len, struct err *e)
 int pretok_split(const struct pretok *p, struct pretok_run *run, const char *text, size_t len,
                  struct err *e)
 {
-    int rc = prepare(run, len, e);
+    int rc = pretok_prepare(run, len, e);
 
     for (size_t i = 0; i < len && !rc;) {
         size_t good = i, bad;

@@ -36,6 +36,8 @@ struct pretok_run {
 /* Calls run->word for each word of the text, in order; linear in len for any bytes. */
 int pretok_split(const struct pretok *p, struct pretok_run *run, const char *text, size_t len,
                  struct err *e) MUST_CHECK;
+/* Makes run->match and run->context, for matching in a text of len bytes. */
+int pretok_prepare(struct pretok_run *run, size_t len, struct err *e) MUST_CHECK;
 void pretok_run_done(struct pretok_run *run);
 
 #endif

@@ -30,9 +30,40 @@ static void drop_doubles(struct special *s)
     s->n = kept;
 }
 
+/* Sorts s->items and finds where the items of each first byte begin. */
+static void index_items(struct special *s)
+{
+    size_t i = 0;
+
+    if (s->n > 0)
+        qsort(s->items, s->n, sizeof *s->items, compare);
+    drop_doubles(s);
+    for (size_t c = 0; c < 256; c++) {
+        for (s->first[c] = (uint32_t)i; i < s->n && (unsigned char)s->items[i].text.data[0] == c;
+             i++) {
+            s->any_starts[c] = true;
+            s->user_starts[c] |= !s->items[i].control;
+        }
+    }
+    s->first[256] = (uint32_t)s->n;
+}
+
+int special_init_items(struct special *s, const struct special_item *items, size_t n, struct err *e)
+{
+    *s = (struct special){ 0 };
+    s->items = calloc(n + 1, sizeof *s->items);
+    if (!s->items)
+        return err_set(e, ERR_NOMEM, "no memory for %zu special tokens", n);
+    if (n > 0)
+        memcpy(s->items, items, n * sizeof *items);
+    s->n = n;
+    index_items(s);
+    return 0;
+}
+
 int special_init(struct special *s, const struct vocab *v, struct err *e)
 {
-    size_t n = 0, i = 0;
+    size_t n = 0;
 
     *s = (struct special){ 0 };
     for (size_t id = 0; id < v->n; id++)
@@ -45,20 +76,11 @@ int special_init(struct special *s, const struct vocab *v, struct err *e)
 
         if (text.len == 0 || (!vocab_is_control(v, id) && v->type[id] != TOKEN_USER))
             continue;
-        s->items[s->n++] =
-            (struct special_item){ text, (int32_t)id, vocab_is_control(v, id), false };
+        s->items[s->n++] = (struct special_item){ .text = text,
+                                                  .id = (int32_t)id,
+                                                  .control = vocab_is_control(v, id) };
     }
-    if (s->n > 0)
-        qsort(s->items, s->n, sizeof *s->items, compare);
-    drop_doubles(s);
-    for (size_t c = 0; c < 256; c++) {
-        for (s->first[c] = (uint32_t)i; i < s->n && (unsigned char)s->items[i].text.data[0] == c;
-             i++) {
-            s->any_starts[c] = true;
-            s->user_starts[c] |= !s->items[i].control;
-        }
-    }
-    s->first[256] = (uint32_t)s->n;
+    index_items(s);
     return 0;
 }
 
@@ -101,6 +123,10 @@ static size_t lower_bound(const struct special *s, size_t lo, size_t hi, size_t 
 /* Spans behind `at` are gone already (special_next); those from at + len on cannot touch. */
 static bool touches_plain(const struct special_search *q, size_t at, size_t len)
 {
+    if (q->marks)
+        for (size_t i = at; i < at + len; i++)
+            if (q->marks[i])
+                return true;
     for (size_t i = 0; i < q->n_plain && q->plain[i].start < at + len; i++)
         if (q->plain[i].end > at && q->plain[i].end > q->plain[i].start)
             return true;

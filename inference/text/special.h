@@ -13,8 +13,10 @@
 struct special_item {
     struct str text; /* borrowed from the vocabulary */
     int32_t id;
-    bool control;    /* or unknown: only where special tokens are parsed */
-    bool eats_blank; /* white space that follows belongs to it */
+    bool control;     /* or unknown: only where special tokens are parsed */
+    bool eats_blank;  /* white space that follows belongs to it */
+    bool eats_before; /* and what goes before; this and `alone` are the caller's to see to */
+    bool alone;       /* counts only where no letter or digit touches it */
 };
 
 struct special {
@@ -25,6 +27,10 @@ struct special {
 };
 
 int special_init(struct special *s, const struct vocab *v, struct err *e) MUST_CHECK;
+
+/* The same from items, which are copied; their texts are borrowed, none is empty. */
+int special_init_items(struct special *s, const struct special_item *items, size_t n,
+                       struct err *e) MUST_CHECK;
 void special_done(struct special *s);
 
 /* Like Phi-3's files, whose control tokens all take the white space after them along, except
@@ -38,6 +44,7 @@ struct special_search {
     bool parse;                    /* control tokens too ... */
     const struct text_span *plain; /* ... unless they touch one of these: sorted, disjoint */
     size_t n_plain;
+    const char *marks; /* instead of spans: NULL, or nonzero where a byte is of one */
 };
 
 /* The next token at or after byte `from`: its item and *at; NULL when there is none.

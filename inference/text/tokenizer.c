@@ -8,12 +8,14 @@
 #include <strings.h>
 
 #include "inference/text/encoder.h"
+#include "inference/text/hf/hftok.h"
 
 struct tokenizer {
     struct vocab vocab;
     struct special special;
-    struct bpe *bpe; /* the one that vocab.model says; the other is NULL */
+    struct bpe *bpe; /* the one that vocab.model says, the others are NULL */
     struct spm *spm;
+    struct hftok *hf; /* tokenizer.json: has its own table of special tokens */
 };
 
 int ids_push(struct ids *ids, int32_t id, struct err *e)
@@ -62,6 +64,12 @@ int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *
     *out = NULL;
     if (!t)
         return err_set(e, ERR_NOMEM, "no memory for a tokenizer");
+    if (!weights_has(w, "tokenizer.ggml.model") && weights_has(w, "tokenizer.huggingface.json")) {
+        if ((rc = hftok_create(&t->hf, &t->vocab, w, e)))
+            goto fail;
+        *out = t;
+        return 0;
+    }
     if ((rc = vocab_load(&t->vocab, w, e)))
         goto fail;
     if (t->vocab.model == VOCAB_BPE)
@@ -88,6 +96,7 @@ void tokenizer_close(struct tokenizer *t)
         return;
     bpe_free(t->bpe);
     spm_free(t->spm);
+    hftok_free(t->hf);
     special_done(&t->special);
     vocab_done(&t->vocab);
     free(t);
@@ -113,7 +122,11 @@ void encoder_done(struct encoder *enc)
 static int encode_text(const struct tokenizer *t, struct encoder *enc, const char *text, size_t len,
                        const struct encode_options *o, struct err *e)
 {
-    struct special_search search = { text, len, o->parse_special, o->plain, o->n_plain };
+    struct special_search search = { .text = text,
+                                     .len = len,
+                                     .parse = o->parse_special,
+                                     .plain = o->plain,
+                                     .n_plain = o->n_plain };
     size_t done = 0, at;
     int rc = 0;
 
@@ -148,7 +161,9 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
         return err_set(e, ERR_LIMIT, "a text of %zu bytes is too large, expected below 2 GiB", len);
     if (o->add_special && t->vocab.add_bos && t->vocab.bos >= 0)
         rc = encoder_emit(&enc, t->vocab.bos, e);
-    if (!rc)
+    if (!rc && t->hf)
+        rc = hftok_encode(t->hf, &enc, text, len, o, e);
+    else if (!rc)
         rc = encode_text(t, &enc, text, len, o, e);
     if (!rc && o->add_special && t->vocab.add_eos && t->vocab.eos >= 0)
         rc = encoder_emit(&enc, t->vocab.eos, e);

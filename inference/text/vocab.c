@@ -106,7 +106,7 @@ static int parse_byte(struct str s)
 
 /* What each token stands for.  Control tokens, and user-defined ones of BPE, are spelled as they
  * are. */
-static int make_pieces(struct vocab *v, struct err *e)
+int vocab_make_pieces(struct vocab *v, struct err *e)
 {
     int16_t byte[0x180];
     int rc = strtab_init(&v->pieces, v->n, v->texts.bytes, e);
@@ -303,11 +303,9 @@ static int32_t find_special(const struct vocab *v, const char *text)
     return id;
 }
 
-static int find_ends(struct vocab *v, const struct weights *w, struct err *e)
+void vocab_end_texts(struct vocab *v)
 {
-    static const char *const keys[] = { KEY("eot_token_id"), KEY("eom_token_id") };
     int32_t id;
-    int rc;
 
     for (size_t i = 0; i < sizeof end_texts / sizeof end_texts[0]; i++)
         if ((id = find_special(v, end_texts[i])) >= 0)
@@ -316,6 +314,15 @@ static int find_ends(struct vocab *v, const struct weights *w, struct err *e)
     if (find_special(v, "<|return|>") >= 0 && find_special(v, "<|call|>") >= 0 &&
         (id = find_special(v, "<|end|>")) >= 0)
         v->end[id] = false;
+}
+
+static int find_ends(struct vocab *v, const struct weights *w, struct err *e)
+{
+    static const char *const keys[] = { KEY("eot_token_id"), KEY("eom_token_id") };
+    int32_t id;
+    int rc;
+
+    vocab_end_texts(v);
     if (v->eos >= 0)
         v->end[v->eos] = true;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -356,7 +363,7 @@ int vocab_load(struct vocab *v, const struct weights *w, struct err *e)
         goto fail;
     if (v->model == VOCAB_SPM && (rc = load_scores(v, w, e)))
         goto fail;
-    if ((rc = make_pieces(v, e)))
+    if ((rc = vocab_make_pieces(v, e)))
         goto fail;
     /* what llama.cpp takes where an SPM file says nothing; for BPE: none */
     if ((rc = load_id(v, w, KEY("bos_token_id"), v->model == VOCAB_SPM ? 1 : -1, &v->bos, e)) ||

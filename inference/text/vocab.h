@@ -41,6 +41,11 @@ struct vocab {
 int vocab_load(struct vocab *v, const struct weights *w, struct err *e) MUST_CHECK;
 void vocab_done(struct vocab *v);
 
+/* Parts of it, for a vocabulary that was filled otherwise: v->pieces from model, texts and types;
+ * and v->end for the well-known texts that end a turn. */
+int vocab_make_pieces(struct vocab *v, struct err *e) MUST_CHECK;
+void vocab_end_texts(struct vocab *v);
+
 /* Byte-level BPE writes the byte b as this character (Radford et al. 2019, encoder.py): printable
  * Latin-1 as itself, the others from U+0100 on.  At most 2 bytes of UTF-8; returns how many. */
 size_t vocab_byte_letter(unsigned char b, char out[2]);

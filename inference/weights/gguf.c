@@ -235,7 +235,7 @@ static int read_tensor(struct weights *w, struct cursor *c, size_t i, uint64_t *
         return rc;
     }
     offsets[i] = entry.offset;
-    t->mapped = w->mapped;
+    t->mapped = w->n_files > 0;
     t->name = arena_strndup(&w->arena, entry.name.data, entry.name.len);
     return t->name ? 0 : err_set(e, ERR_NOMEM, "out of memory for the names of tensors");
 }
@@ -247,8 +247,8 @@ static int compare_names(const void *a, const void *b)
                   (*(const struct tensor *const *)b)->name);
 }
 
-/* Fills w->by_name; tensors of the same name end up side by side and are refused. */
-static int sort_names(struct weights *w, struct err *e)
+/* Tensors of the same name end up side by side. */
+int gguf_sort_names(struct weights *w, struct err *e)
 {
     for (size_t i = 0; i < w->n_tensors; i++)
         w->by_name[i] = &w->tensors[i];
@@ -331,7 +331,7 @@ static int read_tensors(struct weights *w, struct cursor *c, uint64_t n, struct 
     for (size_t i = 0; i < w->n_tensors && rc == 0; i++)
         rc = read_tensor(w, c, i, offsets, e);
     if (rc == 0)
-        rc = sort_names(w, e);
+        rc = gguf_sort_names(w, e);
     if (rc == 0)
         rc = find_data(w, c, &alignment, e);
     for (size_t i = 0; i < w->n_tensors && rc == 0; i++)

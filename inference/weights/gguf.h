@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "kernels/base/arena.h"
+#include "inference/weights/mapping.h"
 #include "inference/weights/weights.h"
 
 /* Value types, numbered as in the file (ggml docs/gguf.md, gguf_metadata_value_type). */
@@ -36,14 +37,19 @@ struct meta_value {
     enum meta_type type;       /* META_ARRAY: of `item`s */
     enum meta_type item;       /* type of the elements; of the value itself where it is no array */
     size_t len;                /* elements; 1 where it is no array */
-    const unsigned char *data; /* the first element, unaligned */
+    const unsigned char *data; /* the first element, unaligned; NULL: the value is `text` */
+    struct str text;           /* a string that was not read from a GGUF file (build.h) */
 };
 
 struct weights {
     char *path;
-    const unsigned char *base; /* the whole file */
+    const unsigned char *base; /* GGUF: the whole file, or its first part */
     size_t bytes;
-    bool mapped; /* base is ours to unmap and to advise on; else borrowed memory */
+
+    struct mapping *files; /* ours to close and to advise on; tensors elsewhere are not */
+    size_t n_files;
+    struct weights **parts; /* the further parts of a split GGUF file */
+    size_t n_parts;
 
     struct meta_value *values; /* sorted by key */
     size_t n_values;
@@ -79,6 +85,18 @@ struct quoted quote(struct str s);
 /* Reads w->base as GGUF and fills the rest of w, whose arena is ready.  Errors as weights_open(),
  * without the file's name; what was allocated stays in the arena. */
 int gguf_read(struct weights *w, struct err *e) MUST_CHECK;
+
+/* Fills w->by_name from w->tensors; two of one name are refused. */
+int gguf_sort_names(struct weights *w, struct err *e) MUST_CHECK;
+
+/* Sorts w->values; two of one key are refused. */
+int meta_sort(struct weights *w, struct err *e) MUST_CHECK;
+
+/* Where w is the first of several parts: opens the others, and takes their tensors over. */
+int split_read(struct weights *w, struct err *e) MUST_CHECK;
+
+/* One file or part by itself. */
+int weights_open_part(struct weights **out, const char *path, struct err *e) MUST_CHECK;
 
 /* Reads n keys and values from c into w->values, sorted, or fails. */
 int meta_read(struct weights *w, struct cursor *c, uint64_t n, struct err *e) MUST_CHECK;

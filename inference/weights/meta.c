@@ -129,7 +129,13 @@ int meta_read(struct weights *w, struct cursor *c, uint64_t n, struct err *e)
             return rc;
         }
     }
-    qsort(w->values, w->n_values, sizeof *w->values, compare_keys);
+    return meta_sort(w, e);
+}
+
+int meta_sort(struct weights *w, struct err *e)
+{
+    if (w->n_values > 0)
+        qsort(w->values, w->n_values, sizeof *w->values, compare_keys);
     for (size_t i = 1; i < w->n_values; i++)
         if (compare_keys(&w->values[i - 1], &w->values[i]) == 0)
             return err_set(e, ERR_FORMAT, "the key %s appears twice", quote(w->values[i].key).text);
@@ -142,6 +148,8 @@ static const struct meta_value *find(const struct weights *w, const char *key)
 {
     struct meta_value wanted = { .key = { key, strlen(key) } };
 
+    if (w->n_values == 0)
+        return NULL;
     return bsearch(&wanted, w->values, w->n_values, sizeof *w->values, compare_keys);
 }
 
@@ -251,7 +259,10 @@ int weights_str(const struct weights *w, const char *key, struct str *out, struc
         return ERR_NOTFOUND;
     if (v->type != META_STR)
         return wrong_kind(v, "a string", e);
-    load_str(v->data, out);
+    if (v->data)
+        load_str(v->data, out);
+    else
+        *out = v->text;
     return 0;
 }
 

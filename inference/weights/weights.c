@@ -2,77 +2,34 @@
  * matter.
  *
  * All lookups are binary searches in arrays sorted once: a hostile file can make neither a hash
- * collide nor a list long.  Truncating the file while it is mapped is beyond what is checked here:
- * reading a page that is gone raises SIGBUS. */
+ * collide nor a list long. */
 #include "inference/weights/weights.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inference/weights/gguf.h"
 
-enum { SHOWN_PATH = 200 }; /* bytes of a path that a sentence shows: its end, where the name is */
-
-/* Puts the path in front of e's sentence; returns code. */
-static int blame(const char *path, int code, struct err *e)
-{
-    size_t len = strlen(path);
-
-    if (e && len > SHOWN_PATH)
-        err_prefix(e, "...%s: ", path + len - SHOWN_PATH);
-    else if (e)
-        err_prefix(e, "%s: ", path);
-    return code;
-}
-
-/* Maps the file; a pipe or device is refused without waiting for it. */
+/* The file as the only one of w. */
 static int map(struct weights *w, const char *path, struct err *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int rc = 0;
-    struct stat st;
-    void *base;
+    int rc;
 
-    if (fd < 0)
-        return err_set(e, ERR_IO, "cannot open: %s", strerror(errno));
-    if (fstat(fd, &st) != 0) {
-        rc = err_set(e, ERR_IO, "cannot stat: %s", strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        rc = err_set(e, ERR_IO, "expected a regular file, found a %s",
-                     S_ISDIR(st.st_mode) ? "directory" : "device, pipe or socket");
-        goto out;
-    }
-    if (st.st_size <= 0) {
-        rc = err_set(e, ERR_FORMAT, "not a GGUF file: it is empty");
-        goto out;
-    }
-    if ((uintmax_t)st.st_size > SIZE_MAX) {
-        rc = err_set(e, ERR_IO, "cannot map %jd bytes in this address space", (intmax_t)st.st_size);
-        goto out;
-    }
-    base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (base == MAP_FAILED) {
-        rc = err_set(e, ERR_IO, "cannot map %jd bytes: %s", (intmax_t)st.st_size, strerror(errno));
-        goto out;
-    }
-    w->base = base;
-    w->bytes = (size_t)st.st_size;
-    w->mapped = true;
-out:
-    close(fd); /* the mapping keeps the file */
-    return rc;
+    w->files = calloc(1, sizeof *w->files);
+    if (!w->files)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    w->n_files = 1;
+    rc = mapping_open(w->files, path, e);
+    w->base = w->files->base;
+    w->bytes = w->files->bytes;
+    return rc == ERR_NOTFOUND ? e ? (e->code = ERR_IO) : ERR_IO : rc;
 }
 
 /* bytes NULL: map the file called path; otherwise they are the file. */
 static int open_either(struct weights **out, const char *path, const void *bytes, size_t n,
-                       struct err *e)
+                       bool with_parts, struct err *e)
 {
     struct weights *w = calloc(1, sizeof *w);
     int rc;
@@ -81,7 +38,7 @@ static int open_either(struct weights **out, const char *path, const void *bytes
         w->path = strdup(path);
     if (!w || !w->path) {
         free(w);
-        return blame(path, err_set(e, ERR_NOMEM, "out of memory"), e);
+        return mapping_blame(path, err_set(e, ERR_NOMEM, "out of memory"), e);
     }
     arena_init(&w->arena, 0);
     if (bytes) {
@@ -95,7 +52,11 @@ static int open_either(struct weights **out, const char *path, const void *bytes
         rc = gguf_read(w, e);
     if (rc != 0) {
         weights_close(w);
-        return blame(path, rc, e);
+        return mapping_blame(path, rc, e);
+    }
+    if (with_parts && (rc = split_read(w, e)) != 0) { /* its sentences name the part */
+        weights_close(w);
+        return rc;
     }
     *out = w;
     return 0;
@@ -103,21 +64,30 @@ static int open_either(struct weights **out, const char *path, const void *bytes
 
 int weights_open(struct weights **out, const char *path, struct err *e)
 {
-    return open_either(out, path, NULL, 0, e);
+    return open_either(out, path, NULL, 0, true, e);
+}
+
+int weights_open_part(struct weights **out, const char *path, struct err *e)
+{
+    return open_either(out, path, NULL, 0, false, e);
 }
 
 int weights_open_memory(struct weights **out, const char *name, const void *bytes, size_t n,
                         struct err *e)
 {
-    return open_either(out, name, bytes ? bytes : "", n, e);
+    return open_either(out, name, bytes ? bytes : "", n, false, e);
 }
 
 void weights_close(struct weights *w)
 {
     if (!w)
         return;
-    if (w->mapped)
-        munmap((void *)(uintptr_t)w->base, w->bytes);
+    for (size_t i = 0; i < w->n_files; i++)
+        mapping_close(&w->files[i]);
+    for (size_t i = 0; i < w->n_parts; i++)
+        weights_close(w->parts[i]);
+    free(w->files);
+    free(w->parts);
     arena_done(&w->arena);
     free(w->path);
     free(w);
@@ -130,7 +100,13 @@ const char *weights_path(const struct weights *w)
 
 size_t weights_file_bytes(const struct weights *w)
 {
-    return w->bytes;
+    size_t bytes = w->n_files ? 0 : w->bytes;
+
+    for (size_t i = 0; i < w->n_files; i++)
+        bytes += w->files[i].bytes;
+    for (size_t i = 0; i < w->n_parts; i++)
+        bytes += weights_file_bytes(w->parts[i]);
+    return bytes;
 }
 
 size_t weights_n_tensors(const struct weights *w)
@@ -158,12 +134,26 @@ const struct tensor *weights_tensor(const struct weights *w, const char *name)
     return found ? *found : NULL;
 }
 
+/* Does it lie in a file of ours?  Then letting its pages go loses nothing. */
+static bool is_mapped(const struct weights *w, const struct tensor *t)
+{
+    const unsigned char *p = t->data;
+
+    for (size_t i = 0; i < w->n_files; i++)
+        if (p >= w->files[i].base && p < w->files[i].base + w->files[i].bytes)
+            return true;
+    for (size_t i = 0; i < w->n_parts; i++)
+        if (is_mapped(w->parts[i], t))
+            return true;
+    return false;
+}
+
 void weights_release(const struct weights *w, const struct tensor *t)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (uintptr_t)t->data, end = start + t->bytes;
 
-    if (!w->mapped)
+    if (!is_mapped(w, t))
         return;
     start = (start + page - 1) & ~(page - 1);
     end &= ~(page - 1);

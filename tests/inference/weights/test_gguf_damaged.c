@@ -98,7 +98,7 @@ static const struct damage {
       "'vector': 18446744073709551552" },
     { MARK_CUBE_DIM0, 0, 8, 3, NULL, ERR_FORMAT, "'cube'" },
     { MARK_CUBE_N_DIMS, 0, 4, 4, NULL, ERR_FORMAT, "'cube'" },
-    { MARK_TYPE, 0, 4, 20, NULL, ERR_UNSUPPORTED, "'matrix': type 20 (IQ4_NL)" },
+    { MARK_TYPE, 0, 4, 26, NULL, ERR_UNSUPPORTED, "'matrix': type 26 (I32)" },
     { MARK_TYPE, 0, 4, 4, NULL, ERR_UNSUPPORTED, "'matrix': type 4" },
     { MARK_TYPE, 0, 4, UINT32_MAX, NULL, ERR_UNSUPPORTED, "type 4294967295" },
     { MARK_VECTOR_TYPE, 0, 4, 24, NULL, ERR_UNSUPPORTED, "'vector': type 24 (I8)" },

@@ -1,0 +1,248 @@
+/* hfnorm - the "normalizer" component: text to text, step by step. */
+#include <stdlib.h>
+#include <string.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "inference/text/hf/hftok.h"
+#include "inference/text/nfc.h"
+#include "inference/text/utf8_step.h"
+
+enum { MAX_STEPS = 16 };
+enum step_kind { STEP_PREPEND, STEP_REPLACE, STEP_MATCH, STEP_NFC, STEP_NFD };
+
+struct step {
+    enum step_kind kind;
+    struct buf from, to; /* PREPEND: to.  REPLACE: one by the other.  MATCH: what matches by `to` */
+    pcre2_code *code;    /* MATCH */
+};
+
+struct hfnorm {
+    struct step steps[MAX_STEPS];
+    size_t n;
+};
+
+static int put_text(struct buf *b, const struct value *v, const char *key, struct err *e)
+{
+    size_t len;
+    const char *s = hf_string(v, key, &len);
+
+    if (!s)
+        return err_set(e, ERR_FORMAT, "tokenizer.json: normalizer %.40s without a string %s",
+                       hf_type(v), key);
+    buf_put(b, s, len);
+    return b->failed ? err_set(e, ERR_NOMEM, "no memory for a normalizer") : 0;
+}
+
+static int read_replace(struct step *s, const struct value *v, struct err *e)
+{
+    const struct value *pattern = value_get(v, "pattern");
+    size_t len;
+    void *code = NULL;
+    int rc = put_text(&s->to, v, "content", e);
+
+    if (rc)
+        return rc;
+    s->kind = STEP_REPLACE;
+    if (hf_string(pattern, "String", &len) && len > 0)
+        return put_text(&s->from, pattern, "String", e);
+    s->kind = STEP_MATCH;
+    rc = hf_pattern(&code, v, e);
+    s->code = code;
+    return rc;
+}
+
+static int read_step(void *arg, const struct value *v, struct err *e)
+{
+    struct hfnorm *n = arg;
+    struct step *s;
+    const char *type = hf_type(v);
+
+    if (n->n == MAX_STEPS)
+        return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: more than %d normalizers", MAX_STEPS);
+    s = &n->steps[n->n++];
+    if (strcmp(type, "Prepend") == 0) {
+        s->kind = STEP_PREPEND;
+        return put_text(&s->to, v, "prepend", e);
+    }
+    if (strcmp(type, "Replace") == 0)
+        return read_replace(s, v, e);
+    if (strcmp(type, "NFC") == 0 || strcmp(type, "NFD") == 0) {
+        s->kind = type[2] == 'C' ? STEP_NFC : STEP_NFD;
+        return 0;
+    }
+    return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: the normalizer \"%.60s\" is not supported",
+                   type);
+}
+
+int hfnorm_create(struct hfnorm **out, const struct value *json, struct err *e)
+{
+    struct hfnorm *n = calloc(1, sizeof *n);
+    int rc;
+
+    *out = NULL;
+    if (!n)
+        return err_set(e, ERR_NOMEM, "no memory for a normalizer");
+    rc = hf_each(value_get(json, "normalizer"), "normalizers", read_step, n, e);
+    if (rc)
+        hfnorm_free(n);
+    else
+        *out = n;
+    return rc;
+}
+
+void hfnorm_free(struct hfnorm *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; i < n->n; i++) {
+        buf_done(&n->steps[i].from);
+        buf_done(&n->steps[i].to);
+        pcre2_code_free(n->steps[i].code);
+    }
+    free(n);
+}
+
+bool hfnorm_is_empty(const struct hfnorm *n)
+{
+    return n->n == 0;
+}
+
+void hfwork_done(struct hfwork *w)
+{
+    for (size_t i = 0; i < 2; i++) {
+        buf_done(&w->text[i]);
+        buf_done(&w->marks[i]);
+    }
+}
+
+/* What a step writes to. */
+struct sink {
+    struct buf *text, *marks;
+    bool marked;
+};
+
+static void keep(const struct sink *s, const struct hftext *t, size_t from, size_t to)
+{
+    buf_put(s->text, t->text + from, to - from);
+    if (s->marked)
+        buf_put(s->marks, t->marks + from, to - from);
+}
+
+/* `to` in place of bytes from .. from + n - 1: marked where one of those is. */
+static void substitute(const struct sink *s, const struct hftext *t, size_t from, size_t n,
+                       const struct buf *to)
+{
+    char *room;
+    bool mark = false;
+
+    buf_put(s->text, buf_str(to), to->len);
+    if (!s->marked)
+        return;
+    for (size_t i = 0; i < n; i++)
+        mark |= t->marks[from + i] != 0;
+    room = buf_room(s->marks, to->len);
+    if (room) {
+        memset(room, mark, to->len);
+        s->marks->len += to->len;
+    }
+}
+
+static void replace(const struct step *step, const struct sink *s, const struct hftext *t)
+{
+    const char *from = buf_str(&step->from);
+    size_t n = step->from.len, done = 0;
+
+    while (done < t->len) {
+        const char *at = memmem(t->text + done, t->len - done, from, n);
+        size_t start = at ? (size_t)(at - t->text) : t->len;
+
+        keep(s, t, done, start);
+        if (!at)
+            break;
+        substitute(s, t, start, n, &step->to);
+        done = start + n;
+    }
+}
+
+/* PCRE2 wants valid UTF-8: what is not stays as it is, and parts the text. */
+static int replace_matches(const struct step *step, struct pretok_run *run, const struct sink *s,
+                           const struct hftext *t, struct err *e)
+{
+    int rc = pretok_prepare(run, t->len, e);
+
+    for (size_t i = 0; i < t->len && !rc;) {
+        size_t good = i, done = i;
+        int k = 1;
+
+        while (good < t->len && (k = utf8_step(t->text + good, t->len - good)) > 0)
+            good += (size_t)k;
+        while (done < good) {
+            size_t start = good, end = good;
+            int n = pcre2_match(step->code, (PCRE2_SPTR)t->text + i, good - i, done - i,
+                                PCRE2_NO_UTF_CHECK, run->match, run->context);
+
+            if (n < 0 && n != PCRE2_ERROR_NOMATCH)
+                return err_set(e, n == PCRE2_ERROR_NOMEMORY ? ERR_NOMEM : ERR_INTERNAL,
+                               "normalising a text failed: PCRE2 error %d", n);
+            if (n > 0) {
+                start = i + pcre2_get_ovector_pointer(run->match)[0];
+                end = i + pcre2_get_ovector_pointer(run->match)[1];
+            }
+            keep(s, t, done, start);
+            if (n < 0)
+                break;
+            if (end == start) { /* an empty match: one character further */
+                substitute(s, t, start, 0, &step->to);
+                end += start < good ? (size_t)utf8_step(t->text + start, good - start) : 0;
+                keep(s, t, start, end);
+            } else {
+                substitute(s, t, start, end - start, &step->to);
+            }
+            done = end;
+        }
+        i = good;
+        if (i < t->len) {
+            keep(s, t, i, i + 1);
+            i++;
+        }
+    }
+    return rc;
+}
+
+int hfnorm_run(const struct hfnorm *n, struct hfwork *w, struct pretok_run *run, struct hftext *t,
+               struct err *e)
+{
+    size_t to = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < n->n && t->len > 0; i++, to = 1 - to) {
+        const struct step *step = &n->steps[i];
+        struct sink s = { &w->text[to], &w->marks[to], t->marks != NULL };
+        bool compose = step->kind == STEP_NFC;
+
+        if (step->kind >= STEP_NFC && nfc_is_plain(t->text, t->len, compose)) {
+            to = 1 - to; /* nothing written: the next step may write where this one would have */
+            continue;
+        }
+        buf_reset(s.text);
+        buf_reset(s.marks);
+        if (step->kind == STEP_PREPEND) {
+            substitute(&s, t, 0, 0, &step->to);
+            keep(&s, t, 0, t->len);
+        } else if (step->kind == STEP_REPLACE) {
+            replace(step, &s, t);
+        } else if (step->kind == STEP_MATCH) {
+            rc = replace_matches(step, run, &s, t, e);
+        } else {
+            nfc_put(s.text, s.marks, t->text, t->len, t->marks, compose);
+        }
+        if (rc)
+            return rc;
+        if (s.text->failed || s.marks->failed)
+            return err_set(e, ERR_NOMEM, "no memory to normalise a text of %zu bytes", t->len);
+        *t = (struct hftext){ buf_str(s.text), s.text->len, s.marked ? buf_str(s.marks) : NULL };
+    }
+    return 0;
+}
