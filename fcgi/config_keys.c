@@ -20,7 +20,7 @@ static const size_t DAY_MS = 24 * 3600 * 1000;
 
 /* clang-format off */
 const struct config_key config_keys[] = {
-    { "model", KEY_TEXT, MODEL(model), 0, 0, "MODEL_NAME", "FILE  model file (GGUF), or its name in a models folder" },
+    { "model", KEY_TEXT, MODEL(model), 0, 0, "MODEL_NAME", "FILE  GGUF file or Hugging Face folder, or its name in a models folder" },
     { "device", KEY_DEVICE, MODEL(device), 0, 0, "DEVICE", "NAME  auto, cpu or cuda" },
     { "max_sequence_length", KEY_COUNT, MODEL(max_sequence_length), 0, (size_t)1 << 24, "MAX_SEQUENCE_LENGTH", "N  longest prompt and answer together, in tokens; 0: the model's own" },
     { "max_batch_size", KEY_COUNT, MODEL(max_batch_size), 0, 4096, "MAX_BATCH_SIZE", "N  sequences generated together; 0: the default" },

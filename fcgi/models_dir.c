@@ -1,6 +1,6 @@
-/* From a model's name to its file.  NAME is a path; or, in each models folder in turn: NAME,
- * NAME.gguf, or the one file that begins with what follows the last '/' of an id such as org/model.
- */
+/* From a model's name to its file or folder.  NAME is a path; or, in each models folder in turn:
+ * NAME, NAME.gguf, what follows the last '/' of an id such as org/model where that is a model's
+ * folder, or the one file that begins with it. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +13,22 @@
 
 enum { MAX_DIRS = 4 };
 
-/* Links are followed: caches of models are full of them. */
-static bool is_file(const char *path)
+/* A file, or a folder as Hugging Face's library saves a model.  Links are followed: caches of
+ * models are full of them. */
+static bool is_model(const char *path)
 {
+    struct buf config = { 0 };
     struct stat st;
+    bool found;
 
-    return !stat(path, &st) && S_ISREG(st.st_mode);
+    if (stat(path, &st))
+        return false;
+    if (!S_ISDIR(st.st_mode))
+        return S_ISREG(st.st_mode);
+    buf_printf(&config, "%s/config.json", path);
+    found = !config.failed && !stat(config.data, &st) && S_ISREG(st.st_mode);
+    buf_done(&config);
+    return found;
 }
 
 /* The folders, most specific first; all live in the configuration's arena. */
@@ -92,14 +102,14 @@ static int search(struct config *c, const char *dir, const char *last, const cha
     return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
 }
 
-/* dir/name + suffix where that is a file, else NULL. */
+/* dir/name + suffix where that is a model, else NULL. */
 static const char *exact(struct config *c, const char *dir, const char *name, const char *suffix)
 {
     struct buf b = { 0 };
     const char *path = NULL;
 
     buf_printf(&b, "%s/%s%s", dir, name, suffix);
-    if (!b.failed && is_file(b.data))
+    if (!b.failed && is_model(b.data))
         path = arena_strndup(&c->storage, b.data, b.len);
     buf_done(&b);
     return path;
@@ -114,22 +124,26 @@ int models_dir_find(struct config *c, const char *model, const char **path, stru
 
     *path = NULL;
     last = last ? last + 1 : model;
-    if (is_file(model)) {
+    if (is_model(model)) {
         *path = arena_strndup(&c->storage, model, strlen(model));
         return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
     }
     /* An absolute path means that file and no other. */
     if (*model == '/')
-        return err_param(e, "model", ERR_NOTFOUND, "model: there is no file %.300s", model);
+        return err_param(e, "model", ERR_NOTFOUND, "model: there is no file or model folder %.300s",
+                         model);
     for (size_t i = 0; !rc && !*path && i < n; i++) {
         size_t used = strlen(places);
 
         snprintf(places + used, sizeof places - used, "%s%s", i ? ", " : "", dirs[i]);
-        if (!(*path = exact(c, dirs[i], model, "")) && !(*path = exact(c, dirs[i], model, ".gguf")))
+        if (!(*path = exact(c, dirs[i], model, "")) &&
+            !(*path = exact(c, dirs[i], model, ".gguf")) &&
+            !(*last && (*path = exact(c, dirs[i], last, ""))))
             rc = *last ? search(c, dirs[i], last, path, e) : 0;
     }
     if (!rc && !*path)
         rc = err_param(e, "model", ERR_NOTFOUND,
-                       "model \"%.100s\" is neither a file nor found in %s", model, places);
+                       "model \"%.100s\" is neither a file, a model folder, nor found in %s", model,
+                       places);
     return rc;
 }

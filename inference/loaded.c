@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inference/hf.h"
 #include "kernels/base/log.h"
 
 enum {
@@ -142,7 +143,7 @@ int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
     int rc;
 
     *l = (struct loaded){ 0 };
-    rc = weights_open(&l->weights, c->model_path, e);
+    rc = hf_open(&l->weights, c->model_path, e);
     if (rc)
         return rc;
     rc = model_check(&l->model, l->weights, e);

@@ -27,6 +27,8 @@ struct model_layer {
 
 struct model {
     const struct arch *arch;
+    bool huggingface;    /* read from a folder */
+    enum rope_kind rope; /* the family's, as the file at hand stores q and k */
     const struct backend *backend;
     struct device *device;
 

@@ -3,6 +3,7 @@
  *
  * What the forward pass would silently ignore (an unknown tensor, a scaling that changes results)
  * is refused by name instead.  Keys are those of ggml's docs/gguf.md. */
+#include "inference/hf.h"
 #include "inference/model_keys.h"
 #include "inference/model_slots.h"
 
@@ -184,12 +185,15 @@ static int refuse_others(const struct keys *k, struct err *e)
 }
 
 /* rows 0: a vector of cols values, which must be plain floats. */
-static int check_tensor(const struct tensor *t, const char *name, size_t rows, size_t cols,
-                        struct err *e)
+static int check_tensor(const struct model *m, const struct tensor *t, const char *name,
+                        size_t rows, size_t cols, struct err *e)
 {
     const struct quant_format *f;
+    char own[HF_NAME_BYTES];
     int dims = rows ? 2 : 1;
 
+    if (m->huggingface)
+        name = hf_name(m->arch, name, own);
     if (!t)
         return err_param(e, name, ERR_FORMAT, "tensor %s is missing", name);
     f = quant_format(t->dtype);
@@ -217,15 +221,16 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
     int rc;
 
     m->n_vocab = embed ? tensor_rows(embed) : 0;
-    if ((rc = check_tensor(embed, "token_embd.weight", m->n_vocab ? m->n_vocab : 1, m->n_embd, e)))
+    if ((rc = check_tensor(m, embed, "token_embd.weight", m->n_vocab ? m->n_vocab : 1, m->n_embd,
+                           e)))
         return rc;
     if (m->n_vocab > MAX_VOCAB)
         return err_set(e, ERR_FORMAT, "vocabulary of %zu tokens, expected at most %d", m->n_vocab,
                        MAX_VOCAB);
-    if (head && (rc = check_tensor(head, "output.weight", m->n_vocab, m->n_embd, e)))
+    if (head && (rc = check_tensor(m, head, "output.weight", m->n_vocab, m->n_embd, e)))
         return rc;
     if (factors && m->arch->rope_factors &&
-        (rc = check_tensor(factors, "rope_freqs.weight", 0, m->n_rot / 2, e)))
+        (rc = check_tensor(m, factors, "rope_freqs.weight", 0, m->n_rot / 2, e)))
         return rc;
     rc = weights_array(w, "tokenizer.ggml.tokens", &tokens, e);
     if (rc && rc != ERR_NOTFOUND)
@@ -235,8 +240,8 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
     if (rc == 0 && tokens.len > m->n_vocab)
         return err_set(e, ERR_FORMAT, "the tokenizer has %zu tokens, the embedding table %zu rows",
                        tokens.len, m->n_vocab);
-    return check_tensor(weights_tensor(w, "output_norm.weight"), "output_norm.weight", 0, m->n_embd,
-                        e);
+    return check_tensor(m, weights_tensor(w, "output_norm.weight"), "output_norm.weight", 0,
+                        m->n_embd, e);
 }
 
 /* Every tensor of every layer: there unless optional, and of its slot's shape. */
@@ -256,7 +261,7 @@ static int check_layers(const struct model *m, const struct weights *w, struct e
             slot_shape(m, slot, &rows, &cols);
             if (s < SLOT_FIRST_MATRIX)
                 rows = 0;
-            rc = check_tensor(t, slot_name(m, l, slot, name), rows, cols, e);
+            rc = check_tensor(m, t, slot_name(m, l, slot, name), rows, cols, e);
             if (rc)
                 return rc;
         }
@@ -353,6 +358,8 @@ int model_check(struct model *m, const struct weights *w, struct err *e)
     memset(m, 0, sizeof *m);
     if ((rc = find_arch(m, w, e)))
         return rc;
+    m->huggingface = m->arch->hf && weights_has(w, HF_KEY);
+    m->rope = m->huggingface ? m->arch->hf->rope : m->arch->rope;
     k.prefix = m->arch->name;
     if ((rc = read_sizes(m, &k, e)) || (rc = read_rope(m, &k, e)) ||
         (rc = read_attention(m, &k, e)) || (rc = refuse_others(&k, e)) ||

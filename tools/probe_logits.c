@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "inference/forward.h"
+#include "inference/hf.h"
 #include "kernels/base/json.h"
 
 enum { MAX_ROWS = 512, MAX_OUTPUTS = 32, MAX_TOKENS = 8192, PAGE_TOKENS = 64 };
@@ -58,7 +59,7 @@ static int run_open(struct run *r, const char *path, struct err *e)
     int rc;
 
     memset(r, 0, sizeof *r);
-    if ((rc = weights_open(&r->w, path, e)))
+    if ((rc = hf_open(&r->w, path, e)))
         return rc;
     r->backend = backend_find(name ? name : "cpu", e);
     if (!r->backend)

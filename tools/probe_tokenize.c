@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inference/hf.h"
 #include "inference/text/detok.h"
 #include "inference/text/tokenizer.h"
 #include "kernels/base/json.h"
@@ -28,7 +29,7 @@ static int open_model(struct opened *o, int argc, char **argv, struct err *e)
     *o = (struct opened){ 0 };
     if (argc != 2)
         return err_set(e, ERR_INVALID, "expected one argument, the model file; found %d", argc - 1);
-    if ((rc = weights_open(&o->weights, argv[1], e)) == 0)
+    if ((rc = hf_open(&o->weights, argv[1], e)) == 0)
         rc = tokenizer_open(&o->tokenizer, o->weights, e);
     if (rc) {
         close_model(o);

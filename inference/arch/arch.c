@@ -23,3 +23,15 @@ const struct arch *arch_find(const char *name, size_t len)
             return families[i];
     return NULL;
 }
+
+const struct arch *arch_find_hf(const char *model_type)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        const struct arch_hf *hf = families[i]->hf;
+
+        for (size_t k = 0; hf && k < sizeof hf->model_types / sizeof *hf->model_types; k++)
+            if (hf->model_types[k] && strcmp(hf->model_types[k], model_type) == 0)
+                return families[i];
+    }
+    return NULL;
+}

@@ -42,8 +42,34 @@ struct arch_tensor {
     enum arch_presence presence;
 };
 
+/* How a Hugging Face folder spells the family.  One row is one tensor of it. */
+enum arch_hf_how {
+    HF_AS_IS = 0,
+    HF_TRANSPOSED = 1, /* stored [cols, rows] */
+    HF_PLUS_ONE = 2,   /* stored as what is to be added to 1 */
+};
+
+struct arch_hf_tensor {
+    const char *from;  /* name in the folder without arch_hf.prefix; '%' is the layer's number */
+    const char *to[3]; /* name as in a GGUF file.  NULL: not needed.  Two: rows in equal halves;
+                        * three: rows of q, k and v in this order */
+    unsigned how;      /* HF_* */
+};
+
+struct arch_hf {
+    const char *model_types[6];              /* config.json's model_type */
+    const char *prefix;                      /* that names of tensors may begin with */
+    const struct arch_hf_tensor *tensors[3]; /* lists, each ended by a row of NULL; the first row
+                                              * that fits counts */
+    const char *defaults; /* JSON: what the family's configuration class fills in */
+    enum rope_kind rope;  /* of q and k as they are stored in a folder */
+};
+
+extern const struct arch_hf_tensor arch_hf_decoder[]; /* the names most families use */
+
 struct arch {
-    const char *name; /* general.architecture, and the prefix of its keys */
+    const char *name;         /* general.architecture, and the prefix of its keys */
+    const struct arch_hf *hf; /* NULL: read from GGUF files only */
     struct arch_tensor layer[N_SLOTS];
 
     enum norm_kind norm;
@@ -69,6 +95,9 @@ extern const struct arch arch_llama, arch_gemma3, arch_qwen2, arch_qwen3;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);
+
+/* The family that a folder's config.json calls model_type, or NULL. */
+const struct arch *arch_find_hf(const char *model_type);
 
 /* All families; *n is set to their number. */
 const struct arch *const *arch_all(size_t *n);

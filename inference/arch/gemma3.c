@@ -7,6 +7,30 @@
  */
 #include "inference/arch/arch.h"
 
+static const struct arch_hf_tensor norms[] = {
+    { "norm.weight", { "output_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.input_layernorm.weight", { "blk.%.attn_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.self_attn.q_norm.weight", { "blk.%.attn_q_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.self_attn.k_norm.weight", { "blk.%.attn_k_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.post_attention_layernorm.weight",
+      { "blk.%.post_attention_norm.weight" },
+      HF_PLUS_ONE },
+    { "layers.%.pre_feedforward_layernorm.weight", { "blk.%.ffn_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.post_feedforward_layernorm.weight", { "blk.%.post_ffw_norm.weight" }, HF_PLUS_ONE },
+    { NULL, { NULL }, HF_AS_IS },
+};
+
+static const struct arch_hf huggingface = {
+    .model_types = { "gemma3_text" },
+    .prefix = "model.",
+    .tensors = { norms, arch_hf_decoder },
+    .defaults = "{\"hidden_activation\":\"gelu_pytorch_tanh\",\"rms_norm_eps\":1e-6,"
+                "\"tie_word_embeddings\":true,\"head_dim\":256,\"query_pre_attn_scalar\":256,"
+                "\"rope_theta\":1000000.0,\"rope_local_base_freq\":10000.0,\"sliding_window\":4096,"
+                "\"sliding_window_pattern\":6,\"max_position_embeddings\":131072}",
+    .rope = ROPE_NEOX,
+};
+
 const struct arch arch_gemma3 = {
     .name = "gemma3",
     .layer = {
@@ -33,4 +57,5 @@ const struct arch arch_gemma3 = {
     .window_required = true,
     .local_rope_base = 10000.0,
     .width_scaled_layers = 62,
+    .hf = &huggingface,
 };

@@ -5,6 +5,14 @@
  * rope_freqs. */
 #include "inference/arch/arch.h"
 
+static const struct arch_hf huggingface = {
+    .model_types = { "llama", "mistral" },
+    .prefix = "model.",
+    .tensors = { arch_hf_decoder },
+    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false}",
+    .rope = ROPE_NEOX,
+};
+
 const struct arch arch_llama = {
     .name = "llama",
     .layer = {
@@ -26,4 +34,5 @@ const struct arch arch_llama = {
     .rope = ROPE_NORM,
     .act = ACT_SILU,
     .rope_factors = true,
+    .hf = &huggingface,
 };

@@ -1,6 +1,15 @@
 /* qwen2.c - Qwen2 and Qwen2.5 (Yang et al. 2024): Llama's block with biases on q, k and v. */
 #include "inference/arch/arch.h"
 
+static const struct arch_hf huggingface = {
+    .model_types = { "qwen2" },
+    .prefix = "model.",
+    .tensors = { arch_hf_decoder },
+    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
+                "\"use_sliding_window\":false,\"max_window_layers\":28}",
+    .rope = ROPE_NEOX,
+};
+
 const struct arch arch_qwen2 = {
     .name = "qwen2",
     .layer = {
@@ -20,4 +29,5 @@ const struct arch arch_qwen2 = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
+    .hf = &huggingface,
 };

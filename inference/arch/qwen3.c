@@ -1,6 +1,15 @@
 /* qwen3.c - Qwen3, dense models (Qwen Team 2025): no biases, q and k normalised per head. */
 #include "inference/arch/arch.h"
 
+static const struct arch_hf huggingface = {
+    .model_types = { "qwen3" },
+    .prefix = "model.",
+    .tensors = { arch_hf_decoder },
+    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
+                "\"head_dim\":128,\"use_sliding_window\":false,\"max_window_layers\":28}",
+    .rope = ROPE_NEOX,
+};
+
 const struct arch arch_qwen3 = {
     .name = "qwen3",
     .layer = {
@@ -19,4 +28,5 @@ const struct arch arch_qwen3 = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
+    .hf = &huggingface,
 };

@@ -374,7 +374,7 @@ static void finish_refuses_what_cannot_work(void **state)
         { "", "no model to serve: give --model FILE, set TAKEOFF_MODEL_NAME, or write model = FILE "
               "into the configuration file" },
         { "[model a]\n", "model \"a\": expected model = FILE, found none" },
-        { "model = /nowhere/x.gguf", "model: there is no file /nowhere/x.gguf" },
+        { "model = /nowhere/x.gguf", "model: there is no file or model folder /nowhere/x.gguf" },
         { "[model a]\nmodel=@A\n[model b]\nmodel=@A\naliases = c, a",
           "model \"b\": the alias \"a\" is the name of another model" },
         { "[model a]\nmodel=@A\naliases=x,gpt-4\n[model b]\nmodel=@A\naliases = c, gpt-4",

@@ -1,0 +1,48 @@
+/* hf.h - a Hugging Face folder as the GGUF file that it could be: one path for both from there on.
+ *
+ * The tensors' names and settings of each family are tables in inference/arch; nothing is copied
+ * but what is stored in another form (transposed, or less 1).  One thread. */
+#ifndef AIRSTRIP_HF_H
+#define AIRSTRIP_HF_H
+
+#include "inference/arch/arch.h"
+#include "inference/weights/build.h"
+#include "inference/weights/folder.h"
+
+/* Opens a model: a GGUF file (the first, where it is split), or a folder.  Errors as
+ * weights_open(); for a folder also ERR_NOTFOUND and ERR_UNSUPPORTED naming what is missing.  Close
+ * with weights_close(). */
+int hf_open(struct weights **out, const char *path, struct err *e) MUST_CHECK;
+
+/* The key that only a folder has: its tensors are as arch->hf says. */
+#define HF_KEY "general.huggingface"
+
+/* What a folder of the family calls the tensor that a GGUF file calls `name`, into buf; returns
+ * buf. For sentences: of a fused tensor the whole. */
+enum { HF_NAME_BYTES = 128 };
+const char *hf_name(const struct arch *arch, const char *name, char buf[static HF_NAME_BYTES]);
+
+/* What the parts of hf share. */
+struct hf {
+    struct weights *w;
+    const struct folder *folder;
+    const struct arch *arch;
+    const struct value *config, *defaults; /* config.json's, or the family's */
+    size_t n_head, n_kv, head_dim;         /* for fused projections; 0 where unknown */
+    bool tied;                             /* the head is the embedding table */
+};
+
+/* The setting of config.json, or the family's default; NULL where there is neither, or it is null.
+ */
+const struct value *hf_setting(const struct hf *h, const char *name);
+
+/* Settings to keys; errors: ERR_UNSUPPORTED naming a setting that would change the results. */
+int hf_put_config(struct hf *h, struct err *e) MUST_CHECK;
+
+/* Tensors under their GGUF names; after hf_put_config(). */
+int hf_put_tensors(struct hf *h, struct err *e) MUST_CHECK;
+
+/* The tokenizer's files, chat template, and ids that end a text. */
+int hf_put_text(struct hf *h, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,217 @@
+/* hf_tensors.c - a folder's tensors under the names of a GGUF file, by the family's table.
+ *
+ * Parts of fused projections are runs of rows, so they stay where they are.  Only what is stored
+ * transposed, or less 1, is copied.  A tensor that no row fits keeps its name, and model_check()
+ * refuses it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "inference/hf.h"
+#include "kernels/quant/quant.h"
+
+enum { MAX_LAYER = 9999 };
+
+/* Does name fit the pattern?  '%' stands for a number, which goes to *layer. */
+static bool fits(const char *pattern, const char *name, unsigned *layer)
+{
+    for (; *pattern; pattern++) {
+        unsigned n = 0;
+        size_t digits = 0;
+
+        if (*pattern != '%') {
+            if (*name++ != *pattern)
+                return false;
+            continue;
+        }
+        for (; name[digits] >= '0' && name[digits] <= '9' && n <= MAX_LAYER; digits++)
+            n = n * 10 + (unsigned)(name[digits] - '0');
+        if (digits == 0 || n > MAX_LAYER || (digits > 1 && *name == '0'))
+            return false;
+        *layer = n;
+        name += digits;
+    }
+    return *name == '\0';
+}
+
+static const struct arch_hf_tensor *find_row(const struct hf *h, const char *name, unsigned *layer)
+{
+    const struct arch_hf *hf = h->arch->hf;
+    size_t prefix = strlen(hf->prefix);
+
+    if (strncmp(name, hf->prefix, prefix) == 0)
+        name += prefix;
+    for (size_t i = 0; i < sizeof hf->tensors / sizeof *hf->tensors && hf->tensors[i]; i++)
+        for (const struct arch_hf_tensor *row = hf->tensors[i]; row->from; row++)
+            if (fits(row->from, name, layer))
+                return row;
+    return NULL;
+}
+
+static void put_layer(const char *pattern, unsigned layer, char out[static HF_NAME_BYTES])
+{
+    const char *percent = strchr(pattern, '%');
+
+    if (percent)
+        snprintf(out, HF_NAME_BYTES, "%.*s%u%s", (int)(percent - pattern), pattern, layer,
+                 percent + 1);
+    else
+        snprintf(out, HF_NAME_BYTES, "%s", pattern);
+}
+
+const char *hf_name(const struct arch *arch, const char *name, char buf[static HF_NAME_BYTES])
+{
+    const struct arch_hf *hf = arch->hf;
+    char own[HF_NAME_BYTES];
+    unsigned layer = 0;
+
+    for (size_t i = 0; i < sizeof hf->tensors / sizeof *hf->tensors && hf->tensors[i]; i++)
+        for (const struct arch_hf_tensor *row = hf->tensors[i]; row->from; row++)
+            for (size_t k = 0; k < 3 && row->to[k]; k++)
+                if (fits(row->to[k], name, &layer)) {
+                    put_layer(row->from, layer, own);
+                    snprintf(buf, HF_NAME_BYTES, "%s%.*s",
+                             strcmp(own, "lm_head.weight") == 0 ? "" : hf->prefix,
+                             HF_NAME_BYTES - 40, own);
+                    return buf;
+                }
+    snprintf(buf, HF_NAME_BYTES, "%s", name);
+    return buf;
+}
+
+/* A copy [cols, rows] of a matrix [rows, cols] of plain floats, in blocks that stay in the cache.
+ */
+static int transpose(struct hf *h, struct tensor *t, struct err *e)
+{
+    enum { BLOCK = 32 };
+    size_t rows = tensor_rows(t), cols = tensor_cols(t), each = quant_format(t->dtype)->block_bytes;
+    const unsigned char *from = t->data;
+    unsigned char *to;
+
+    if (t->n_dims != 2)
+        return 0; /* model_check() will say so */
+    to = weights_room(h->w, t->bytes);
+    if (!to)
+        return err_set(e, ERR_NOMEM, "tensor %.100s: no memory for %zu bytes", t->name, t->bytes);
+    for (size_t r0 = 0; r0 < rows; r0 += BLOCK)
+        for (size_t c0 = 0; c0 < cols; c0 += BLOCK)
+            for (size_t r = r0; r < rows && r < r0 + BLOCK; r++)
+                for (size_t c = c0; c < cols && c < c0 + BLOCK; c++)
+                    memcpy(to + (c * rows + r) * each, from + (r * cols + c) * each, each);
+    t->data = to;
+    t->mapped = false;
+    t->shape[0] = cols;
+    t->shape[1] = rows;
+    return 0;
+}
+
+/* A copy in float32 with 1 added to each value. */
+static int plus_one(struct hf *h, struct tensor *t, struct err *e)
+{
+    size_t n = tensor_count(t);
+    float *to = weights_room(h->w, n * sizeof *to);
+
+    if (!to)
+        return err_set(e, ERR_NOMEM, "tensor %.100s: no memory for %zu values", t->name, n);
+    quant_format(t->dtype)->decode(to, t->data, n);
+    for (size_t i = 0; i < n; i++)
+        to[i] += 1.0f;
+    t->data = to;
+    t->mapped = false;
+    t->dtype = DTYPE_F32;
+    t->bytes = n * sizeof *to;
+    return 0;
+}
+
+/* Rows (of a vector: values) of part i of a fused tensor of `all` rows; 0 where they do not come
+ * out even. */
+static size_t part_rows(const struct hf *h, const struct arch_hf_tensor *row, size_t i, size_t all)
+{
+    size_t q = h->n_head * h->head_dim, kv = h->n_kv * h->head_dim;
+
+    if (row->to[2])
+        return all == q + 2 * kv ? (i == 0 ? q : kv) : 0;
+    return all % 2 == 0 ? all / 2 : 0;
+}
+
+/* Each part under its own name. */
+static int put_parts(struct hf *h, const struct arch_hf_tensor *row, unsigned layer,
+                     const struct tensor *t, struct err *e)
+{
+    size_t all = t->shape[0], at = 0, row_bytes = all ? t->bytes / all : 0;
+    char name[HF_NAME_BYTES];
+
+    for (size_t i = 0; i < 3 && row->to[i]; i++) {
+        struct tensor part = *t;
+        int rc;
+
+        part.shape[0] = part_rows(h, row, i, all);
+        if (part.shape[0] == 0)
+            return err_param(e, t->name, ERR_FORMAT,
+                             "tensor %.100s has %zu rows, which are not those of its %s", t->name,
+                             all, row->to[2] ? "queries, keys and values" : "two halves");
+        part.data = (const unsigned char *)t->data + at * row_bytes;
+        part.bytes = part.shape[0] * row_bytes;
+        at += part.shape[0];
+        put_layer(row->to[i], layer, name);
+        part.name = name;
+        rc = weights_put_tensor(h->w, &part, e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
+{
+    unsigned layer = 0;
+    const struct arch_hf_tensor *row = find_row(h, s->t.name, &layer);
+    struct tensor t = s->t;
+    char name[HF_NAME_BYTES];
+    int rc = 0;
+
+    if (row && !row->to[0])
+        return 0;
+    if (row && h->tied && strcmp(row->to[0], "output.weight") == 0)
+        return 0; /* stored all the same; the embedding table counts */
+    if (!s->known)
+        return err_param(e, t.name, ERR_UNSUPPORTED,
+                         "tensor %.100s is of type %s, which is not "
+                         "supported",
+                         t.name, s->type);
+    if (tensor_count(&t) == 0)
+        return err_param(e, t.name, ERR_FORMAT, "tensor %.100s is empty", t.name);
+    if (!row)
+        return weights_put_tensor(h->w, &t, e);
+    if (row->how & HF_TRANSPOSED)
+        rc = transpose(h, &t, e);
+    if (rc == 0 && row->how & HF_PLUS_ONE)
+        rc = plus_one(h, &t, e);
+    if (rc)
+        return rc;
+    if (row->to[1])
+        return put_parts(h, row, layer, &t, e);
+    put_layer(row->to[0], layer, name);
+    t.name = name;
+    return weights_put_tensor(h->w, &t, e);
+}
+
+int hf_put_tensors(struct hf *h, struct err *e)
+{
+    bool head = h->tied;
+
+    for (size_t i = 0; i < h->folder->tensors.n; i++) {
+        const struct st_tensor *s = &h->folder->tensors.items[i];
+        unsigned layer;
+        const struct arch_hf_tensor *row = find_row(h, s->t.name, &layer);
+        int rc = put_tensor(h, s, e);
+
+        if (rc)
+            return rc;
+        head |= row && row->to[0] && strcmp(row->to[0], "output.weight") == 0;
+    }
+    if (!head)
+        return err_param(e, "lm_head.weight", ERR_FORMAT,
+                         "tensor lm_head.weight is missing, and config.json does not tie the head "
+                         "to the embedding table (tie_word_embeddings)");
+    return 0;
+}

@@ -1,0 +1,316 @@
+"""Hugging Face folders: ids, logits and greedy ids against what transformers recorded, tokenizers against the package
+tokenizers on generated text, variants of a folder against each other, and folders that are not as they should be."""
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+here = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(here.parent))
+sys.path.insert(0, str(here))
+import tap  # noqa: E402
+from probe import Probe, Refused, isas, program, shared  # noqa: E402
+
+models = shared / "models"
+FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text"]
+
+
+def lines(command, model, requests):
+    text = "".join(json.dumps(r) + "\n" for r in requests)
+    run = subprocess.run([program, command, model], input=text.encode(), capture_output=True, timeout=300)
+    if run.returncode != 0:
+        raise Refused(run.stderr.decode())
+    return [json.loads(line) for line in run.stdout.decode().splitlines()]
+
+
+def tokenize(model, texts, add_special=False):
+    requests = [{"text": t, "special": True, "add_special": add_special} for t in texts]
+    return [a.get("ids", a) for a in lines("tokenize", model, requests)]
+
+
+def family(name):
+    folder = models / name
+    prompts = json.loads((folder / "expected.json").read_text())["prompts"]
+    for isa in isas():
+        worst, strays = 0, []
+        with Probe(folder, isa) as p:
+            for prompt in prompts:
+                got = p.ask(ids=prompt["ids"], greedy=len(prompt["greedy_ids"]))
+                worst = max([worst] + [abs(got["logits"][i] - v) for i, v in prompt["logits_last_top"]])
+                worst = max(worst, abs(sum(got["logits"]) - prompt["logits_sum"]) / len(got["logits"]))
+                if got["greedy_ids"] != prompt["greedy_ids"]:
+                    strays.append(prompt["name"])
+        tap.ok(worst <= 2e-3, f"{name} {isa}: logits of the last position within 2e-3 ({worst:.1e})")
+        tap.ok(not strays, f"{name} {isa}: the same 32 greedy ids", strays)
+
+
+def dressed(name, scratch):
+    """A folder with this one's tokenizer and the weights of a family that is supported."""
+    out = pathlib.Path(scratch) / f"text-{name}"
+    out.mkdir()
+    for f in ["config.json", "model.safetensors"]:
+        (out / f).symlink_to((models / "qwen2" / f).resolve())
+    for f in ["tokenizer.json", "tokenizer_config.json", "generation_config.json"]:
+        (out / f).symlink_to((models / name / f).resolve())
+    return out
+
+
+def recorded_text(name, folder):
+    cases = json.loads((models / name / "tokenizer_cases.json").read_text())
+    cases = cases["cases"] if isinstance(cases, dict) else cases
+    texts = [c["text"] for c in cases]
+    for key, add in [("ids", False), ("ids_with_special", True)]:
+        wrong = [f"{t!r}: {f}, expected {c[key]}" for t, c, f in zip(texts, cases, tokenize(folder, texts, add)) if f != c[key]]
+        tap.ok(not wrong, f"{name}: {key} of {len(cases)} texts", *wrong[:5])
+    expected = json.loads((models / name / "expected.json").read_text())
+    texts = [p["text"] for p in expected["prompts"]]
+    tap.equal(tokenize(folder, texts, True), [p["ids"] for p in expected["prompts"]], f"{name}: ids of the prompts")
+    if expected.get("chat"):
+        tap.equal(tokenize(folder, [expected["chat"]["rendered"]]), [expected["chat"]["ids"]], f"{name}: ids of a chat")
+
+
+SCRIPTS = [(0x20, 0x7e), (0x20, 0x7e), (0x61, 0x7a), (0xa0, 0x17f), (0x300, 0x36f), (0x370, 0x3ff), (0x400, 0x4ff), (0x590, 0x6ff),
+           (0x900, 0x97f), (0xe00, 0xe7f), (0x1100, 0x11ff), (0x1e00, 0x1fff), (0x2000, 0x206f), (0x3040, 0x30ff),
+           (0x4e00, 0x9fff), (0xac00, 0xd7a3), (0xf900, 0xfaff), (0xff00, 0xffef), (0x1f300, 0x1f64f), (0x1f900, 0x1f9ff)]
+PARTS = ["  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n ", "'s", "'LL", "’t", "123", "1234567", "0.5", "don't", "I'VE", "the ", " and",
+         "for (int i = 0; i < n; i++) {\n    x[i] += 1;\n}\n", "http://a.b/c?d=e&f", "👨‍👩‍👧", "🇩🇪", "é", "e\u0301", "Å", "가각", "\u1100\u1161\u11a8",
+         "\u00a0", "\u3000", "\u200b", "\u2028", "\u180e", "<", "<|", "|>", "</s>", "<s>", "<unk>", "<0x0A>", "▁", "▁▁", "_", "--", "...", "ſ", "ß", "İ", "½", "²"]
+
+
+def some_text(rng, specials):
+    out = []
+    for _ in range(rng.randrange(1, 40)):
+        kind = rng.random()
+        if kind < 0.35:
+            out.append(rng.choice(PARTS))
+        elif kind < 0.4 and specials:
+            out.append(rng.choice(specials))
+        elif kind < 0.5:
+            out.append(rng.choice("ab \n\t1.").join([""] * rng.randrange(2, 40)))
+        else:
+            low, high = rng.choice(SCRIPTS)
+            out.append("".join(chr(rng.randint(low, high)) for _ in range(rng.randrange(1, 12))))
+    return "".join(out)
+
+
+def differential(name, folder):
+    try:
+        import tokenizers
+    except ImportError as e:
+        return tap.skip(f"{name}: ids like the package tokenizers", str(e))
+    reference = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    specials = [t["content"] for t in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]]
+    rng = random.Random(name)
+    texts = []
+    while sum(map(len, texts)) < int(os.environ.get("AIRSTRIP_TOKENIZER_CHARS", 100000)):
+        texts.append(some_text(rng, specials))
+    expected = [e.ids for e in reference.encode_batch(texts, add_special_tokens=False)]
+    found = tokenize(folder, texts)
+    wrong = [f"{t!r}: {f}, expected {e}" for t, f, e in zip(texts, found, expected) if f != e]
+    tap.ok(not wrong, f"{name}: ids like the package's of {len(texts)} generated texts", len(wrong), *wrong[:4])
+
+
+# --- folders made here ------------------------------------------------------------------------------------------------
+
+def read_tensors(path):
+    data = path.read_bytes()
+    n, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + n])
+    header.pop("__metadata__", None)
+    return {k: (v["dtype"], v["shape"], data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]])
+            for k, v in header.items()}
+
+
+def write_tensors(path, tensors, pad=0):
+    header, at = {}, 0
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(raw)]}
+        at += len(raw)
+    text = json.dumps(header).encode() + b" " * pad
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(raw for _, _, raw in tensors.values()))
+
+
+def copy(name, scratch, what):
+    out = pathlib.Path(scratch) / what.replace(" ", "-").replace("/", "-")
+    out.mkdir()
+    for f in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]:
+        shutil.copyfile(models / name / f, out / f)
+    return out
+
+
+def logits(folder, ids):
+    with Probe(folder) as p:
+        return p.ask(ids=ids)["logits"]
+
+
+def shard(folder, tensors):
+    names = sorted(tensors)
+    weight_map = {}
+    for i in range(3):
+        part = {n: tensors[n] for n in names[i::3]}
+        file = f"model-{i + 1:05}-of-00003.safetensors"
+        write_tensors(folder / file, part, pad=i)  # tensors that are not aligned, too
+        weight_map.update({n: file for n in part})
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def variants(scratch):
+    """The same numbers, stored otherwise."""
+    import numpy as np
+    ids = list(range(5, 60))
+    base = copy("qwen3", scratch, "variant base")
+    tensors = read_tensors(base / "model.safetensors")
+    expected = logits(base, ids)
+    sharded = copy("qwen3", scratch, "variant sharded")
+    shard(sharded, tensors)
+    tap.equal(logits(sharded, ids), expected, "three shards, not aligned: the same logits")
+    untied = copy("qwen3", scratch, "variant head stored though tied")
+    write_tensors(untied / "model.safetensors", {**tensors, "lm_head.weight": tensors["model.embed_tokens.weight"]})
+    tap.equal(logits(untied, ids), expected, "a head that is stored although it is tied: the same logits")
+    bare = copy("qwen3", scratch, "variant without prefix")
+    write_tensors(bare / "model.safetensors", {k.removeprefix("model."): v for k, v in tensors.items()})
+    tap.equal(logits(bare, ids), expected, "names without their prefix: the same logits")
+    for dtype in ["F16", "BF16"]:
+        narrow, wide = {}, {}
+        for k, (_, shape, raw) in tensors.items():
+            x = np.frombuffer(raw, np.float32)
+            if dtype == "F16":
+                y = x.astype(np.float16)
+                narrow[k], wide[k] = (dtype, shape, y.tobytes()), ("F32", shape, y.astype(np.float32).tobytes())
+            else:
+                y = (x.view(np.uint32) + 0x8000 >> 16).astype(np.uint16)
+                narrow[k] = (dtype, shape, y.tobytes())
+                wide[k] = ("F32", shape, (y.astype(np.uint32) << 16).view(np.float32).tobytes())
+        got = []
+        for what, t in [("narrow", narrow), ("wide", wide)]:
+            folder = copy("qwen3", scratch, f"variant {dtype} {what}")
+            write_tensors(folder / "model.safetensors", t)
+            got.append(logits(folder, ids))
+        worst = max(abs(a - b) for a, b in zip(*got))
+        tap.ok(worst <= 1e-3, f"{dtype}: logits as of the same numbers in F32 ({worst:.1e})")
+
+
+def edit(folder, file, **changes):
+    settings = json.loads((folder / file).read_text())
+    for k, v in changes.items():
+        settings.pop(k, None)
+        if v is not ...:
+            settings[k] = v
+    (folder / file).write_text(json.dumps(settings))
+
+
+def damaged(scratch):
+    tensors = read_tensors(models / "llama" / "model.safetensors")
+    q = "model.layers.1.self_attn.q_proj.weight"
+
+    def weights(change):
+        def apply(folder):
+            t = dict(tensors)
+            change(t)
+            write_tensors(folder / "model.safetensors", t)
+        return apply
+
+    def missing_shard(folder):
+        shard(folder, tensors)
+        (folder / "model-00002-of-00003.safetensors").unlink()
+
+    def wrong_shard(folder):
+        shard(folder, tensors)
+        shutil.copyfile(folder / "model-00001-of-00003.safetensors", folder / "model-00002-of-00003.safetensors")
+
+    def component(**change):
+        return lambda folder: edit(folder, "tokenizer.json", **change)
+
+    cases = [
+        ("no config.json", lambda f: (f / "config.json").unlink(), ["no config.json"]),
+        ("config.json is no JSON", lambda f: (f / "config.json").write_text("{"), ["config.json", "JSON"]),
+        ("no weights", lambda f: (f / "model.safetensors").unlink(), ["model.safetensors", "index"]),
+        ("no tokenizer.json", lambda f: (f / "tokenizer.json").unlink(), ["no tokenizer.json"]),
+        ("unknown family", lambda f: edit(f, "config.json", model_type="zebra"), ["zebra", "llama", "qwen3"]),
+        ("no family", lambda f: edit(f, "config.json", model_type=...), ["model_type is missing"]),
+        ("missing setting", lambda f: edit(f, "config.json", num_hidden_layers=...), ["num_hidden_layers is missing"]),
+        ("another activation", lambda f: edit(f, "config.json", hidden_act="relu"), ["relu"]),
+        ("another scaling", lambda f: edit(f, "config.json", rope_scaling={"type": "zigzag", "factor": 2}), ["zigzag"]),
+        ("quantised weights", lambda f: edit(f, "config.json", quantization_config={"quant_method": "awq"}), ["awq"]),
+        ("missing tensor", weights(lambda t: t.pop(q)), [q, "missing"]),
+        ("missing head", lambda f: edit(f, "config.json", tie_word_embeddings=False), ["lm_head.weight"]),
+        ("unknown tensor", weights(lambda t: t.update({"model.layers.0.zebra": t[q]})), ["model.layers.0.zebra"]),
+        ("wrong shape", weights(lambda t: t.update({q: ("F32", [32, 128], t[q][2])})), [q, "32, 128", "64, 64"]),
+        ("unusable type", weights(lambda t: t.update({q: ("I32", t[q][1], t[q][2])})), [q, "I32"]),
+        ("missing shard", missing_shard, ["model-00002-of-00003.safetensors"]),
+        ("tensor in another shard", wrong_shard, ["model-00002-of-00003.safetensors", "tensor"]),
+        ("cut off", lambda f: os.truncate(f / "model.safetensors", 300000), ["completely"]),
+    ]
+    texts = [
+        ("unknown normalizer", component(normalizer={"type": "Zebra"}), ["normalizer", "Zebra"]),
+        ("unknown pre_tokenizer", component(pre_tokenizer={"type": "Zebra"}), ["pre_tokenizer", "Zebra"]),
+        ("unknown decoder", component(decoder={"type": "Zebra"}), ["decoder", "Zebra"]),
+        ("unknown post_processor", component(post_processor={"type": "Zebra"}), ["post_processor", "Zebra"]),
+        ("unknown model", component(model={"type": "Zebra", "vocab": {"a": 0}, "merges": []}), ["model", "Zebra"]),
+    ]
+    for command, list_ in [("logits", cases), ("tokenize", texts)]:
+        for what, change, mentions in list_:
+            folder = copy("llama", scratch, what)
+            change(folder)
+            run = subprocess.run([program, command, folder], input=b"", capture_output=True, timeout=60)
+            said = run.stderr.decode()
+            tap.ok(run.returncode == 1 and all(m in said for m in mentions), f"{what} is refused, naming it", said)
+
+
+def split_gguf(scratch):
+    try:
+        import gguf
+    except ImportError as e:
+        return tap.skip("a GGUF file in parts", str(e))
+    source = shared / "gguf" / "llama" / "llama-Q8_0.gguf"
+    reader = gguf.GGUFReader(source)
+    out = pathlib.Path(scratch) / "part.gguf"
+    writer = gguf.GGUFWriter(out, "llama", split_max_tensors=10)
+    for f in reader.fields.values():
+        if f.name.startswith("GGUF.") or f.name == "general.architecture":
+            continue
+        sub = f.types[-1] if f.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(f.name, f.contents(), f.types[0], sub_type=sub)
+    for t in reader.tensors:
+        writer.add_tensor(t.name, t.data, raw_dtype=t.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    parts = sorted(pathlib.Path(scratch).glob("part-*.gguf"))
+    tap.ok(len(parts) == 3, "a GGUF file in three parts was made", parts)
+    ids = list(range(5, 60))
+    tap.equal(logits(parts[0], ids), logits(source, ids), "a GGUF file in parts: the same logits")
+    parts[2].rename(pathlib.Path(scratch) / "away.gguf")
+    for path, mention in [(parts[0], parts[2].name), (parts[1], "name the first")]:
+        try:
+            logits(path, ids)
+            tap.ok(False, f"{path.name} without a part is refused")
+        except Refused as e:
+            tap.ok(mention in str(e), f"{path.name} is refused: {mention}", e)
+
+
+def main():
+    if not models.is_dir():
+        tap.skip("Hugging Face folders", f"no {models}")
+        tap.done()
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in FAMILIES:
+            tap.attempt(family, name)
+        for name in sorted(p.name for p in models.iterdir() if (p / "tokenizer_cases.json").exists()):
+            folder = dressed(name, scratch)
+            tap.attempt(recorded_text, name, folder)
+            tap.attempt(differential, name, folder)
+        tap.attempt(variants, scratch)
+        tap.attempt(damaged, scratch)
+        tap.attempt(split_gguf, scratch)
+    tap.done()
+
+
+main()
