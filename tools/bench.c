@@ -25,7 +25,7 @@ static const char USAGE[] =
     "  --rates         rates and limits only: no time to the first token\n"
     "  --turn N        also: a conversation's second turn, after a first one of N tokens\n"
     "  --long N        also: a stream's gaps, alone and while a prompt of N tokens is evaluated\n"
-    "  --isa NAME      instruction set: scalar, avx2, avx512, amx (AIRSTRIP_ISA, else the "
+    "  --isa NAME      instruction set: scalar, avx2, avxvnni, avx512, amx (AIRSTRIP_ISA, else the "
     "fastest)\n"
     "  -o text|json    form of the result (text)\n"
     "  -h              this text\n";

@@ -35,6 +35,7 @@ enum {
     LEAF7_D_AMX_BF16 = 1 << 22,
     LEAF7_D_AMX_TILE = 1 << 24,
     LEAF7_D_AMX_INT8 = 1 << 25,
+    LEAF7_1_A_AVXVNNI = 1 << 4,
     LEAF7_1_A_AVX512BF16 = 1 << 5, /* subleaf 1 */
     XCR0_YMM = 0x6,                /* XMM and YMM */
     XCR0_ZMM = 0xe6,               /* and mask registers, and both parts of ZMM */
@@ -67,6 +68,18 @@ static const char *avx2_missing(void)
         return "the processor lacks FMA or F16C";
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & LEAF7_B_AVX2))
         return "the processor lacks AVX2";
+    return NULL;
+}
+
+static const char *avxvnni_missing(void)
+{
+    const char *missing = avx2_missing();
+    unsigned a, b, c, d;
+
+    if (missing)
+        return missing;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & LEAF7_1_A_AVXVNNI))
+        return "the processor lacks AVX-VNNI";
     return NULL;
 }
 
@@ -131,6 +144,11 @@ static const char *avx2_missing(void)
     return "the processor is no x86";
 }
 
+static const char *avxvnni_missing(void)
+{
+    return "the processor is no x86";
+}
+
 static const char *avx512_missing(void)
 {
     return "the processor is no x86";
@@ -160,6 +178,11 @@ static const struct candidate candidates[] = {
 #else
     { NULL, "avx512", avx512_missing },
 #endif
+#ifdef HAVE_ISA_AVXVNNI
+    { &isa_avxvnni, "avxvnni", avxvnni_missing },
+#else
+    { NULL, "avxvnni", avxvnni_missing },
+#endif
 #ifdef HAVE_ISA_AVX2
     { &isa_avx2, "avx2", avx2_missing },
 #else
@@ -172,7 +195,7 @@ enum { N_CANDIDATES = sizeof candidates / sizeof *candidates };
 
 const char *const *isa_names(void)
 {
-    static const char *const names[] = { "amx", "avx512", "avx2", "scalar", NULL };
+    static const char *const names[] = { "amx", "avx512", "avxvnni", "avx2", "scalar", NULL };
 
     return names;
 }
@@ -194,7 +217,7 @@ const struct isa_ops *isa_pick(const char *name, struct err *e)
         }
     }
     err_set(e, ERR_UNSUPPORTED,
-            "instruction set \"%s\" is not known: expected amx, avx512, avx2 or scalar",
+            "instruction set \"%s\" is not known: expected amx, avx512, avxvnni, avx2 or scalar",
             name ? name : "");
     return NULL;
 }

@@ -152,6 +152,7 @@ bool pack_can(const struct quant_format *f);
 void pack_groups(struct weight *w, bool mapped, struct pool *pool);
 
 void mm_few_avx2(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
+void mm_few_avxvnni(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 
 /* mm_avx512.c: what the AMX table takes over. */

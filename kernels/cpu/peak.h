@@ -17,6 +17,6 @@ struct peak {
 };
 
 /* Each ended by a name of NULL. */
-extern const struct peak peaks_scalar[], peaks_avx2[], peaks_avx512[], peaks_amx[];
+extern const struct peak peaks_scalar[], peaks_avx2[], peaks_avxvnni[], peaks_avx512[], peaks_amx[];
 
 #endif

@@ -52,6 +52,8 @@ def isas():
     found = ["scalar"]
     if {"avx2", "fma", "f16c"} <= flags:
         found.append("avx2")
+        if "avx_vnni" in flags:
+            found.append("avxvnni")
     if {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"} <= flags:
         found.append("avx512")
         if {"amx_tile", "amx_int8", "amx_bf16", "avx512_bf16"} <= flags:

@@ -276,7 +276,7 @@ static void limits(void **state)
 }
 
 /* --- the CPU backend, one instruction set after the other --- */
-static const char *const isas[] = { "scalar", "avx2", "avx512", "amx" };
+static const char *const isas[] = { "scalar", "avx2", "avxvnni", "avx512", "amx" };
 
 /* False where this build or machine does not have it. */
 static bool has_isa(const char *isa)
@@ -397,6 +397,12 @@ static void cuts_on_avx2(void **state)
     cuts_on("avx2");
 }
 
+static void cuts_on_avxvnni(void **state)
+{
+    (void)state;
+    cuts_on("avxvnni");
+}
+
 static void cuts_on_avx512(void **state)
 {
     (void)state;
@@ -416,7 +422,7 @@ int main(void)
         cmocka_unit_test(outputs_in_any_order), cmocka_unit_test(limits),
         cmocka_unit_test(golden_on_cpu),        cmocka_unit_test(cuts_on_scalar),
         cmocka_unit_test(cuts_on_avx2),         cmocka_unit_test(cuts_on_avx512),
-        cmocka_unit_test(cuts_on_amx),
+        cmocka_unit_test(cuts_on_amx),          cmocka_unit_test(cuts_on_avxvnni),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -15,7 +15,7 @@
 
 #include "kernels/backend.h"
 
-static const char *const battery_isas[] = { "scalar", "avx2", "avx512", "amx" };
+static const char *const battery_isas[] = { "scalar", "avx2", "avxvnni", "avx512", "amx" };
 static const size_t battery_threads[] = { 1, 2, 3, 5 };
 
 enum { N_ISAS = 4, N_THREADS = 4 };

@@ -269,6 +269,12 @@ static void avx2_shapes(void **state)
     every_shape("avx2");
 }
 
+static void avxvnni_shapes(void **state)
+{
+    (void)state;
+    every_shape("avxvnni");
+}
+
 static void avx512_shapes(void **state)
 {
     (void)state;
@@ -291,6 +297,12 @@ static void avx2_same(void **state)
 {
     (void)state;
     same_whatever_n("avx2");
+}
+
+static void avxvnni_same(void **state)
+{
+    (void)state;
+    same_whatever_n("avxvnni");
 }
 
 static void avx512_same(void **state)
@@ -376,6 +388,7 @@ int main(void)
         cmocka_unit_test(avx512_shapes),  cmocka_unit_test(scalar_same),
         cmocka_unit_test(avx2_same),      cmocka_unit_test(avx512_same),
         cmocka_unit_test(amx_shapes),     cmocka_unit_test(amx_same),
+        cmocka_unit_test(avxvnni_shapes), cmocka_unit_test(avxvnni_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
