@@ -42,7 +42,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer)
         .q_norm = l->q_norm,
         .k_norm = l->k_norm,
         .eps = m->norm_eps,
-        .kind = m->arch->rope,
+        .kind = m->rope,
         .n_rot = m->n_rot,
         .inv_freq = l->inv_freq,
         .mscale = m->rope_mscale,
