@@ -252,5 +252,6 @@ void config_engine(const struct model_config *m, struct engine_config *out)
         .n_threads = m->threads,
         .kv_bytes = m->kv_cache_size,
         .max_step_rows = m->prefill_chunk_size,
+        .prefix_cache = (enum prefix_cache)m->prefix_cache,
     };
 }

@@ -33,6 +33,7 @@ struct model_config {
     size_t threads;
     size_t kv_cache_size; /* bytes */
     size_t prefill_chunk_size;
+    size_t prefix_cache; /* enum prefix_cache */
     float default_temperature, default_top_p, default_min_p; /* of requests that name none */
     size_t default_top_k, default_max_tokens;
     uint64_t set; /* bit k: key k was set for this model itself, not inherited */

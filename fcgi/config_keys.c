@@ -15,6 +15,8 @@ enum { KB = 1024, MB = 1024 * KB, MAX_DISTANCE = 3, NAME_MAX_BYTES = 64 };
 static const size_t HUGE_COUNT = (size_t)1 << 40;
 static const size_t DAY_MS = 24 * 3600 * 1000;
 
+static const char *const CACHES[] = { "on", "prompts", "off", NULL }; /* as enum prefix_cache */
+
 #define SERVER(field) false, offsetof(struct config, field)
 #define MODEL(field)  true, offsetof(struct model_config, field)
 
@@ -29,6 +31,7 @@ const struct config_key config_keys[] = {
     { "threads", KEY_COUNT, MODEL(threads), 0, 4096, NULL, "N  processor threads; 0: one per processor" },
     { "isa", KEY_TEXT, MODEL(isa), 0, 0, NULL, "NAME  processor instruction set: amx, avx512, avxvnni, avx2 or scalar; without it the fastest" },
     { "kv_cache_size", KEY_BYTES, MODEL(kv_cache_size), 0, SIZE_MAX, "PAGE_CACHE_SIZE", "SIZE  memory for keys and values, such as 5GB or 50%" },
+    { "prefix_cache", KEY_CACHE, MODEL(prefix_cache), 0, 0, NULL, "WHAT  whose beginnings later prompts may share: on (prompts and answers), prompts, off" },
     { "chat_template", KEY_TEXT, MODEL(chat_template), 0, 0, NULL, "TEXT  Jinja chat template that replaces the model's" },
     { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
     { "aliases", KEY_TEXT, MODEL(aliases), 0, 0, NULL, "A,B  further names that clients may ask for" },
@@ -277,6 +280,19 @@ static int set_word(struct config *c, const struct config_key *k, void *field, c
     return 0;
 }
 
+/* The number of a word in a list that ends with NULL. */
+static int set_choice(const struct config_key *k, const char *const *words, void *field,
+                      const char *value, struct err *e)
+{
+    for (size_t i = 0; words[i]; i++)
+        if (!strcasecmp(words[i], value)) {
+            memcpy(field, &i, sizeof i);
+            return 0;
+        }
+    return err_param(e, k->name, ERR_INVALID, "%s: expected %s, %s or %s, found \"%.80s\"", k->name,
+                     words[0], words[1], words[2], value);
+}
+
 /* Fields of texts are const char *, kept in the configuration's arena. */
 static int set_text(struct config *c, const struct config_key *k, void *field, const char *value,
                     struct err *e)
@@ -303,6 +319,8 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
         rc = set_text(c, k, field, value, e);
     else if (k->kind == KEY_LEVEL || k->kind == KEY_DEVICE)
         rc = set_word(c, k, field, value, e);
+    else if (k->kind == KEY_CACHE)
+        rc = set_choice(k, CACHES, field, value, e);
     else if (k->kind == KEY_REAL)
         rc = set_real(k, field, value, e);
     else

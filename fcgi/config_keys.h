@@ -16,6 +16,7 @@ enum key_kind {
     KEY_OCTAL,    /* file mode */
     KEY_LEVEL,    /* debug info warn error */
     KEY_DEVICE,   /* auto cpu cuda */
+    KEY_CACHE,    /* on prompts off; kept as a number, enum prefix_cache */
 };
 
 struct config_key {

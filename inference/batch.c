@@ -74,10 +74,21 @@ static void fail(struct job *j, const struct err *e)
     j->over = true;
 }
 
+/* Makes what was evaluated of it known to those to come. */
+static void keep(struct batch *b, struct job *j)
+{
+    size_t n = j->n_done;
+
+    if (b->prefix_cache == PREFIX_CACHE_PROMPTS && n > j->n_prompt)
+        n = j->n_prompt;
+    if (b->prefix_cache != PREFIX_CACHE_OFF)
+        kvcache_keep(b->cache, &j->table, j->ids, n);
+}
+
 /* Gives the job's pages back, with what was evaluated known to those to come, and tells its end. */
 static void leave(struct batch *b, struct job *j)
 {
-    kvcache_keep(b->cache, &j->table, j->ids, j->n_done);
+    keep(b, j);
     kvcache_drop(b->cache, &j->table);
     scheduler_end(b->scheduler, j, kvcache_use(b->cache));
 }
@@ -157,7 +168,7 @@ static void add_rows(struct batch *b, struct pass *p, struct job *j, size_t n)
  * tables is within the promises, so what was promised can be had. */
 static void look_up_prefix(struct batch *b, struct job *j)
 {
-    if (j->n_done)
+    if (j->n_done || b->prefix_cache == PREFIX_CACHE_OFF)
         return;
     j->n_done = j->n_cached = kvcache_reuse(b->cache, &j->table, j->ids, j->n_prompt - 1);
     b->cached_tokens += j->n_cached;
@@ -271,7 +282,7 @@ static void harvest_prompts(struct batch *b)
         if (!is_generating(j))
             continue;
         /* Others with the same beginning need not wait for the end of the answer. */
-        kvcache_keep(b->cache, &j->table, j->ids, j->n_done);
+        keep(b, j);
         if (!j->max_new)
             finish(j, FINISH_LENGTH);
     }

@@ -25,6 +25,7 @@ struct batch {
     struct pass prompts; /* under way for as many steps as it has slices */
     struct pass tokens;  /* of this step */
     struct pace pace;
+    enum prefix_cache prefix_cache;                        /* set after batch_open() */
     size_t prompt_tokens, cached_tokens, generated_tokens; /* in this step */
 };
 

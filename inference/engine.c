@@ -32,6 +32,7 @@ struct engine {
     atomic_int load_percent;
     atomic_bool serving; /* loaded: the device's numbers may be read */
     double load_ms;      /* written before serving is set */
+    enum prefix_cache prefix_cache;
 };
 
 /* --- the engine's thread --- */
@@ -86,7 +87,9 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
     if (rc)
         return rc;
     f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows };
-    return batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
+    rc = batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
+    b->prefix_cache = g->prefix_cache;
+    return rc;
 }
 
 static void *run(void *arg)
@@ -147,6 +150,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     if (!g)
         return err_set(e, ERR_NOMEM, "no memory for an engine");
     g->opened_ms = clock_ms();
+    g->prefix_cache = c->prefix_cache;
     atomic_init(&g->load_percent, 0);
     atomic_init(&g->serving, false);
     rc = loaded_check(&g->loaded, c, e);
@@ -245,6 +249,10 @@ void engine_status(const struct engine *g, struct engine_status *out)
     out->cached_tokens = s->cached_tokens;
     out->kv_pages_used = s->kv_use.pages_used;
     out->kv_pages_cached = s->kv_use.pages_cached;
+    out->prefix_pages = s->kv_use.pages_entered;
+    out->prefix_lookups = s->kv_use.n_lookups;
+    out->prefix_hits = s->kv_use.n_hits;
+    out->prefix_evicted = s->kv_use.n_evicted;
     out->last_step_ms_ago = clock_ms() - s->last_step_ms;
     pthread_mutex_unlock(&s->lock);
 }

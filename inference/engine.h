@@ -19,6 +19,14 @@ struct engine;
 struct inbox;
 struct job;
 
+enum prefix_cache {
+    PREFIX_CACHE_ON,      /* those of prompts and answers */
+    PREFIX_CACHE_PROMPTS, /* only those evaluated as given tokens: whatever was asked before, a text is the
+                           * same to the last bit, also where generated tokens are evaluated with another
+                           * arithmetic (see struct matmul) */
+    PREFIX_CACHE_OFF,
+};
+
 struct engine_config {
     const char *name;               /* consumer group, for the log */
     const char *model_path;         /* a GGUF file */
@@ -33,6 +41,7 @@ struct engine_config {
     size_t kv_bytes;                /* memory for keys and values; 0 = as much as max_batch sequences
                                      * of n_ctx need, at most half of the machine's memory */
     size_t max_step_rows;           /* prompt tokens evaluated per step; 0 = 512 */
+    enum prefix_cache prefix_cache; /* whose keys and values later prompts may begin with */
 };
 
 enum engine_state { ENGINE_LOADING, ENGINE_READY, ENGINE_FAILED, ENGINE_CLOSING };
@@ -52,6 +61,9 @@ struct engine_status {
     size_t n_ctx, n_vocab, max_batch;
     size_t kv_pages, kv_pages_used; /* used: by running sequences */
     size_t kv_pages_cached;   /* free, but holding what a later prompt may begin with */
+    size_t prefix_pages;      /* holding that, free or in use */
+    uint64_t prefix_lookups, prefix_hits; /* prompts; those that found something */
+    uint64_t prefix_evicted;  /* pages whose contents made room for others */
     const char *isa;          /* static; NULL while loading */
     size_t n_threads;
     char architecture[32], model_name[128], quantisation[32]; /* "" while loading */

@@ -49,6 +49,7 @@ static int32_t take_free(struct kvcache *c)
     if (prefix_has(&c->prefix, page)) {
         prefix_forget(&c->prefix, page);
         c->n_cached--;
+        c->n_evicted++;
     }
     c->refs[page] = 1;
     return page;
@@ -159,31 +160,80 @@ int kvcache_grow(struct kvcache *c, struct kv_table *t, size_t n_tokens, struct 
     return 0;
 }
 
+/* A copy of the page that begins with most of ids[0 .. n), as the table's next; returns how many of
+ * them.  While the source is held it cannot be the fresh page; ops run in order, so that later it
+ * may be overwritten. */
+static size_t reuse_part(struct kvcache *c, struct kv_table *t, int32_t parent, const int32_t *ids,
+                         size_t n)
+{
+    size_t n_same;
+    int32_t from = prefix_match(&c->prefix, parent, ids, n, &n_same), to;
+
+    if (from == PREFIX_NONE || table_reserve(t, t->n_pages + 1, NULL))
+        return 0;
+    use(c, from);
+    if (c->n_free) {
+        to = take_free(c);
+        c->backend->kv_copy(c->device, c->kv, from, to, n_same);
+        t->pages[t->n_pages++] = to;
+    } else {
+        n_same = 0;
+    }
+    let_go(c, from);
+    return n_same;
+}
+
 size_t kvcache_reuse(struct kvcache *c, struct kv_table *t, const int32_t *ids, size_t n_tokens)
 {
-    int32_t page = PREFIX_NONE;
+    int32_t page, parent = PREFIX_NONE;
+    size_t n;
 
     while (t->n_pages < n_tokens / c->page_tokens) {
-        page = prefix_find(&c->prefix, page, ids + t->n_pages * c->page_tokens);
+        page = prefix_find(&c->prefix, parent, ids + t->n_pages * c->page_tokens);
         /* Without memory for the table it is as if there was no prefix. */
         if (page == PREFIX_NONE || table_reserve(t, t->n_pages + 1, NULL))
             break;
         use(c, page);
-        t->pages[t->n_pages++] = page;
+        t->pages[t->n_pages++] = parent = page;
     }
-    return t->n_pages * c->page_tokens;
+    n = t->n_pages * c->page_tokens;
+    n += reuse_part(c, t, parent, ids + n,
+                    n_tokens - n < c->page_tokens ? n_tokens - n : c->page_tokens);
+    c->n_lookups++;
+    c->n_hits += n > 0;
+    return n;
+}
+
+/* n tokens of a page, all or the text's last ones, that no other page holds.  It may be known with
+ * fewer. */
+static void enter(struct kvcache *c, int32_t parent, const int32_t *ids, size_t n, int32_t page)
+{
+    if (prefix_has(&c->prefix, page))
+        prefix_forget(&c->prefix, page);
+    prefix_enter(&c->prefix, parent, ids, n, page);
+}
+
+/* What is left behind the full pages: worth knowing unless some page begins with it. */
+static void keep_part(struct kvcache *c, int32_t parent, const int32_t *ids, size_t n, int32_t page)
+{
+    size_t n_same;
+
+    (void)prefix_match(&c->prefix, parent, ids, n, &n_same);
+    if (n_same < n)
+        enter(c, parent, ids, n, page);
 }
 
 void kvcache_keep(struct kvcache *c, struct kv_table *t, const int32_t *ids, size_t n_tokens)
 {
     int32_t parent = PREFIX_NONE;
+    size_t n_full = n_tokens / c->page_tokens;
 
-    for (size_t i = 0; i < n_tokens / c->page_tokens; i++) {
+    for (size_t i = 0; i < n_full; i++) {
         const int32_t *of_page = ids + i * c->page_tokens;
         int32_t known = prefix_find(&c->prefix, parent, of_page);
 
         if (known == PREFIX_NONE) {
-            prefix_enter(&c->prefix, parent, of_page, t->pages[i]);
+            enter(c, parent, of_page, c->page_tokens, t->pages[i]);
         } else if (known != t->pages[i]) { /* evaluated twice, in two sequences at a time */
             use(c, known);
             let_go(c, t->pages[i]);
@@ -191,6 +241,9 @@ void kvcache_keep(struct kvcache *c, struct kv_table *t, const int32_t *ids, siz
         }
         parent = t->pages[i];
     }
+    if (n_tokens % c->page_tokens)
+        keep_part(c, parent, ids + n_full * c->page_tokens, n_tokens % c->page_tokens,
+                  t->pages[n_full]);
 }
 
 void kvcache_drop(struct kvcache *c, struct kv_table *t)

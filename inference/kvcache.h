@@ -28,6 +28,7 @@ struct kvcache {
     uint32_t *refs;        /* [n_pages] tables that hold the page */
     struct kv_link *links; /* [n_pages + 1]; the last element is the ring's end */
     struct prefix prefix;
+    uint64_t n_lookups, n_hits, n_evicted; /* since it was opened; evicted: pages with a prefix */
     const struct backend *backend;
     struct device *device;
 };
@@ -42,16 +43,17 @@ struct kv_table {
     size_t n_pages, cap;
 };
 
-/* Fills an empty table with the pages that hold the longest known prefix of ids; returns how many
- * tokens that is, a multiple of page_tokens, n_tokens at most. */
+/* Fills an empty table with the pages that hold the longest known prefix of ids, which is n_tokens
+ * at most; returns how many tokens that is.  What ends within a page is copied (enqueued) into a
+ * fresh page, if one is free. */
 size_t kvcache_reuse(struct kvcache *c, struct kv_table *t, const int32_t *ids, size_t n_tokens);
 
 /* Makes the table long enough for n_tokens; ERR_BUSY (table unchanged) when too few pages are free.
  * Free pages with a prefix lose it where blank ones do not suffice. */
 int kvcache_grow(struct kvcache *c, struct kv_table *t, size_t n_tokens, struct err *e) MUST_CHECK;
 
-/* Makes the full pages of the first n_tokens, which are evaluated, known to later sequences.  Where
- * another page holds the same prefix already, the table gets that one instead of its own. */
+/* Makes the first n_tokens, which are evaluated, known to later sequences.  Where another full page
+ * holds the same prefix already, the table gets that one instead of its own. */
 void kvcache_keep(struct kvcache *c, struct kv_table *t, const int32_t *ids, size_t n_tokens);
 
 /* Gives all pages back and frees the table. */
@@ -62,10 +64,17 @@ size_t kvcache_pages_for(const struct kvcache *c, size_t n_tokens);
 /* What a status shows of it. */
 struct kv_use {
     size_t pages_used, pages_cached; /* by running sequences; free, with a prefix */
+    size_t pages_entered;            /* with a prefix, in use or free */
+    uint64_t n_lookups, n_hits, n_evicted;
 };
 static inline struct kv_use kvcache_use(const struct kvcache *c)
 {
-    return (struct kv_use){ c->n_pages - c->n_free, c->n_cached };
+    return (struct kv_use){ .pages_used = c->n_pages - c->n_free,
+                            .pages_cached = c->n_cached,
+                            .pages_entered = c->prefix.n_entered,
+                            .n_lookups = c->n_lookups,
+                            .n_hits = c->n_hits,
+                            .n_evicted = c->n_evicted };
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* prefix.c - a chained hash table whose nodes are the pages themselves, by number.
+/* prefix.c - a tree and a chained hash table whose nodes are the pages themselves, by number.
  *
  * The hash only finds candidates: parent and tokens are compared, so that no request can ever be
  * given another text's keys and values. */
@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "inference/sampler.h"
+
+enum { MAX_LOOKED_AT = 4096 };
 
 int prefix_open(struct prefix *p, size_t n_pages, size_t page_tokens, struct err *e)
 {
@@ -21,7 +23,7 @@ int prefix_open(struct prefix *p, size_t n_pages, size_t page_tokens, struct err
     while (n_buckets < n_pages)
         n_buckets *= 2;
     p->tokens = calloc(n_tokens, sizeof *p->tokens);
-    p->nodes = calloc(n_pages, sizeof *p->nodes);
+    p->nodes = calloc(n_pages + 1, sizeof *p->nodes);
     p->buckets = malloc(n_buckets * sizeof *p->buckets);
     if (!p->tokens || !p->nodes || !p->buckets) {
         prefix_close(p);
@@ -29,6 +31,7 @@ int prefix_open(struct prefix *p, size_t n_pages, size_t page_tokens, struct err
     }
     for (size_t i = 0; i < n_buckets; i++)
         p->buckets[i] = PREFIX_NONE;
+    p->nodes[n_pages].newest_child = PREFIX_NONE;
     p->n_pages = n_pages;
     p->page_tokens = page_tokens;
     p->mask = (uint32_t)(n_buckets - 1);
@@ -79,26 +82,71 @@ int32_t prefix_find(const struct prefix *p, int32_t parent, const int32_t *ids)
     return page;
 }
 
-void prefix_enter(struct prefix *p, int32_t parent, const int32_t *ids, int32_t page)
+static struct prefix_node *parent_node(const struct prefix *p, int32_t parent)
 {
-    uint32_t bucket = bucket_of(p, parent, ids);
+    return &p->nodes[parent == PREFIX_NONE ? (int32_t)p->n_pages : parent];
+}
 
-    memcpy(tokens_of(p, page), ids, p->page_tokens * sizeof *ids);
-    p->nodes[page] = (struct prefix_node){
-        .parent = parent, .next = p->buckets[bucket], .bucket = bucket, .entered = true
-    };
-    p->buckets[bucket] = page;
+int32_t prefix_match(const struct prefix *p, int32_t parent, const int32_t *ids, size_t n,
+                     size_t *n_same)
+{
+    int32_t page = parent_node(p, parent)->newest_child, best = PREFIX_NONE;
+
+    *n_same = 0;
+    for (size_t i = 0; page != PREFIX_NONE && i < MAX_LOOKED_AT; i++) {
+        size_t most = p->nodes[page].n < n ? p->nodes[page].n : n, same = 0;
+        const int32_t *tokens = tokens_of(p, page);
+
+        while (same < most && tokens[same] == ids[same])
+            same++;
+        if (same > *n_same) {
+            *n_same = same;
+            best = page;
+        }
+        page = p->nodes[page].older;
+    }
+    return best;
+}
+
+void prefix_enter(struct prefix *p, int32_t parent, const int32_t *ids, size_t n, int32_t page)
+{
+    struct prefix_node *node = &p->nodes[page], *above = parent_node(p, parent);
+
+    memcpy(tokens_of(p, page), ids, n * sizeof *ids);
+    *node = (struct prefix_node){ .parent = parent,
+                                  .next = PREFIX_NONE,
+                                  .older = above->newest_child,
+                                  .newer = PREFIX_NONE,
+                                  .newest_child = PREFIX_NONE,
+                                  .n = (uint32_t)n };
+    if (node->older != PREFIX_NONE)
+        p->nodes[node->older].newer = page;
+    above->newest_child = page;
     p->n_entered++;
+    if (n < p->page_tokens)
+        return;
+    node->bucket = bucket_of(p, parent, ids);
+    node->next = p->buckets[node->bucket];
+    p->buckets[node->bucket] = page;
 }
 
 void prefix_forget(struct prefix *p, int32_t page)
 {
-    struct prefix_node *n = &p->nodes[page];
-    int32_t *link = &p->buckets[n->bucket];
+    struct prefix_node *node = &p->nodes[page];
 
-    while (*link != page)
-        link = &p->nodes[*link].next;
-    *link = n->next;
-    n->entered = false;
+    if (node->n == p->page_tokens) {
+        int32_t *link = &p->buckets[node->bucket];
+
+        while (*link != page)
+            link = &p->nodes[*link].next;
+        *link = node->next;
+    }
+    if (node->older != PREFIX_NONE)
+        p->nodes[node->older].newer = node->newer;
+    if (node->newer != PREFIX_NONE)
+        p->nodes[node->newer].older = node->older;
+    else
+        parent_node(p, node->parent)->newest_child = node->older;
+    node->n = 0;
     p->n_entered--;
 }

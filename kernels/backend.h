@@ -153,6 +153,8 @@ struct backend {
     void (*matmul)(struct device *d, const struct matmul *op);
     void (*rope_kv)(struct device *d, const struct rope_kv *op);
     void (*attend)(struct device *d, const struct attend *op);
+    void (*kv_copy)(struct device *d, struct kv *kv, int32_t from, int32_t to, /* pages, not the same */
+                    size_t n);                                    /* at least n positions, of all layers */
     void (*gated_act)(struct device *d, float *y, const float *gate, const float *up, size_t count,
                       enum act_kind kind);                      /* y = act(gate) * up; y may be gate */
     void (*softcap)(struct device *d, float *x, size_t count, float cap); /* x = cap * tanh(x / cap) */

@@ -60,6 +60,11 @@ static void put_status(struct buf *b, const struct app_model *m)
                states[s.state], s.running, s.waiting, s.max_batch);
     buf_printf(b, ",\"kv_pages\":%zu,\"kv_pages_used\":%zu,\"kv_pages_cached\":%zu", s.kv_pages,
                s.kv_pages_used, s.kv_pages_cached);
+    buf_printf(b,
+               ",\"prefix_lookups\":%llu,\"prefix_hits\":%llu,\"prefix_pages\":%zu,"
+               "\"prefix_evicted\":%llu",
+               (unsigned long long)s.prefix_lookups, (unsigned long long)s.prefix_hits,
+               s.prefix_pages, (unsigned long long)s.prefix_evicted);
     buf_printf(b, ",\"done\":%llu,\"cancelled\":%llu", (unsigned long long)s.done,
                (unsigned long long)s.cancelled);
     buf_printf(b, ",\"prompt_tokens\":%llu,\"cached_tokens\":%llu,\"generated_tokens\":%llu}",

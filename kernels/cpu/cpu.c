@@ -272,6 +272,19 @@ static void cpu_matmul(struct device *d, const struct matmul *op)
     queue_put(d, OP_MATMUL, mm_chunks(op, d->n_threads), 0)->matmul = *op;
 }
 
+/* A chunk is a layer.  What stands behind the n positions is copied too, and read by nobody. */
+static void cpu_kv_copy(struct device *d, struct kv *kv, int32_t from, int32_t to, size_t n)
+{
+    struct op *op;
+
+    if (n == 0)
+        return;
+    op = queue_put(d, OP_KV_COPY, kv->shape.n_layers, 1);
+    op->kv_copy.kv = kv;
+    op->kv_copy.from = (size_t)from;
+    op->kv_copy.to = (size_t)to;
+}
+
 static void cpu_gated_act(struct device *d, float *y, const float *gate, const float *up,
                           size_t count, enum act_kind kind)
 {
@@ -326,6 +339,7 @@ const struct backend backend_cpu = {
     .matmul = cpu_matmul,
     .rope_kv = rope_enqueue,
     .attend = attend_enqueue,
+    .kv_copy = cpu_kv_copy,
     .gated_act = cpu_gated_act,
     .softcap = cpu_softcap,
     .argmax = argmax_enqueue,

@@ -19,7 +19,7 @@ struct attend_plan {
     size_t n_groups;    /* tasks that the heads of one kv head make */
     size_t rows;        /* rows of a task */
     size_t n_tiles;     /* tasks, not counting splits */
-    bool wide;  /* attend_wide.c takes them */
+    bool wide;          /* attend_wide.c takes them */
     bool split; /* partial results go to device.parts and op_attend_merge() puts them together */
 };
 
@@ -34,6 +34,7 @@ enum op_kind {
     OP_ROPE_KV,
     OP_ATTEND,
     OP_ATTEND_MERGE,
+    OP_KV_COPY,
     OP_GATED_ACT,
     OP_SOFTCAP,
     OP_ARGMAX,
@@ -74,6 +75,10 @@ struct op {
             struct attend op;
             struct attend_plan plan;
         } attend;
+        struct {
+            struct kv *kv;
+            size_t from, to;
+        } kv_copy;
         struct {
             float *y;
             const float *gate, *up;

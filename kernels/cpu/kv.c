@@ -77,3 +77,8 @@ void kv_free(struct kv *kv)
     munmap(kv->base, kv->total_bytes);
     free(kv);
 }
+
+void kv_copy_layer(const struct kv *kv, size_t layer, size_t from, size_t to)
+{
+    memcpy(kv_keys(kv, layer, to, 0), kv_keys(kv, layer, from, 0), kv->shape.n_kv * kv->head_bytes);
+}

@@ -29,6 +29,9 @@ struct kv {
 int kv_create(struct kv **out, const struct kv_shape *s, struct err *e) MUST_CHECK;
 void kv_free(struct kv *kv); /* NULL is fine */
 
+/* The whole page of one layer, whatever its values are kept in. */
+void kv_copy_layer(const struct kv *kv, size_t layer, size_t from, size_t to);
+
 static inline unsigned char *kv_keys(const struct kv *kv, size_t layer, size_t page, size_t head)
 {
     const struct kv_shape *s = &kv->shape;

@@ -133,6 +133,9 @@ static void run_chunk(struct device *d, const struct op *op, size_t chunk, size_
     case OP_ATTEND_MERGE:
         attend_merge_chunk(d, op, chunk, thread);
         break;
+    case OP_KV_COPY:
+        kv_copy_layer(op->kv_copy.kv, chunk, op->kv_copy.from, op->kv_copy.to);
+        break;
     case OP_GATED_ACT:
         act_chunk(d, op, chunk);
         break;

@@ -228,6 +228,21 @@ static void store(const struct kv_shape *h, float *to, const float *from)
         to[i] = h->dtype == DTYPE_F16 ? quant_f16(quant_to_f16(from[i])) : from[i];
 }
 
+static void ref_kv_copy(struct device *d, struct kv *kv, int32_t from, int32_t to, size_t n)
+{
+    const struct kv_shape *h = &kv->shape;
+    size_t position = h->n_kv * h->head_dim;
+
+    (void)d;
+    for (size_t layer = 0; layer < h->n_layers; layer++) {
+        size_t a = (layer * h->n_pages + (size_t)from) * h->page_tokens * position;
+        size_t b = (layer * h->n_pages + (size_t)to) * h->page_tokens * position;
+
+        memcpy(kv->k + b, kv->k + a, n * position * sizeof *kv->k);
+        memcpy(kv->v + b, kv->v + a, n * position * sizeof *kv->v);
+    }
+}
+
 static void ref_rope_kv(struct device *d, const struct rope_kv *op)
 {
     const struct kv_shape *h = &op->kv->shape;
@@ -380,6 +395,7 @@ const struct backend refbackend = {
     .norm = ref_norm,
     .matmul = ref_matmul,
     .rope_kv = ref_rope_kv,
+    .kv_copy = ref_kv_copy,
     .attend = ref_attend,
     .gated_act = ref_gated_act,
     .softcap = ref_softcap,
