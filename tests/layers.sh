@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..13
+echo 1..14
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
@@ -30,6 +30,7 @@ check inference/weights $base $quant inference/weights/
 check inference/text $base $quant $text
 check inference/text/template $base inference/text/
 check inference/text/hf $base $text
+check inference/constrain $base inference/constrain/
 check inference/arch $base $quant kernels/backend.h inference/arch/
 check inference $base $quant kernels/backend.h $text inference/
 check tools kernels/ inference/ tools/

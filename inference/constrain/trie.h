@@ -1,0 +1,36 @@
+/* trie.h - the vocabulary as a tree of bytes, for walking it with an automaton.
+ *
+ * Nodes lie in preorder: the children of node i begin at i + 1, what follows its subtree at
+ * skip[i]. Made once per tokenizer, read-only afterwards: any thread. */
+#ifndef AIRSTRIP_TRIE_H
+#define AIRSTRIP_TRIE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/err.h"
+
+struct trie {
+    size_t n_nodes; /* node 0 is the root */
+    uint8_t *byte;  /* that leads to the node */
+    uint8_t *depth; /* 0 of the root; tokens of more than TRIE_MAX_DEPTH bytes are never allowed */
+    uint32_t *skip;
+    int32_t *token; /* that ends here, or -1 */
+    int32_t *same;  /* [n_vocab] another token of the same bytes, or -1 */
+    size_t n_vocab;
+    unsigned max_depth;
+};
+
+enum { TRIE_MAX_DEPTH = 255 };
+
+struct trie_token {
+    const char *data;
+    size_t len; /* 0: no text, never allowed (control tokens) */
+};
+
+/* tokens[n_vocab], needed only during the call. */
+int trie_init(struct trie *t, const struct trie_token *tokens, size_t n_vocab,
+              struct err *e) MUST_CHECK;
+void trie_done(struct trie *t);
+
+#endif
