@@ -266,10 +266,10 @@ static void cpu_matmul(struct device *d, const struct matmul *op)
 
     if (op->n == 0 || op->n_out == 0)
         return;
-    prepare = mm_prepare_chunks(op);
+    prepare = mm_prepare_chunks(d->ops->mm, op);
     if (prepare > 0)
         queue_put(d, OP_MM_PREPARE, prepare, 0)->matmul = *op;
-    queue_put(d, OP_MATMUL, mm_chunks(op, d->n_threads), 0)->matmul = *op;
+    queue_put(d, OP_MATMUL, mm_chunks(d->ops->mm, op, d->n_threads), 0)->matmul = *op;
 }
 
 /* A chunk is a layer.  What stands behind the n positions is copied too, and read by nobody. */

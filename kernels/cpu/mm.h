@@ -73,12 +73,13 @@ void mm_scratch_done(struct mm_scratch *s);
 
 /* Leaves.  op is the same for all, 0 < op->n <= max_rows; y must not overlap x. */
 size_t
-mm_prepare_chunks(const struct matmul *op); /* 0: small or float, nothing to prepare together */
+mm_prepare_chunks(const struct mm_ops *ops,
+                  const struct matmul *op); /* 0: small or float, nothing to prepare together */
 void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
                 size_t chunk);
 void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t thread);
-size_t mm_chunks(const struct matmul *op, size_t n_threads);
+size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_threads);
 void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t n_chunks, size_t chunk, size_t thread);
 

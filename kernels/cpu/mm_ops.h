@@ -23,7 +23,13 @@
  *                                                       2); integers, zero point taken off exactly
  *   acc += min * act.ssum                               if has_min
  *
- * and at the end y = acc + bias. */
+ * and at the end y = acc + bias.
+ *
+ * Prompt rows (struct matmul.prompt) have another arithmetic where mm_ops.prompt is not NULL:
+ * weights scale * code + min and activations are rounded to bf16 (8 bits of significand), products
+ * of pairs of columns are added to acc in float32, pair after pair as the tile unit does it, and y
+ * = acc + bias. The activations lie in strips of 16 rows: [n_blocks][16][32], so that a tile is one
+ * run of memory. */
 #ifndef AIRSTRIP_CPU_MM_OPS_H
 #define AIRSTRIP_CPU_MM_OPS_H
 
@@ -43,6 +49,10 @@ enum {
     MM_PANEL_BLOCKS = 24, /* two panels and the activations of a tile stay in 48 kB */
     MM_FEW_ROWS = 4,      /* activation rows that mm_ops.few takes */
     MM_ZERO = 128,        /* the zero point that act_block.start takes off */
+
+    MM_STRIP = 16,         /* activation rows of a tile */
+    MM_PROMPT_ROWS = 512,  /* the most that mm_ops.prompt takes at once */
+    MM_PROMPT_BLOCKS = 10, /* blocks it spreads out at once: with the activations half of 48 kB */
 };
 
 enum weight_kind {
@@ -108,6 +118,24 @@ struct mm_tile {
     const float *bias;     /* [rows] or NULL */
 };
 
+/* One or two groups of weights times n rows of a prompt; see "Prompt rows" above. */
+struct mm_prompt {
+    const struct weight *w;
+    size_t group, n_groups; /* 1 or 2 of them */
+    const uint16_t *a;      /* strips, the first row's first; up to the next even one is read */
+    size_t n;               /* 1 .. MM_PROMPT_ROWS */
+    float *y;               /* [n][rows of these groups] */
+    size_t y_stride;        /* in floats */
+    const float *bias;      /* of these rows, or NULL */
+    struct mm_prompt_buf *buf;
+};
+
+struct mm_prompt_buf {
+    uint16_t weight[MM_PROMPT_BLOCKS * 2 * MM_GROUP * MM_BLOCK];
+    float acc[MM_PROMPT_ROWS * 2 * MM_GROUP]; /* sums over the blocks so far */
+    float out[4 * MM_STRIP * MM_GROUP];
+} __attribute__((aligned(64)));
+
 struct mm_ops {
     const char *name;
 
@@ -123,6 +151,11 @@ struct mm_ops {
     /* expand() and tile() of one panel at once, for n <= MM_FEW_ROWS, without the buffer; the same
      * results to the bit.  NULL where there is none. */
     void (*few)(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
+
+    /* Prompt rows, both NULL where there is no arithmetic of their own.  to_bf16: one row of
+     * activations into its strip, block b to a + b * MM_STRIP * MM_BLOCK. */
+    void (*to_bf16)(uint16_t *a, const float *x, size_t n_blocks);
+    void (*prompt)(const struct mm_prompt *p);
 
     /* y[i * y_stride] = sum of w[c] * x[i][c], i < n, always in the same order whatever n is.
      * w: cols values of F32, F16 or BF16, unaligned. */

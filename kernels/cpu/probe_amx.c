@@ -52,6 +52,7 @@ static bool bytes_are_right(void)
         (&a[0][0])[i] = (int8_t)value(i);
         (&b[0][0])[i] = (int8_t)value(i + 5);
     }
+    tiles_see_stores();
     tiles_begin();
     _tile_zero(0);
     _tile_loadd(4, a, sizeof a[0]);
@@ -82,6 +83,7 @@ static bool halves_are_right(void)
         (&a[0][0])[i] = bf16(value(i));
         (&b[0][0])[i] = bf16(value(i + 5));
     }
+    tiles_see_stores();
     tiles_begin();
     _tile_zero(3);
     _tile_loadd(5, a, sizeof a[0]);

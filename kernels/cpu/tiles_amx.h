@@ -25,6 +25,13 @@ static inline void tiles_begin(void)
     _tile_loadconfig(&tiles_full);
 }
 
+/* Between ordinary stores and tile loads of the same memory: the compiler does not see that the
+ * latter read it. */
+static inline void tiles_see_stores(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 static inline void tiles_end(void)
 {
     _tile_release();

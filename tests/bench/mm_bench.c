@@ -26,6 +26,7 @@ struct bench {
     const struct mm_ops *ops;
     struct pool *pool;
     size_t n_threads;
+    bool prompt; /* rows are those of a prompt */
     struct weight_store store;
     struct mm_scratch scratch;
     struct layer layers[MAX_LAYERS];
@@ -40,7 +41,8 @@ struct bench {
 static void work(void *arg, size_t thread)
 {
     struct bench *b = arg;
-    size_t prepare = mm_prepare_chunks(&b->op), chunks = mm_chunks(&b->op, b->n_threads), c;
+    size_t prepare = mm_prepare_chunks(b->ops, &b->op);
+    size_t chunks = mm_chunks(b->ops, &b->op, b->n_threads), c;
     bool begun = false;
 
     while (pool_claim(&b->prepared, prepare, &c)) {
@@ -67,7 +69,8 @@ static void multiply(struct bench *b, size_t n, struct weight *w0, struct weight
                              .w = { w0, w1, w2 },
                              .y = { b->y[0], b->y[1], b->y[2] },
                              .x = b->x,
-                             .n = n };
+                             .n = n,
+                             .prompt = b->prompt };
     memset(&b->prepared, 0, sizeof b->prepared);
     memset(&b->multiplied, 0, sizeof b->multiplied);
     pool_run(b->pool, work, b);
@@ -183,7 +186,7 @@ static void bench_tile(struct bench *b, const struct quant_format *f)
 }
 
 static void bench_type(const struct mm_ops *ops, const char *isa, const struct quant_format *f,
-                       size_t n_threads)
+                       size_t n_threads, bool prompt)
 {
     static const size_t sizes[] = { 1, 2, 4, 8, 16, 64, 512 };
     struct bench b = { .ops = ops, .n_threads = n_threads };
@@ -202,8 +205,9 @@ static void bench_type(const struct mm_ops *ops, const char *isa, const struct q
         b.y[m] = calloc(MAX_N * N_FF, sizeof(float));
     for (uint32_t i = 0, seed = 1; i < MAX_N * N_FF; i++)
         b.x[i] = mm_case_uniform(&seed);
-    printf("%-6s %-4s %zu threads, packed in %.0f ms\n", isa, f->name, n_threads,
-           clock_ms() - start);
+    b.prompt = prompt;
+    printf("%-6s %-4s %s, %zu threads, packed in %.0f ms\n", isa, f->name,
+           prompt ? "prompt rows" : "rows", n_threads, clock_ms() - start);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t n = sizes[i];
         double ms = layer_ms(&b, n, n <= 16 ? b.n_layers : 2, n <= 16 ? 4 : 10);
@@ -212,7 +216,8 @@ static void bench_type(const struct mm_ops *ops, const char *isa, const struct q
                ms * 1e3, b.layer_bytes / ms / 1e6, 2 * weights * (double)n / ms / 1e6,
                (double)n / ms * 1e3 / 30);
     }
-    bench_tile(&b, f);
+    if (!prompt)
+        bench_tile(&b, f);
     for (size_t i = 0; i < b.n_layers && !weight_needs_source(b.layers[i].q); i++) {
         struct weight **w = &b.layers[i].q;
 
@@ -304,7 +309,9 @@ int main(int argc, char **argv)
                 fprintf(stderr, "%s\n", isa ? "no such type" : e.text);
                 return 1;
             }
-            bench_type(isa->mm, isa->name, quant_by_name(name), t);
+            bench_type(isa->mm, isa->name, quant_by_name(name), t, false);
+            if (isa->mm->prompt)
+                bench_type(isa->mm, isa->name, quant_by_name(name), t, true);
         }
     }
     return 0;

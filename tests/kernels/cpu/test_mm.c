@@ -1,5 +1,6 @@
 /* Matrix multiplication: every instruction set that runs here, every storage format, awkward
- * shapes, against sums in double of the decoded weights times the quantised activations. */
+ * shapes, against sums in double of the decoded weights times the activations as they are rounded.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 #include "kernels/cpu/mm_ops.h"
 #include "tests/kernels/cpu/mm_case.h"
 
-enum { MAX_N = 200, MAX_ROWS = 576, MAX_COLS = 1792 };
+enum { MAX_N = 600, MAX_ROWS = 576, MAX_COLS = 1792 };
 
 /* NULL where the machine or the build has it not. */
 static const struct mm_ops *isa(const char *name)
@@ -28,9 +29,9 @@ static const struct mm_ops *isa(const char *name)
 static void run(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
                 size_t n_threads)
 {
-    size_t chunks = mm_chunks(op, n_threads);
+    size_t chunks = mm_chunks(ops, op, n_threads);
 
-    for (size_t c = 0; c < mm_prepare_chunks(op); c++)
+    for (size_t c = 0; c < mm_prepare_chunks(ops, op); c++)
         mm_prepare(ops, op, s, c);
     for (size_t t = 0; t < n_threads; t++)
         mm_begin(ops, op, s, t);
@@ -51,6 +52,24 @@ static void quantised(double *a, const float *x, size_t cols)
             a[b + i] =
                 max > 1e-30f ? (double)(max / 127) * (double)rintf(x[b + i] * (127 / max)) : 0;
     }
+}
+
+/* x rounded to 8 bits of significand, ties to even. */
+static float as_bf16(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    bits += 0x7fff + (bits >> 16 & 1);
+    bits &= 0xffff0000;
+    memcpy(&x, &bits, sizeof x);
+    return fabsf(x) < 1.2e-38f ? 0 : x; /* smaller ones are flushed */
+}
+
+/* Are these weights multiplied in bf16 for rows of a prompt? */
+static bool in_bf16(const struct mm_ops *ops, const struct weight *w, bool prompt)
+{
+    return prompt && ops->prompt && w->kind == WEIGHT_PACKED;
 }
 
 /* How activations are made. */
@@ -101,11 +120,11 @@ static void check_row(const struct tensor *t, const double *a, const float *bias
 }
 
 static void check_shape(const struct mm_ops *ops, const char *isa_name,
-                        const struct quant_format *f, const struct shape *s)
+                        const struct quant_format *f, const struct shape *s, bool prompt)
 {
     /* scales that are products are kept as halves: 2^-12 of each at most */
     double tolerance;
-    struct matmul op = { .n_out = s->n_out, .n = s->n };
+    struct matmul op = { .n_out = s->n_out, .n = s->n, .prompt = prompt };
     struct weight_store store = { 0 };
     struct mm_scratch scratch = { 0 };
     struct weight *w[3] = { 0 };
@@ -116,8 +135,8 @@ static void check_shape(const struct mm_ops *ops, const char *isa_name,
     struct err e;
     bool packed;
 
-    snprintf(what, sizeof what, "%s %s rows %zu cols %zu n %zu fill %d %d", isa_name, f->name,
-             s->rows[0], s->cols, s->n, s->weight_fill, (int)s->fill);
+    snprintf(what, sizeof what, "%s %s rows %zu cols %zu n %zu fill %d %d%s", isa_name, f->name,
+             s->rows[0], s->cols, s->n, s->weight_fill, (int)s->fill, prompt ? " prompt" : "");
     activations(x, s->n * s->cols, s->fill, 7);
     assert_int_equal(mm_scratch_reserve(&scratch, s->n, s->cols, 3, &e), 0);
     op.x = x;
@@ -139,8 +158,14 @@ static void check_shape(const struct mm_ops *ops, const char *isa_name,
                 : f->block_values == 32                       ? 1e-6
                 : f->dtype >= DTYPE_IQ2_XXS && f->dtype <= 29 ? 1e-3
                                                               : 2.5e-4;
+    /* half a unit of 8 bits for each weight; float32 sums of pairs */
+    if (in_bf16(ops, w[0], prompt))
+        tolerance += 1.0 / 512 + 2e-6;
     for (size_t i = 0; i < s->n; i++) {
-        if (packed)
+        if (in_bf16(ops, w[0], prompt))
+            for (size_t c = 0; c < s->cols; c++)
+                a[c] = (double)as_bf16(x[i * s->cols + c]);
+        else if (packed)
             quantised(a, x + i * s->cols, s->cols);
         else
             for (size_t c = 0; c < s->cols; c++)
@@ -160,7 +185,7 @@ static void check_shape(const struct mm_ops *ops, const char *isa_name,
     free(a);
 }
 
-static void every_shape(const char *isa_name)
+static void every_shape(const char *isa_name, bool prompt)
 {
     static const struct shape shapes[] = {
         { 1, { 1 }, 256, 1, false, -1, FILL_RANDOM },
@@ -200,26 +225,27 @@ static void every_shape(const char *isa_name)
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
             if (shapes[k].cols % formats[i]->block_values == 0)
-                check_shape(ops, isa_name, formats[i], &shapes[k]);
+                check_shape(ops, isa_name, formats[i], &shapes[k], prompt);
 }
 
 /* A row's result is the same bit for bit whatever else is in the batch, however it is cut. */
-static void same_whatever_n(const char *isa_name)
+static void same_whatever_n(const char *isa_name, bool prompt)
 {
-    static const size_t sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 33, 64, 193, 200 };
+    static const size_t sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 33, 64, 193, 200, 600 };
     const struct mm_ops *ops = isa(isa_name);
     const struct quant_format *const *formats;
     size_t n_formats, cols = 1792, rows[2] = { 81, 16 };
+    size_t most = prompt ? MAX_N : 200; /* rows of a prompt are cut from 438 on */
     static float x[MAX_N * 1792], all[2][MAX_N * 81], y[2][MAX_N * 81];
 
     if (!ops)
         skip();
     formats = quant_all(&n_formats);
-    activations(x, MAX_N * cols, FILL_RANDOM, 3);
+    activations(x, most * cols, FILL_RANDOM, 3);
     for (size_t i = 0; i < n_formats; i++) {
         struct weight_store store = { 0 };
         struct mm_scratch scratch = { 0 };
-        struct matmul op = { .n_out = 2, .x = x };
+        struct matmul op = { .n_out = 2, .x = x, .prompt = prompt };
         struct weight *w[2];
         struct tensor t[2];
         struct err e;
@@ -234,9 +260,9 @@ static void same_whatever_n(const char *isa_name)
             size_t n = sizes[k];
             /* the largest first; float matrices change to sgemm at MM_BLAS_ROWS */
             bool blas = formats[i]->code_bits == 0 && n >= MM_BLAS_ROWS;
-            bool keep = n == MAX_N || (formats[i]->code_bits == 0 && n == MM_BLAS_ROWS - 1);
+            bool keep = n == most || (formats[i]->code_bits == 0 && n == MM_BLAS_ROWS - 1);
 
-            if (blas)
+            if (blas || n > most)
                 continue;
             for (size_t threads = 1; threads <= 64; threads *= 8) {
                 op.n = n;
@@ -245,8 +271,8 @@ static void same_whatever_n(const char *isa_name)
                 run(ops, &op, &scratch, threads);
                 for (size_t m = 0; m < 2; m++)
                     if (memcmp(op.y[m], all[m], n * rows[m] * sizeof(float)) != 0)
-                        fail_msg("%s %s: n %zu, %zu threads differ from n %d", isa_name,
-                                 formats[i]->name, n, threads, MAX_N);
+                        fail_msg("%s %s: n %zu, %zu threads differ from n %zu", isa_name,
+                                 formats[i]->name, n, threads, most);
             }
         }
         for (size_t m = 0; m < 2; m++) {
@@ -260,13 +286,13 @@ static void same_whatever_n(const char *isa_name)
 static void scalar_shapes(void **state)
 {
     (void)state;
-    every_shape("scalar");
+    every_shape("scalar", false);
 }
 
 static void avx2_shapes(void **state)
 {
     (void)state;
-    every_shape("avx2");
+    every_shape("avx2", false);
 }
 
 static void avxvnni_shapes(void **state)
@@ -278,25 +304,25 @@ static void avxvnni_shapes(void **state)
 static void avx512_shapes(void **state)
 {
     (void)state;
-    every_shape("avx512");
+    every_shape("avx512", false);
 }
 
 static void amx_shapes(void **state)
 {
     (void)state;
-    every_shape("amx");
+    every_shape("amx", false);
 }
 
 static void scalar_same(void **state)
 {
     (void)state;
-    same_whatever_n("scalar");
+    same_whatever_n("scalar", false);
 }
 
 static void avx2_same(void **state)
 {
     (void)state;
-    same_whatever_n("avx2");
+    same_whatever_n("avx2", false);
 }
 
 static void avxvnni_same(void **state)
@@ -308,13 +334,28 @@ static void avxvnni_same(void **state)
 static void avx512_same(void **state)
 {
     (void)state;
-    same_whatever_n("avx512");
+    same_whatever_n("avx512", false);
 }
 
 static void amx_same(void **state)
 {
     (void)state;
-    same_whatever_n("amx");
+    same_whatever_n("amx", false);
+}
+
+/* Rows of a prompt, on tables that have an arithmetic for them and on those that do not. */
+static void prompt_shapes(void **state)
+{
+    (void)state;
+    if (isa("avx2"))
+        every_shape("avx2", true);
+    every_shape("amx", true);
+}
+
+static void prompt_same(void **state)
+{
+    (void)state;
+    same_whatever_n("amx", true);
 }
 
 /* --- what weights keep, and what they refuse --- */
@@ -387,6 +428,7 @@ int main(void)
         cmocka_unit_test(scalar_shapes),  cmocka_unit_test(avx2_shapes),
         cmocka_unit_test(avx512_shapes),  cmocka_unit_test(scalar_same),
         cmocka_unit_test(avx2_same),      cmocka_unit_test(avx512_same),
+        cmocka_unit_test(prompt_shapes),  cmocka_unit_test(prompt_same),
         cmocka_unit_test(amx_shapes),     cmocka_unit_test(amx_same),
         cmocka_unit_test(avxvnni_shapes), cmocka_unit_test(avxvnni_same),
     };
