@@ -46,4 +46,6 @@ static double bf16(size_t rounds)
     return 2 * BYTE_OPS * (double)rounds;
 }
 
-const struct peak peaks_amx[] = { { "int8", int8 }, { "bf16", bf16 }, { NULL, NULL } };
+const struct peak peaks_amx[] = {
+    { "int8", int8 }, { "bf16", bf16 }, { "float32", peak_float32_avx512 }, { NULL, NULL }
+};

@@ -40,8 +40,9 @@ def median_of(found, key):
 
 
 def prompt_share(found):
-    """Of each peak rate that the instruction set has."""
-    parts = [(name, median_of(found, f"prompt_{name}_share")) for name in ("int8", "bf16", "float32")]
+    """Of each peak rate that the instruction set has and that this model's weights could use."""
+    names = ("bf16", "float32") if found[0]["quantisation"] in ("F16", "BF16", "F32") else ("int8", "bf16")
+    parts = [(name, median_of(found, f"prompt_{name}_share")) for name in names]
     return ", ".join(f"{name} {share:.0%}" for name, share in parts if share is not None)
 
 
