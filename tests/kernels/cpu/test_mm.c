@@ -298,7 +298,7 @@ static void avx2_shapes(void **state)
 static void avxvnni_shapes(void **state)
 {
     (void)state;
-    every_shape("avxvnni");
+    every_shape("avxvnni", false);
 }
 
 static void avx512_shapes(void **state)
@@ -328,7 +328,7 @@ static void avx2_same(void **state)
 static void avxvnni_same(void **state)
 {
     (void)state;
-    same_whatever_n("avxvnni");
+    same_whatever_n("avxvnni", false);
 }
 
 static void avx512_same(void **state)
