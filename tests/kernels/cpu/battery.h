@@ -18,7 +18,10 @@
 static const char *const battery_isas[] = { "scalar", "avx2", "avxvnni", "avx512", "amx" };
 static const size_t battery_threads[] = { 1, 2, 3, 5 };
 
-enum { N_ISAS = 4, N_THREADS = 4 };
+enum {
+    N_ISAS = sizeof battery_isas / sizeof *battery_isas,
+    N_THREADS = sizeof battery_threads / sizeof *battery_threads,
+};
 
 struct rig {
     const struct backend *b;
