@@ -61,8 +61,10 @@ static int lists(struct forward *f, struct err *e)
         f->parts = calloc(f->max_rows, sizeof *f->parts);
         f->part_spans = calloc(n_pieces, sizeof *f->part_spans);
         f->out_spans = calloc(f->max_outputs, sizeof *f->out_spans);
+        if (f->m->positions)
+            f->positions = calloc(f->max_rows, sizeof *f->positions);
     }
-    if (f->parts && f->part_spans && f->out_spans)
+    if (f->parts && f->part_spans && f->out_spans && (f->positions || !f->m->positions))
         return 0;
     return err_set(e, ERR_NOMEM, "no memory for a step of %zu rows", f->max_rows);
 }
@@ -111,6 +113,7 @@ void forward_close(struct forward *f)
     free(f->parts);
     free(f->part_spans);
     free(f->out_spans);
+    free(f->positions);
     free(f);
 }
 

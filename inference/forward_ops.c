@@ -3,7 +3,7 @@
 
 /* y = norm(x + add), over n rows of n_embd; the sum stays in x. */
 static void norm(const struct forward *f, float *y, float *x, const float *add, const float *w,
-                 size_t n)
+                 const float *bias, size_t n)
 {
     const struct model *m = f->m;
 
@@ -12,6 +12,7 @@ static void norm(const struct forward *f, float *y, float *x, const float *add, 
                                                 .x = x,
                                                 .add = add,
                                                 .w = w,
+                                                .b = bias,
                                                 .n = n,
                                                 .cols = m->n_embd,
                                                 .eps = m->norm_eps });
@@ -85,6 +86,37 @@ void forward_attend(struct forward *f, size_t layer, const struct part *p)
            f->step.prompt);
 }
 
+/* y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020), or without a gate act(h Wup^T) Wdown^T.
+ */
+static void feed_forward(struct forward *f, const struct model_layer *l, const float *h, size_t n,
+                         bool prompt)
+{
+    const struct model *m = f->m;
+    const struct backend *b = m->backend;
+    struct matmul in = { .n_out = 2,
+                         .w = { l->gate, l->up },
+                         .y = { f->gate, f->up },
+                         .bias = { NULL, l->bup },
+                         .x = h,
+                         .n = n,
+                         .prompt = prompt };
+
+    if (!l->gate) {
+        in.n_out = 1;
+        in.w[0] = l->up;
+        in.bias[0] = l->bup;
+    }
+    b->matmul(m->device, &in);
+    b->gated_act(m->device, f->gate, f->gate, l->gate ? f->up : NULL, n * m->n_ff, m->arch->act);
+    b->matmul(m->device, &(struct matmul){ .n_out = 1,
+                                           .w = { l->down },
+                                           .y = { f->y },
+                                           .bias = { l->bdown },
+                                           .x = f->gate,
+                                           .n = n,
+                                           .prompt = prompt });
+}
+
 /* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
  * part's output in y, not yet added to x. */
 static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
@@ -102,22 +134,12 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
                                            .n = n,
                                            .prompt = prompt });
     if (l->attn_post_norm)
-        norm(f, f->y, f->y, NULL, l->attn_post_norm, n);
-    /* h = norm(x += y); y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020) */
-    norm(f, h, x, f->y, l->ffn_norm, n);
-    b->matmul(m->device, &(struct matmul){ .n_out = 2,
-                                           .w = { l->gate, l->up },
-                                           .y = { f->gate, f->up },
-                                           .x = h,
-                                           .n = n,
-                                           .prompt = prompt });
-    b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff, m->arch->act);
-    b->matmul(
-        m->device,
-        &(struct matmul){
-            .n_out = 1, .w = { l->down }, .y = { f->y }, .x = f->gate, .n = n, .prompt = prompt });
+        norm(f, f->y, f->y, NULL, l->attn_post_norm, NULL, n);
+    /* h = norm(x += y) */
+    norm(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
+    feed_forward(f, l, h, n, prompt);
     if (l->ffn_post_norm)
-        norm(f, f->y, f->y, NULL, l->ffn_post_norm, n);
+        norm(f, f->y, f->y, NULL, l->ffn_post_norm, NULL, n);
 }
 
 /* True of every step that only decodes: then nothing needs to be moved. */
@@ -180,7 +202,7 @@ void forward_finish(struct forward *f)
         attend(f, last, att, q, n, f->out_spans, n, false);
     }
     output_and_ffn(f, &m->layers[last], att, x, h, n, false);
-    norm(f, h, x, f->y, m->final_norm, n);
+    norm(f, h, x, f->y, m->final_norm, m->final_norm_bias, n);
     b->matmul(m->device,
               &(struct matmul){ .n_out = 1, .w = { m->head }, .y = { f->logits }, .x = h, .n = n });
     if (m->final_softcap > 0)
@@ -188,14 +210,33 @@ void forward_finish(struct forward *f)
     b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
 }
 
+/* Rows of the table of positions, to be added to the embeddings; false where the model has none. */
+static bool embed_positions(struct forward *f)
+{
+    const struct model *m = f->m;
+    const struct step *s = &f->step;
+
+    if (!m->positions)
+        return false;
+    for (size_t i = 0; i < s->n_spans; i++)
+        for (size_t k = 0; k < s->spans[i].n; k++)
+            f->positions[s->spans[i].row + k] = (int32_t)(s->spans[i].pos + k);
+    m->backend->embed(m->device, f->y, m->positions, f->positions, s->n_rows, 1.0f);
+    return true;
+}
+
 void forward_qkv(struct forward *f, size_t layer)
 {
     const struct step *s = &f->step;
     const struct model *m = f->m;
+    const struct model_layer *l = &m->layers[layer];
+    bool adds = layer > 0;
 
-    if (layer == 0)
+    if (layer == 0) {
         m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
-    /* y still holds what the layer before has to add */
-    norm(f, f->h, f->x, layer ? f->y : NULL, m->layers[layer].attn_norm, s->n_rows);
+        adds = embed_positions(f);
+    }
+    /* y still holds what the layer before, or the position, has to add */
+    norm(f, f->h, f->x, adds ? f->y : NULL, l->attn_norm, l->attn_norm_bias, s->n_rows);
     project_qkv(f, s, layer);
 }

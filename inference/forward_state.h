@@ -25,6 +25,7 @@ struct forward {
     struct part *parts;
     struct seq_span *part_spans; /* the step's, cut where parts end */
     struct seq_span *out_spans;  /* [max_outputs] of a row each */
+    int32_t *positions; /* [max_rows] of the step's rows; NULL where nothing asks for them */
     /* Device memory; rows are max_rows, or max_outputs where it says outputs. */
     float *x, *h, *y; /* [rows, n_embd] */
     float *q, *att;   /* [rows, n_head * head_dim] */

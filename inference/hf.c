@@ -78,8 +78,15 @@ int hf_open(struct weights **out, const char *path, struct err *e)
     int rc;
 
     *out = NULL;
-    if (!folder_is(path))
-        return weights_open(out, path, e);
+    if (!folder_is(path)) {
+        rc = weights_open(out, path, e);
+        if (rc == 0 && (rc = hf_split_fused(*out, e))) {
+            mapping_blame(path, rc, e);
+            weights_close(*out);
+            *out = NULL;
+        }
+        return rc;
+    }
     rc = folder_open(&f, path, e);
     if (rc)
         goto out;

@@ -42,6 +42,9 @@ int hf_put_config(struct hf *h, struct err *e) MUST_CHECK;
 /* Tensors under their GGUF names; after hf_put_config(). */
 int hf_put_tensors(struct hf *h, struct err *e) MUST_CHECK;
 
+/* Of a GGUF file whose family keeps several projections in one tensor: each under its own name. */
+int hf_split_fused(struct weights *w, struct err *e) MUST_CHECK;
+
 /* The tokenizer's files, chat template, and ids that end a text. */
 int hf_put_text(struct hf *h, struct err *e) MUST_CHECK;
 

@@ -93,6 +93,18 @@ static int put_numbers(struct hf *h, struct err *e)
     return 0;
 }
 
+/* GPT-2's n_inner is mostly left out: four times the width. */
+static int put_inner(struct hf *h, struct err *e)
+{
+    const struct value *n_embd = hf_setting(h, "n_embd");
+
+    if (hf_setting(h, "intermediate_size") || hf_setting(h, "n_inner") || !n_embd ||
+        n_embd->kind != VALUE_INT || n_embd->integer < 0 || n_embd->integer > 1 << 20)
+        return 0;
+    return weights_put_u64(h->w, key_of(h, "feed_forward_length").text,
+                           4 * (uint64_t)n_embd->integer, e);
+}
+
 /* A count between 1 and 2^20, or 0 where there is none such. */
 static size_t count_of(const struct hf *h, const char *name, const char *other)
 {
@@ -382,7 +394,8 @@ int hf_put_config(struct hf *h, struct err *e)
     read_heads(h);
     h->tied = is_true(hf_setting(h, "tie_word_embeddings"));
     if ((rc = check_activation(h, e)) || (rc = refuse_others(h, e)) || (rc = put_numbers(h, e)) ||
-        (rc = put_rope(h, e)) || (rc = put_window(h, e)) || (rc = put_scale(h, e)))
+        (rc = put_inner(h, e)) || (rc = put_rope(h, e)) || (rc = put_window(h, e)) ||
+        (rc = put_scale(h, e)))
         return rc;
     return 0;
 }

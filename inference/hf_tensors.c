@@ -215,3 +215,44 @@ int hf_put_tensors(struct hf *h, struct err *e)
                          "to the embedding table (tie_word_embeddings)");
     return 0;
 }
+
+static int put_unfused(void *arg, struct weights *w, const struct tensor *t, struct err *e)
+{
+    struct hf *h = arg;
+    unsigned layer = 0;
+
+    for (const struct arch_hf_tensor *row = h->arch->fused; row->from; row++)
+        if (fits(row->from, t->name, &layer))
+            return put_parts(h, row, layer, t, e);
+    return weights_put_tensor(w, t, e);
+}
+
+/* A key of the family; 0 where it is absent or absurd: then parts do not come out even. */
+static size_t count_key(const struct hf *h, const char *suffix)
+{
+    char key[96];
+    uint64_t v = 0;
+
+    snprintf(key, sizeof key, "%s.%s", h->arch->name, suffix);
+    return weights_u64(h->w, key, &v, NULL) == 0 && v <= 1 << 20 ? (size_t)v : 0;
+}
+
+int hf_split_fused(struct weights *w, struct err *e)
+{
+    struct hf h = { .w = w };
+    struct str name;
+
+    if (weights_str(w, "general.architecture", &name, NULL) != 0)
+        return 0; /* model_check() will say so */
+    h.arch = arch_find(name.data, name.len);
+    if (!h.arch || !h.arch->fused)
+        return 0;
+    h.n_head = count_key(&h, "attention.head_count");
+    h.n_kv = count_key(&h, "attention.head_count_kv");
+    h.head_dim = count_key(&h, "attention.key_length");
+    if (!h.n_kv)
+        h.n_kv = h.n_head;
+    if (!h.head_dim && h.n_head)
+        h.head_dim = count_key(&h, "embedding_length") / h.n_head;
+    return weights_rebuild(w, put_unfused, &h, e);
+}

@@ -53,6 +53,9 @@ static int upload_matrices(struct upload *u, struct err *e)
     int rc = upload_matrix(u, weights_tensor(u->w, "token_embd.weight"),
                            head ? WEIGHT_EMBED : WEIGHT_EMBED | WEIGHT_MATMUL, &m->embed, e);
 
+    if (rc == 0 && m->arch->positions)
+        rc = upload_matrix(u, weights_tensor(u->w, "position_embd.weight"), WEIGHT_EMBED,
+                           &m->positions, e);
     if (rc == 0 && head)
         rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
     else
@@ -139,6 +142,7 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
     m->inv_freq[0] = pack_inv_freq(p, m, m->rope_base[0], m->rope_scale, factors);
     m->inv_freq[1] = local ? pack_inv_freq(p, m, m->rope_base[1], 1.0, NULL) : NULL;
     m->final_norm = pack_tensor(p, weights_tensor(w, "output_norm.weight"));
+    m->final_norm_bias = pack_tensor(p, weights_tensor(w, "output_norm.bias"));
     for (size_t l = 0; l < m->n_layers; l++) {
         struct model_layer *layer = &m->layers[l];
 
@@ -207,6 +211,8 @@ void model_close(struct model *m)
                 b->weight_free(m->device, *slot_matrix(&m->layers[l], (enum arch_slot)s));
     if (m->head && m->head != m->embed)
         b->weight_free(m->device, m->head);
+    if (m->positions)
+        b->weight_free(m->device, m->positions);
     if (m->embed)
         b->weight_free(m->device, m->embed);
     if (m->vectors)

@@ -19,7 +19,8 @@ struct model_layer {
     float *q_norm, *k_norm; /* [head_dim] */
     struct weight *wq, *wk, *wv,
         *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
-    float *bq, *bk, *bv, *bo;
+    float *bq, *bk, *bv, *bo, *bup, *bdown;
+    float *attn_norm_bias, *ffn_norm_bias;
     struct weight *gate, *up, *down; /* [n_ff, n_embd] x2, [n_embd, n_ff] */
     size_t window;                   /* 0 = attends to everything */
     const float *inv_freq;           /* device [n_rot/2]: one of model.inv_freq */
@@ -41,10 +42,11 @@ struct model {
     double rope_scale;     /* positions of global layers are divided by it (linear scaling) */
 
     struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied */
-    float *final_norm;           /* [n_embd] */
-    float *inv_freq[2];          /* global, and local (sliding-window layers) where it differs */
-    struct model_layer *layers;  /* [n_layers] */
-    float *vectors;              /* device memory that all of the above float vectors lie in */
+    struct weight *positions;    /* [n_ctx_train, n_embd], added to the embeddings; or NULL */
+    float *final_norm, *final_norm_bias; /* [n_embd]; the latter may be NULL */
+    float *inv_freq[2];         /* global, and local (sliding-window layers) where it differs */
+    struct model_layer *layers; /* [n_layers] */
+    float *vectors;             /* device memory that all of the above float vectors lie in */
 
     enum dtype kv_dtype; /* F32 where all matrices are float, else F16 */
     uint64_t n_params;

@@ -240,6 +240,12 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
     if (rc == 0 && tokens.len > m->n_vocab)
         return err_set(e, ERR_FORMAT, "the tokenizer has %zu tokens, the embedding table %zu rows",
                        tokens.len, m->n_vocab);
+    if ((m->arch->positions &&
+         (rc = check_tensor(m, weights_tensor(w, "position_embd.weight"), "position_embd.weight",
+                            m->n_ctx_train, m->n_embd, e))) ||
+        (m->arch->final_norm_bias && (rc = check_tensor(m, weights_tensor(w, "output_norm.bias"),
+                                                        "output_norm.bias", 0, m->n_embd, e))))
+        return rc;
     return check_tensor(m, weights_tensor(w, "output_norm.weight"), "output_norm.weight", 0,
                         m->n_embd, e);
 }
@@ -283,6 +289,10 @@ static bool tensor_known(const struct model *m, const char *name)
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         if (strcmp(name, globals[i]) == 0)
             return true;
+    if (strcmp(name, "position_embd.weight") == 0)
+        return m->arch->positions;
+    if (strcmp(name, "output_norm.bias") == 0)
+        return m->arch->final_norm_bias;
     if (strcmp(name, "rope_freqs.weight") == 0)
         return m->arch->rope_factors;
     if (sscanf(name, "blk.%4zu.%n", &layer, &used) != 1 || used == 0 || layer >= m->n_layers)

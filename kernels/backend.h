@@ -156,7 +156,7 @@ struct backend {
     void (*kv_copy)(struct device *d, struct kv *kv, int32_t from, int32_t to, /* pages, not the same */
                     size_t n);                                    /* at least n positions, of all layers */
     void (*gated_act)(struct device *d, float *y, const float *gate, const float *up, size_t count,
-                      enum act_kind kind);                      /* y = act(gate) * up; y may be gate */
+                      enum act_kind kind);                      /* y = act(gate) * up; y may be gate; up NULL: ones */
     void (*softcap)(struct device *d, float *x, size_t count, float cap); /* x = cap * tanh(x / cap) */
     void (*argmax)(struct device *d, int32_t *ids, const float *x, /* both DEVICE */
                    size_t rows, size_t cols);                   /* lowest index wins a tie; NaN never */

@@ -24,11 +24,15 @@ enum arch_slot {
     SLOT_BK,             /* [b] */
     SLOT_BV,             /* [b] */
     SLOT_BO,             /* [n] */
+    SLOT_ATTN_NORM_BIAS, /* [n], of a layer norm, as the next one */
+    SLOT_FFN_NORM_BIAS,  /* [n] */
+    SLOT_BUP,            /* [n_ff] */
+    SLOT_BDOWN,          /* [n] */
     SLOT_WQ,             /* [a, n]; from here on matrices */
     SLOT_WK,             /* [b, n] */
     SLOT_WV,             /* [b, n] */
     SLOT_WO,             /* [n, a] */
-    SLOT_GATE,           /* [n_ff, n] */
+    SLOT_GATE,           /* [n_ff, n]; where a family has none, act(up) goes down */
     SLOT_UP,             /* [n_ff, n] */
     SLOT_DOWN,           /* [n, n_ff] */
     N_SLOTS,
@@ -70,11 +74,14 @@ extern const struct arch_hf_tensor arch_hf_decoder[]; /* the names most families
 struct arch {
     const char *name;         /* general.architecture, and the prefix of its keys */
     const struct arch_hf *hf; /* NULL: read from GGUF files only */
+    const struct arch_hf_tensor *fused; /* rows of a GGUF file's tensors that are several; or NULL */
     struct arch_tensor layer[N_SLOTS];
 
     enum norm_kind norm;
     enum rope_kind rope;
     enum act_kind act;
+    bool positions;       /* position_embd.weight [n_ctx, n] is added to the embeddings */
+    bool final_norm_bias; /* output_norm.bias */
     bool scale_embedding; /* embeddings times sqrt(n_embd) */
     bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
     bool softcaps;     /* attn_logit_softcapping and final_logit_softcapping are obeyed */
@@ -91,7 +98,7 @@ struct arch {
     size_t width_scaled_layers;
 };
 
-extern const struct arch arch_llama, arch_gemma3, arch_qwen2, arch_qwen3;
+extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

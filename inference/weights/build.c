@@ -146,3 +146,22 @@ int weights_seal(struct weights *w, struct err *e)
     w->by_name = arena_array(&w->arena, w->n_tensors + 1, sizeof *w->by_name);
     return w->by_name ? gguf_sort_names(w, e) : no_memory(e);
 }
+
+int weights_rebuild(struct weights *w,
+                    int (*each)(void *arg, struct weights *w, const struct tensor *t,
+                                struct err *e),
+                    void *arg, struct err *e)
+{
+    const struct tensor *old = w->tensors;
+    size_t n = w->n_tensors;
+    int rc = 0;
+
+    w->tensors = NULL;
+    w->n_tensors = 0;
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = each(arg, w, &old[i], e);
+    if (rc)
+        return rc;
+    w->by_name = arena_array(&w->arena, w->n_tensors + 1, sizeof *w->by_name);
+    return w->by_name ? gguf_sort_names(w, e) : no_memory(e);
+}

@@ -28,6 +28,13 @@ int weights_put_copy(struct weights *w, const char *key, struct str s, struct er
 int weights_put_ints(struct weights *w, const char *key, const int64_t *v, size_t n,
                      struct err *e) MUST_CHECK;
 
+/* Of an open one: each() puts every tensor anew, as one or as several.  The old ones' bytes and
+ * names stay.  After an error only weights_close() may follow. */
+int weights_rebuild(struct weights *w,
+                    int (*each)(void *arg, struct weights *w, const struct tensor *t,
+                                struct err *e),
+                    void *arg, struct err *e) MUST_CHECK;
+
 /* Errors: ERR_FORMAT where two tensors or keys have one name. */
 int weights_seal(struct weights *w, struct err *e) MUST_CHECK;
 

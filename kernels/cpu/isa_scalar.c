@@ -55,7 +55,7 @@ static float act(float x, enum act_kind kind)
 static void gated_act(float *y, const float *gate, const float *up, size_t n, enum act_kind kind)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = act(gate[i], kind) * up[i];
+        y[i] = act(gate[i], kind) * (up ? up[i] : 1.0f);
 }
 
 static void softcap(float *x, size_t n, float cap)

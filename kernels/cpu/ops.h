@@ -41,7 +41,7 @@ struct isa_ops {
     /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
     void (*norm)(const struct norm *op, size_t row);
 
-    /* y = act(gate) * up; y may be gate.  exp to 1 ulp, tanh in softcap to 3; erf is libm's.
+    /* y = act(gate) * up, or act(gate) where up is NULL; y may be gate.  exp to 1 ulp, tanh in softcap to 3; erf is libm's.
      */
     void (*gated_act)(float *y, const float *gate, const float *up, size_t n, enum act_kind kind);
 

@@ -86,7 +86,8 @@ static void act_chunk(const struct device *d, const struct op *op, size_t chunk)
 {
     size_t from = chunk * op->per, n = min_size(op->per, op->act.count - from);
 
-    d->ops->gated_act(op->act.y + from, op->act.gate + from, op->act.up + from, n, op->act.kind);
+    d->ops->gated_act(op->act.y + from, op->act.gate + from, op->act.up ? op->act.up + from : NULL,
+                      n, op->act.kind);
 }
 
 static void softcap_chunk(const struct device *d, const struct op *op, size_t chunk)

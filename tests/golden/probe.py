@@ -34,7 +34,10 @@ class Probe:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:  # it refused the model, and the question is still unsent
+            pass
         self.process.stdout.close()
         self.process.stderr.close()
         self.process.wait()

@@ -344,7 +344,7 @@ static void ref_gated_act(struct device *d, float *y, const float *gate, const f
 {
     (void)d;
     for (size_t i = 0; i < count; i++)
-        y[i] = (float)(act((double)gate[i], kind) * (double)up[i]);
+        y[i] = (float)(act((double)gate[i], kind) * (up ? (double)up[i] : 1.0));
 }
 
 static void ref_softcap(struct device *d, float *x, size_t count, float cap)
