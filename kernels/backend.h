@@ -116,8 +116,16 @@ enum act_kind { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
 struct kv_shape {
     size_t n_layers, n_kv, head_dim;
     size_t n_pages, page_tokens; /* page_tokens: a power of two, 16 .. 256 */
-    enum dtype dtype;            /* DTYPE_F16 or DTYPE_F32 */
+    enum dtype dtype;            /* F32, F16, BF16, or Q8_0: head_dim a multiple of KV_Q8 then */
 };
+
+enum { KV_Q8 = 32 }; /* values of a head that share a scale, an F16, in Q8_0 */
+
+/* Bytes that n keys or values of a position and head take, n as head_dim above. */
+static inline size_t kv_bytes(enum dtype t, size_t n)
+{
+    return t == DTYPE_Q8_0 ? n + n / KV_Q8 * 2 : n * (t == DTYPE_F32 ? 4 : 2);
+}
 
 struct backend {
     const char *name; /* "cpu", "cuda" */

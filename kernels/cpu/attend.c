@@ -20,6 +20,7 @@ enum {
     TILE_ROWS = 16,
     BLOCK = ATTEND_BLOCK,
     SPLIT = 256,
+    FEW = 6,              /* query vectors of a tile whose time goes into reading keys and values */
     TASKS_PER_THREAD = 4, /* with fewer tasks than that, splits become tasks */
 };
 
@@ -89,10 +90,10 @@ static size_t tile_splits(const struct tile *t)
 
 /* --- scratch --- */
 
-/* Of one thread: q, scores, and two vectors of weighted values. */
+/* Of one thread: q, scores, two vectors of weighted values, and a block of keys or values. */
 static size_t tile_floats(size_t v_cols)
 {
-    return (size_t)TILE_M * (3 * v_cols + BLOCK);
+    return (size_t)TILE_M * (3 * v_cols + BLOCK) + BLOCK * v_cols;
 }
 
 /* Of one closed split in device.parts: max, sum, acc. */
@@ -160,6 +161,7 @@ static void load_queries(const struct device *d, struct tile *t, size_t thread,
     t->scores = at + TILE_M * v_cols;
     run[0].acc = t->scores + TILE_M * BLOCK;
     run[1].acc = run[0].acc + TILE_M * v_cols;
+    t->block = run[1].acc + TILE_M * v_cols;
     for (size_t r = 0; r < t->n_rows; r++) {
         size_t row = t->span->row + t->row + r;
         float *q = t->q + r * t->n_heads * dim;
@@ -167,6 +169,23 @@ static void load_queries(const struct device *d, struct tile *t, size_t thread,
         d->ops->scale(q, t->op->q + (row * t->op->n_head + t->head) * dim, t->op->scale,
                       t->n_heads * dim);
     }
+}
+
+/* Few query vectors multiply numbers as they stand in the cache, on their way out of memory; for
+ * many, a block is made floats once.  The products are the same. */
+static bool is_direct(const struct tile *t)
+{
+    return t->kv->shape.dtype == DTYPE_F32 || (t->m <= FEW && t->kv->shape.dtype != DTYPE_Q8_0);
+}
+
+static void multiply(const struct device *d, const struct tile *t, const struct mac *mac)
+{
+    if (mac->b == t->block || t->kv->shape.dtype == DTYPE_F32)
+        d->ops->mac_f32(mac);
+    else if (t->kv->shape.dtype == DTYPE_F16)
+        d->ops->mac_f16(mac);
+    else
+        d->ops->mac_bf16(mac);
 }
 
 /* scores[:, g0*16 .. g1*16-1] of the block at `block`, page by page. */
@@ -179,6 +198,7 @@ static void block_scores(const struct device *d, const struct tile *t, size_t bl
     for (size_t g = g0, n; g < g1; g += n) {
         size_t pos = block + g * KV_LANES, in_page = pos % s->page_tokens;
         size_t page = (size_t)t->span->pages[pos / s->page_tokens];
+        const unsigned char *keys = kv_keys(t->kv, t->op->layer, page, t->kv_head);
         struct mac mac = { .c = t->scores + g * KV_LANES,
                            .ldc = BLOCK,
                            .a = t->q,
@@ -190,10 +210,29 @@ static void block_scores(const struct device *d, const struct tile *t, size_t bl
 
         n = min_size(g1 - g, (s->page_tokens - in_page) / KV_LANES);
         mac.n_groups = n;
-        mac.b = kv_keys(t->kv, t->op->layer, page, t->kv_head) +
-                in_page / KV_LANES * group_values * t->kv->value_bytes;
-        (t->kv->half ? d->ops->mac_f16 : d->ops->mac_f32)(&mac);
+        if (is_direct(t)) {
+            mac.b = keys + in_page / KV_LANES * group_values * t->kv->value_bytes;
+            mac.next = t->m > FEW
+                           ? NULL
+                           : keys + t->kv->k_bytes + in_page * t->kv->v_cols * t->kv->value_bytes;
+        } else {
+            kv_read_keys(d->ops, t->kv, keys, in_page, n, t->block);
+            mac.b = t->block;
+        }
+        multiply(d, t, &mac);
     }
+}
+
+/* Keys that this thread will most likely read next: those at pos, or the first of another tile. */
+static const void *next_keys(const struct tile *t, size_t pos)
+{
+    size_t tokens = t->kv->shape.page_tokens, in_page = pos % tokens;
+    const unsigned char *keys;
+
+    if (pos >= t->to)
+        return NULL;
+    keys = kv_keys(t->kv, t->op->layer, (size_t)t->span->pages[pos / tokens], t->kv_head);
+    return keys + in_page * t->kv->shape.head_dim * t->kv->value_bytes;
 }
 
 /* acc += the block's weights times the values of positions from .. to-1, page by page. */
@@ -205,6 +244,7 @@ static void block_values(const struct device *d, const struct tile *t, float *ac
 
     for (size_t pos = from, n; pos < to; pos += n) {
         size_t in_page = pos % s->page_tokens, page = (size_t)t->span->pages[pos / s->page_tokens];
+        const unsigned char *keys = kv_keys(t->kv, t->op->layer, page, t->kv_head);
         struct mac mac = { .c = acc,
                            .ldc = v_cols,
                            .a = t->scores + (pos - block),
@@ -217,9 +257,14 @@ static void block_values(const struct device *d, const struct tile *t, float *ac
 
         n = min_size(to - pos, s->page_tokens - in_page);
         mac.k = n;
-        mac.b = kv_values(t->kv, t->op->layer, page, t->kv_head) +
-                in_page * v_cols * t->kv->value_bytes;
-        (t->kv->half ? d->ops->mac_f16 : d->ops->mac_f32)(&mac);
+        if (is_direct(t)) {
+            mac.b = keys + t->kv->k_bytes + in_page * v_cols * t->kv->value_bytes;
+            mac.next = t->m > FEW ? NULL : next_keys(t, pos + n);
+        } else {
+            kv_read_values(d->ops, t->kv, keys, in_page, n, t->block);
+            mac.b = t->block;
+        }
+        multiply(d, t, &mac);
     }
 }
 

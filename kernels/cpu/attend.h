@@ -22,6 +22,7 @@ struct tile {
     size_t index;                  /* number of this tile in its op */
     float *q;                      /* [m, head_dim], times scale */
     float *scores;                 /* [m, ATTEND_BLOCK] */
+    float *block;                  /* [ATTEND_BLOCK, v_cols], keys or values as floats */
 };
 
 /* Tile number `index`; the last rows of a span, which have most to do, come first. */

@@ -28,7 +28,7 @@ static size_t most_vectors(size_t head_dim)
 
 bool attend_is_wide(const struct device *d, const struct attend *op)
 {
-    return op->prompt && d->ops->wide && op->kv->half;
+    return op->prompt && d->ops->wide && op->kv->shape.dtype != DTYPE_F32;
 }
 
 size_t attend_wide_rows(const struct device *d, const struct attend *op, size_t group_heads)
@@ -90,14 +90,12 @@ static void load_block(const struct device *d, const struct tile *t, struct wide
 
     for (size_t pos = block, n; pos < to; pos += n) {
         size_t in_page = pos % s->page_tokens, page = (size_t)t->span->pages[pos / s->page_tokens];
-        const uint16_t *k = (const uint16_t *)kv_keys(t->kv, t->op->layer, page, t->kv_head);
-        const uint16_t *v = (const uint16_t *)kv_values(t->kv, t->op->layer, page, t->kv_head);
+        const unsigned char *keys = kv_keys(t->kv, t->op->layer, page, t->kv_head);
 
         n = min_size(to - pos, s->page_tokens - in_page);
-        d->ops->from_f16(w->k_floats + (pos - block) * s->head_dim, k + in_page * s->head_dim,
-                         round_up(n, KV_LANES) * s->head_dim);
-        d->ops->from_f16(w->v_floats + (pos - block) * w->v_dims, v + in_page * w->v_dims,
-                         n * w->v_dims);
+        kv_read_keys(d->ops, t->kv, keys, in_page, ceil_div(n, KV_LANES),
+                     w->k_floats + (pos - block) * s->head_dim);
+        kv_read_values(d->ops, t->kv, keys, in_page, n, w->v_floats + (pos - block) * w->v_dims);
     }
 }
 

@@ -113,8 +113,54 @@ static void from_f16(float *y, const uint16_t *x, size_t n)
         y[i] = quant_f16(x[i]);
 }
 
+/* Round to nearest even. */
+static void to_bf16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = fminf(fmaxf(x[i], -3.38953139e38f), 3.38953139e38f);
+        uint32_t bits;
+
+        memcpy(&bits, &v, sizeof bits);
+        y[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    }
+}
+
+static void from_bf16(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = quant_bf16(x[i]);
+}
+
+static void to_q8(int8_t *codes, uint16_t *scales, const float *x, size_t n_blocks)
+{
+    for (size_t b = 0; b < n_blocks; b++, x += KV_Q8, codes += KV_Q8) {
+        float top = 0, scale;
+
+        for (size_t i = 0; i < KV_Q8; i++)
+            top = fmaxf(top, fabsf(fminf(fmaxf(x[i], -8e6f), 8e6f)));
+        top /= 127.0f;
+        to_f16(&scales[b], &top, 1);
+        scale = quant_f16(scales[b]);
+        for (size_t i = 0; i < KV_Q8; i++)
+            codes[i] =
+                (int8_t)(scale > 0 ? fminf(fmaxf(rintf(x[i] * (1.0f / scale)), -127), 127) : 0);
+    }
+}
+
+static void q8_rows(float *y, const int8_t *codes, const uint16_t *scales, size_t n_blocks)
+{
+    for (size_t i = 0; i < n_blocks * KV_Q8; i++)
+        y[i] = (float)codes[i] * quant_f16(scales[i / KV_Q8]);
+}
+
+static void q8_lanes(float *y, const int8_t *codes, const uint16_t *scales, size_t n_blocks)
+{
+    for (size_t i = 0; i < n_blocks * KV_Q8 * LANES; i++)
+        y[i] = (float)codes[i] * quant_f16(scales[i / (KV_Q8 * LANES) * LANES + i % LANES]);
+}
+
 /* One row of b at a time, as floats. */
-static void mac(const struct mac *op, bool half)
+static void mac(const struct mac *op, enum dtype type)
 {
     float b[LANES];
 
@@ -125,8 +171,9 @@ static void mac(const struct mac *op, bool half)
             size_t at = l * op->ldb + g * op->step;
 
             for (size_t r = 0; r < LANES; r++)
-                b[r] = half ? quant_f16(((const uint16_t *)op->b)[at + r])
-                            : ((const float *)op->b)[at + r];
+                b[r] = type == DTYPE_F16    ? quant_f16(((const uint16_t *)op->b)[at + r])
+                       : type == DTYPE_BF16 ? quant_bf16(((const uint16_t *)op->b)[at + r])
+                                            : ((const float *)op->b)[at + r];
             for (size_t i = 0; i < op->m; i++)
                 for (size_t r = 0; r < LANES; r++)
                     op->c[i * op->ldc + g * LANES + r] += op->a[i * op->lda + l] * b[r];
@@ -136,12 +183,17 @@ static void mac(const struct mac *op, bool half)
 
 static void mac_f16(const struct mac *op)
 {
-    mac(op, true);
+    mac(op, DTYPE_F16);
+}
+
+static void mac_bf16(const struct mac *op)
+{
+    mac(op, DTYPE_BF16);
 }
 
 static void mac_f32(const struct mac *op)
 {
-    mac(op, false);
+    mac(op, DTYPE_F32);
 }
 
 /* Masked scores never reach exp: they may be anything, even NaN from a page used before. */
@@ -176,8 +228,14 @@ const struct isa_ops isa_scalar = {
     .argmax = argmax,
     .rope = rope,
     .to_f16 = to_f16,
+    .to_bf16 = to_bf16,
     .from_f16 = from_f16,
+    .from_bf16 = from_bf16,
+    .to_q8 = to_q8,
+    .q8_rows = q8_rows,
+    .q8_lanes = q8_lanes,
     .mac_f16 = mac_f16,
+    .mac_bf16 = mac_bf16,
     .mac_f32 = mac_f32,
     .softmax = softmax,
 };

@@ -1,4 +1,4 @@
-/* kv.c - the storage itself; who writes it is rope.c, who reads it attend.c. */
+/* kv.c - the storage itself; its rows are kv_rows.c's. */
 #include "kernels/cpu/kv.h"
 
 #include <errno.h>
@@ -26,8 +26,14 @@ static int check_shape(const struct kv_shape *s, struct err *e)
     if (t < KV_LANES || t > 256 || (t & (t - 1)) != 0)
         return err_set(e, ERR_INVALID,
                        "a KV page has %zu positions, expected a power of 2, 16 to 256", t);
-    if (s->dtype != DTYPE_F16 && s->dtype != DTYPE_F32)
-        return err_set(e, ERR_INVALID, "KV type %d is neither F16 nor F32", (int)s->dtype);
+    if (s->dtype == DTYPE_Q8_0 && s->head_dim % KV_Q8 != 0)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "keys and values in Q8_0 need heads of a multiple of %d values, not %zu",
+                       KV_Q8, s->head_dim);
+    if (s->dtype != DTYPE_F16 && s->dtype != DTYPE_F32 && s->dtype != DTYPE_BF16 &&
+        s->dtype != DTYPE_Q8_0)
+        return err_set(e, ERR_INVALID, "KV type %d is none of F32, F16, BF16 and Q8_0",
+                       (int)s->dtype);
     return 0;
 }
 
@@ -43,11 +49,10 @@ int kv_create(struct kv **out, const struct kv_shape *s, struct err *e)
     if (!kv)
         return err_set(e, ERR_NOMEM, "no memory for a KV cache");
     kv->shape = *s;
-    kv->half = s->dtype == DTYPE_F16;
-    kv->value_bytes = kv->half ? 2 : 4;
+    kv->value_bytes = s->dtype == DTYPE_F32 ? 4 : s->dtype == DTYPE_Q8_0 ? 1 : 2;
     kv->v_cols = (s->head_dim + KV_LANES - 1) / KV_LANES * KV_LANES;
-    kv->k_bytes = s->page_tokens * s->head_dim * kv->value_bytes;
-    kv->head_bytes = kv->k_bytes + s->page_tokens * kv->v_cols * kv->value_bytes;
+    kv->k_bytes = s->page_tokens * kv_bytes(s->dtype, s->head_dim);
+    kv->head_bytes = kv->k_bytes + s->page_tokens * kv_bytes(s->dtype, kv->v_cols);
     kv->total_bytes = kv->head_bytes;
     if (!times(&kv->total_bytes, s->n_kv) || !times(&kv->total_bytes, s->n_pages) ||
         !times(&kv->total_bytes, s->n_layers)) {

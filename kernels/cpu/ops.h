@@ -26,16 +26,17 @@ struct mac {
     size_t ldc;
     const float *a; /* [m, k], rows lda apart */
     size_t lda;
-    const void *b; /* float or IEEE half */
+    const void *b; /* float, IEEE half or bfloat16 */
     size_t ldb, step;
     size_t m, n_groups, k;
-    bool accumulate; /* c += instead of c = */
+    bool accumulate;  /* c += instead of c = */
+    const void *next; /* as many bytes as b that are wanted soon, and fetched on the way; or NULL */
 };
 
 struct isa_ops {
     const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "amx" */
     const struct mm_ops *mm;
-    const struct peak *peaks; /* what could be reached at best: peak.h; for airstrip-bench */
+    const struct peak *peaks;    /* what could be reached at best: peak.h; for airstrip-bench */
     const struct wide_ops *wide; /* attention of given tokens in tiles (wide.h), or NULL */
 
     /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
@@ -59,9 +60,19 @@ struct isa_ops {
 
     /* Round to nearest even; finite values past the largest half become it. */
     void (*to_f16)(uint16_t *y, const float *x, size_t n);
+    void (*to_bf16)(uint16_t *y, const float *x, size_t n);
     void (*from_f16)(float *y, const uint16_t *x, size_t n); /* n a multiple of LANES */
+    void (*from_bf16)(float *y, const uint16_t *x, size_t n);
+
+    /* Q8_0: blocks of 32 codes of one scale, an F16.  Codes are rounded under the scale as it is
+     * kept. */
+    void (*to_q8)(int8_t *codes, uint16_t *scales, const float *x, size_t n_blocks);
+    void (*q8_rows)(float *y, const int8_t *codes, const uint16_t *scales, size_t n_blocks);
+    /* The same for 16 side by side: codes and y [n_blocks][32][LANES], scales [n_blocks][LANES]. */
+    void (*q8_lanes)(float *y, const int8_t *codes, const uint16_t *scales, size_t n_blocks);
 
     void (*mac_f16)(const struct mac *op);
+    void (*mac_bf16)(const struct mac *op);
     void (*mac_f32)(const struct mac *op);
 
     /* One block of an online softmax (Milakov & Gimelshein 2018).  s[0 .. n-1] are scores, n a

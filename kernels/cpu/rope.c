@@ -110,31 +110,6 @@ static void turn_head(const struct device *d, const struct rope_kv *op, float *x
         d->ops->rope(x, cs, op->n_rot, op->kind);
 }
 
-/* One position of one kv head: its key across the group's 16 columns, its value as a row. */
-static void store(const struct device *d, const struct rope_kv *op, size_t page, size_t head,
-                  size_t at, const float *k, const float *v)
-{
-    const struct kv *kv = op->kv;
-    size_t n = kv->shape.head_dim, group = at / KV_LANES * KV_LANES * n + at % KV_LANES;
-    unsigned char *keys = kv_keys(kv, op->layer, page, head);
-    unsigned char *values = kv_values(kv, op->layer, page, head);
-
-    if (kv->half) {
-        uint16_t *to = (uint16_t *)keys + group, halves[KV_MAX_HEAD_DIM];
-
-        d->ops->to_f16(halves, k, n);
-        for (size_t i = 0; i < n; i++)
-            to[i * KV_LANES] = halves[i];
-        d->ops->to_f16((uint16_t *)values + at * kv->v_cols, v, n);
-    } else {
-        float *to = (float *)keys + group;
-
-        for (size_t i = 0; i < n; i++)
-            to[i * KV_LANES] = k[i];
-        memcpy((float *)values + at * kv->v_cols, v, n * sizeof(float));
-    }
-}
-
 /* q in place; k through a copy, since the caller's is not ours to change. */
 static void rope_kv_row(struct device *d, const struct rope_kv *op, size_t row, size_t slot)
 {
@@ -156,7 +131,8 @@ static void rope_kv_row(struct device *d, const struct rope_kv *op, size_t row, 
     for (size_t h = 0; h < shape->n_kv; h++) {
         memcpy(key, op->k + (row * shape->n_kv + h) * dim, dim * sizeof(float));
         turn_head(d, op, key, op->k_norm, cs);
-        store(d, op, page, h, at, key, op->v + (row * shape->n_kv + h) * dim);
+        kv_write(d->ops, op->kv, kv_keys(op->kv, op->layer, page, h), at, key,
+                 op->v + (row * shape->n_kv + h) * dim);
     }
 }
 

@@ -1,6 +1,6 @@
 /* vec_avx512.h - the vector operations that ops.inc is written in, 16 floats at a time.
- * Included by isa_avx512.c and isa_amx.c.  Where one operand of v_min or v_max is NaN, the second is the
- * result. */
+ * Included by isa_avx512.c and isa_amx.c.  Where one operand of v_min or v_max is NaN, the second
+ * is the result. */
 #ifndef AIRSTRIP_CPU_VEC_H
 #define AIRSTRIP_CPU_VEC_H
 
@@ -58,6 +58,28 @@ static inline __m512 v_load_half(const uint16_t *p)
 static inline void v_store_half(uint16_t *p, __m512 x)
 {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline __m512 v_load_bf16(const uint16_t *p)
+{
+    __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+
+    return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
+}
+
+/* To nearest even; finite values only. */
+static inline void v_store_bf16(uint16_t *p, __m512 v)
+{
+    __m512i x = _mm512_castps_si512(v);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+
+    x = _mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16)));
+}
+
+static inline __m512 v_load_codes(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
 static inline __m512 v_add(__m512 a, __m512 b)

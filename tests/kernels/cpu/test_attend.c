@@ -20,6 +20,10 @@ static const struct shape shapes[] = {
     { 4, 1, 256, 32, DTYPE_F16, ROPE_NEOX, 256, 100, 0, false, true },
     { 4, 4, 80, 16, DTYPE_F32, ROPE_NORM, 80, 1, 20, true, false },
     { 10, 2, 128, 64, DTYPE_F16, ROPE_NEOX, 128, 300, 50, true, false },
+    { 9, 3, 64, 64, DTYPE_BF16, ROPE_NORM, 64, 0, 0, false, false },
+    { 4, 1, 256, 32, DTYPE_Q8_0, ROPE_NEOX, 256, 100, 0, true, true },
+    { 16, 2, 64, 16, DTYPE_Q8_0, ROPE_NORM, 64, 0, 0, false, false },
+    { 3, 1, 40, 64, DTYPE_BF16, ROPE_NEOX, 40, 0, 30, false, false },
     { 7, 7, 24, 256, DTYPE_F16, ROPE_NONE, 0, 0, 0, false, false },
     { 6, 2, 96, 64, DTYPE_F16, ROPE_NEOX, 96, 0, 30, true, false },
     { 40, 1, 40, 32, DTYPE_F16, ROPE_NORM, 20, 64, 0, false, true },
@@ -67,9 +71,29 @@ static void ref_turn(double *y, const float *x, const struct world *w, const flo
     }
 }
 
-static double as_stored(double x, enum dtype t)
+/* n values of a head, as the cache keeps them. */
+static void store(double *x, size_t n, enum dtype t)
 {
-    return t == DTYPE_F16 ? (double)quant_f16(quant_to_f16((float)x)) : (double)(float)x;
+    for (size_t i = 0; t != DTYPE_Q8_0 && i < n; i++) {
+        float v = (float)x[i];
+        uint32_t bits;
+
+        if (t == DTYPE_F16)
+            v = quant_f16(quant_to_f16(v));
+        memcpy(&bits, &v, sizeof bits);
+        if (t == DTYPE_BF16)
+            v = quant_bf16((uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16));
+        x[i] = (double)v;
+    }
+    for (size_t b = 0; t == DTYPE_Q8_0 && b < n; b += KV_Q8) {
+        double top = 0, scale;
+
+        for (size_t i = b; i < b + KV_Q8; i++)
+            top = fmax(top, fabs(x[i]));
+        scale = (double)quant_f16(quant_to_f16((float)(top / 127)));
+        for (size_t i = b; i < b + KV_Q8; i++)
+            x[i] = fmin(fmax(rint(x[i] / scale), -127), 127) * scale;
+    }
 }
 
 static void world_open(struct world *w, const struct shape *s, const struct rig *r)
@@ -105,9 +129,11 @@ static void world_open(struct world *w, const struct shape *s, const struct rig 
         for (size_t h = 0; h < s->n_kv; h++)
             ref_turn(w->kr + i * w->kv_cols + h * dim, w->k + i * w->kv_cols + h * dim, w,
                      w->k_norm, i % MAX_POS);
-        for (size_t c = 0; c < w->kv_cols; c++) {
-            w->kr[i * w->kv_cols + c] = as_stored(w->kr[i * w->kv_cols + c], s->dtype);
-            w->vr[i * w->kv_cols + c] = as_stored((double)w->v[i * w->kv_cols + c], s->dtype);
+        for (size_t c = 0; c < w->kv_cols; c++)
+            w->vr[i * w->kv_cols + c] = (double)w->v[i * w->kv_cols + c];
+        for (size_t h = 0; h < s->n_kv; h++) {
+            store(w->kr + i * w->kv_cols + h * dim, dim, s->dtype);
+            store(w->vr + i * w->kv_cols + h * dim, dim, s->dtype);
         }
     }
 }
@@ -244,14 +270,18 @@ static struct kv *open_kv(const struct rig *r, const struct shape *s, int32_t **
     return kv;
 }
 
-/* Factors of 8 bits move scores of up to 20 by some 0.02, and values of up to 1 by as much. */
+/* Factors of 8 bits move scores of up to 20 by some 0.02, and values of up to 1 by as much; a code
+ * of Q8_0 may be rounded the other way when what it is made from differs in its last bit. */
 static void compare(const struct world *w, const float *got, size_t seq, size_t pos, bool rough)
 {
     double want[40 * 256];
 
     ref_attend(want, w, seq, pos);
     for (size_t c = 0; c < w->q_cols; c++)
-        assert_near(got[(seq * MAX_POS + pos) * w->q_cols + c], want[c], 1e-5, rough ? 5e-2 : 3e-4);
+        assert_near(got[(seq * MAX_POS + pos) * w->q_cols + c], want[c], 1e-5,
+                    rough                       ? 5e-2
+                    : w->s->dtype == DTYPE_Q8_0 ? 1e-2
+                                                : 3e-4);
 }
 
 /* Given tokens may be multiplied in BF16, where keys and values are not kept exactly anyway. */
