@@ -31,7 +31,8 @@ struct model_config {
     size_t max_batch_size;
     size_t max_queued_requests;
     size_t threads;
-    size_t kv_cache_size; /* bytes */
+    size_t kv_cache_size;      /* bytes */
+    const char *kv_cache_type; /* "f16", ...; NULL: the model's */
     size_t prefill_chunk_size;
     size_t prefix_cache; /* enum prefix_cache */
     float default_temperature, default_top_p, default_min_p; /* of requests that name none */

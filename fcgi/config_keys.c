@@ -32,6 +32,7 @@ const struct config_key config_keys[] = {
     { "isa", KEY_TEXT, MODEL(isa), 0, 0, NULL, "NAME  processor instruction set: amx, avx512, avxvnni, avx2 or scalar; without it the fastest" },
     { "kv_cache_size", KEY_BYTES, MODEL(kv_cache_size), 0, SIZE_MAX, "PAGE_CACHE_SIZE", "SIZE  memory for keys and values, such as 5GB or 50%" },
     { "prefix_cache", KEY_CACHE, MODEL(prefix_cache), 0, 0, NULL, "WHAT  whose beginnings later prompts may share: on (prompts and answers), prompts, off" },
+    { "kv_cache_type", KEY_TEXT, MODEL(kv_cache_type), 0, 0, NULL, "NAME  how keys and values are kept: f32, f16, bf16 or q8_0; without it f16" },
     { "chat_template", KEY_TEXT, MODEL(chat_template), 0, 0, NULL, "TEXT  Jinja chat template that replaces the model's" },
     { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
     { "aliases", KEY_TEXT, MODEL(aliases), 0, 0, NULL, "A,B  further names that clients may ask for" },

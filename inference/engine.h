@@ -40,6 +40,8 @@ struct engine_config {
     size_t n_threads;               /* 0 = one per processor */
     size_t kv_bytes;                /* memory for keys and values; 0 = as much as max_batch sequences
                                      * of n_ctx need, at most half of the machine's memory */
+    const char *kv_type;            /* "f32", "f16", "bf16", "q8_0"; NULL: f16, or f32 where all of
+                                     * the model's matrices are float */
     size_t max_step_rows;           /* prompt tokens evaluated per step; 0 = 512 */
     enum prefix_cache prefix_cache; /* whose keys and values later prompts may begin with */
 };

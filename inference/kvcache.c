@@ -72,6 +72,27 @@ static void let_go(struct kvcache *c, int32_t page)
 
 /* --- open and close --- */
 
+int kvcache_type(const char *name, enum dtype *out, struct err *e)
+{
+    static const struct {
+        const char *name;
+        enum dtype dtype;
+    } types[] = {
+        { "f32", DTYPE_F32 }, { "f16", DTYPE_F16 }, { "bf16", DTYPE_BF16 }, { "q8_0", DTYPE_Q8_0 }
+    };
+
+    if (!name || !*name)
+        return 0;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(name, types[i].name) == 0) {
+            *out = types[i].dtype;
+            return 0;
+        }
+    return err_param(e, "kv_cache_type", ERR_INVALID,
+                     "keys and values cannot be kept as \"%s\": expected f32, f16, bf16 or q8_0",
+                     name);
+}
+
 int kvcache_open(struct kvcache *c, const struct backend *b, struct device *d,
                  const struct kv_shape *shape, struct err *e)
 {

@@ -33,6 +33,9 @@ struct kvcache {
     struct device *device;
 };
 
+/* "f32", "f16", "bf16" or "q8_0"; NULL and "" leave *out as it is. */
+int kvcache_type(const char *name, enum dtype *out, struct err *e) MUST_CHECK;
+
 int kvcache_open(struct kvcache *c, const struct backend *b, struct device *d,
                  const struct kv_shape *shape, struct err *e) MUST_CHECK;
 void kvcache_close(struct kvcache *c);

@@ -59,12 +59,12 @@ static int open_template(struct loaded *l, const struct engine_config *c, struct
 }
 
 /* Keys and values of one page: two of [n_layers, page_tokens, n_kv, head_dim]. */
-static int page_bytes(const struct model *m, size_t *out, struct err *e)
+static int page_bytes(const struct model *m, enum dtype type, size_t *out, struct err *e)
 {
-    size_t n = 2 * PAGE_TOKENS * (m->kv_dtype == DTYPE_F32 ? sizeof(float) : sizeof(uint16_t));
+    size_t n = 2 * PAGE_TOKENS;
 
     if (__builtin_mul_overflow(n, m->n_layers, &n) || __builtin_mul_overflow(n, m->n_kv, &n) ||
-        __builtin_mul_overflow(n, m->head_dim, &n) || n == 0)
+        __builtin_mul_overflow(n, kv_bytes(type, m->head_dim), &n) || n == 0)
         return err_set(e, ERR_FORMAT,
                        "keys and values of %zu layers, %zu heads of %zu are out of range",
                        m->n_layers, m->n_kv, m->head_dim);
@@ -79,7 +79,11 @@ static int plan_cache(struct loaded *l, const struct engine_config *c, struct er
     const struct model *m = &l->model;
     size_t per_sequence = (l->n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS, bytes = 0, pages, fit;
     uint64_t allowed = c->kv_bytes ? c->kv_bytes : memory_bytes() / 2;
-    int rc = page_bytes(m, &bytes, e);
+    enum dtype type = m->kv_dtype;
+    int rc = kvcache_type(c->kv_type, &type, e);
+
+    if (rc == 0)
+        rc = page_bytes(m, type, &bytes, e);
 
     if (rc)
         return rc;
@@ -103,7 +107,7 @@ static int plan_cache(struct loaded *l, const struct engine_config *c, struct er
                                      .head_dim = m->head_dim,
                                      .n_pages = pages,
                                      .page_tokens = PAGE_TOKENS,
-                                     .dtype = m->kv_dtype };
+                                     .dtype = type };
     l->kv_bytes = pages * bytes;
     return 0;
 }

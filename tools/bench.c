@@ -27,6 +27,7 @@ static const char USAGE[] =
     "  --long N        also: a stream's gaps, alone and while a prompt of N tokens is evaluated\n"
     "  --isa NAME      instruction set: scalar, avx2, avxvnni, avx512, amx (AIRSTRIP_ISA, else the "
     "fastest)\n"
+    "  --kv TYPE       keys and values: f32, f16, bf16, q8_0 (f16)\n"
     "  -o text|json    form of the result (text)\n"
     "  -h              this text\n";
 
@@ -79,12 +80,15 @@ static int parse_format(struct bench_options *o, const char *name)
 /* 0 to go on, 1 for help, 2 for a mistake that was told. */
 static int parse_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option LONG[] = {
-        { "batch", required_argument, NULL, 'b' }, { "isa", required_argument, NULL, 'i' },
-        { "turn", required_argument, NULL, 'T' },  { "depth", required_argument, NULL, 'D' },
-        { "rates", no_argument, NULL, 'R' },       { "long", required_argument, NULL, 'L' },
-        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
-    };
+    static const struct option LONG[] = { { "batch", required_argument, NULL, 'b' },
+                                          { "isa", required_argument, NULL, 'i' },
+                                          { "kv", required_argument, NULL, 'k' },
+                                          { "turn", required_argument, NULL, 'T' },
+                                          { "depth", required_argument, NULL, 'D' },
+                                          { "rates", no_argument, NULL, 'R' },
+                                          { "long", required_argument, NULL, 'L' },
+                                          { "help", no_argument, NULL, 'h' },
+                                          { NULL, 0, NULL, 0 } };
     int c, rc = 0;
 
     opterr = 0;
@@ -122,6 +126,9 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
             break;
         case 'L':
             rc = parse_number("--long", optarg, 1, 1u << 24, &o->n_long);
+            break;
+        case 'k':
+            o->kv = optarg;
             break;
         case 'o':
             rc = parse_format(o, optarg);

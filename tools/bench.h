@@ -11,6 +11,7 @@ enum { BENCH_MAX_BATCHES = 8, BENCH_MAX_REPEATS = 100, BENCH_MAX_PEAKS = 4 };
 
 struct bench_options {
     const char *model_path, *isa;
+    const char *kv; /* type of keys and values; NULL: the model's */
     size_t n_prompt, n_gen, n_threads, n_repeats;
     size_t batches[BENCH_MAX_BATCHES]; /* ascending or not, each at least 1 */
     size_t n_batches;

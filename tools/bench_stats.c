@@ -37,6 +37,7 @@ struct engine_config bench_config(const struct bench_options *o, size_t n_ctx)
                                .model_path = o->model_path,
                                .device = "auto",
                                .isa = o->isa,
+                               .kv_type = o->kv,
                                .n_threads = o->n_threads,
                                .n_ctx = n_ctx,
                                .max_batch = 1 };

@@ -8,7 +8,8 @@
  * [...]} instead: log- probabilities of those ids after each position "greedy": n -> "greedy_ids":
  * [...] too: n most likely ids that follow "chunk": n                            rows per step, to
  * show that they do not matter anything wrong                          -> {"error": "..."}
- * AIRSTRIP_ISA picks the instruction set, AIRSTRIP_DEVICE the backend. */
+ * AIRSTRIP_ISA picks the instruction set, AIRSTRIP_DEVICE the backend, AIRSTRIP_KV the type of keys
+ * and values. */
 #include "tools/probe.h"
 
 #include <math.h>
@@ -66,6 +67,8 @@ static int run_open(struct run *r, const char *path, struct err *e)
         return ERR_UNSUPPORTED;
     if ((rc = r->backend->open(&r->device, &o, e)) ||
         (rc = model_open(&r->model, r->w, r->backend, r->device, NULL, NULL, e)))
+        return rc;
+    if ((rc = kvcache_type(getenv("AIRSTRIP_KV"), &r->model.kv_dtype, e)))
         return rc;
     r->max_tokens = r->model.n_ctx_train < MAX_TOKENS ? r->model.n_ctx_train : MAX_TOKENS;
     shape = (struct kv_shape){ .n_layers = r->model.n_layers,
