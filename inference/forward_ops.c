@@ -18,10 +18,35 @@ static void norm(const struct forward *f, float *y, float *x, const float *add, 
                                                 .eps = m->norm_eps });
 }
 
+/* x = norm(x), over n rows of cols; nothing where there is no such norm. */
+static void norm_in_place(const struct forward *f, float *x, const float *w, size_t n, size_t cols)
+{
+    const struct model *m = f->m;
+
+    if (w)
+        m->backend->norm(m->device, &(struct norm){ .kind = m->arch->norm,
+                                                    .y = x,
+                                                    .x = x,
+                                                    .w = w,
+                                                    .n = n,
+                                                    .cols = cols,
+                                                    .eps = m->norm_eps });
+}
+
+/* x += add, and what the next part of a layer reads: its norm in h, or x itself where the family
+ * has no norm there. */
+static const float *part_input(const struct forward *f, float *h, float *x, const float *add,
+                               const float *w, const float *bias, size_t n)
+{
+    if (w || add)
+        norm(f, w ? h : NULL, x, add, w, bias, n);
+    return w ? h : x;
+}
+
 /* Queries, keys and values of the step's rows, h W^T each; the latter two go to the cache, k
  * rotated to its position there (Su et al. 2021), so that it is rotated once and read ever after.
  */
-static void project_qkv(struct forward *f, const struct step *s, size_t layer)
+static void project_qkv(struct forward *f, const struct step *s, size_t layer, const float *h)
 {
     const struct model *m = f->m;
     const struct model_layer *l = &m->layers[layer];
@@ -30,7 +55,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer)
         .w = { l->wq, l->wk, l->wv },
         .y = { f->q, f->k, f->v },
         .bias = { l->bq, l->bk, l->bv },
-        .x = f->h,
+        .x = h,
         .n = s->n_rows,
         .prompt = s->prompt,
     };
@@ -54,6 +79,8 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer)
     };
 
     m->backend->matmul(m->device, &qkv);
+    norm_in_place(f, f->q, l->q_row_norm, s->n_rows, m->n_head * m->head_dim);
+    norm_in_place(f, f->k, l->k_row_norm, s->n_rows, m->n_kv * m->head_dim);
     m->backend->rope_kv(m->device, &rope);
 }
 
@@ -123,23 +150,20 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
                            float *x, float *h, size_t n, bool prompt)
 {
     const struct model *m = f->m;
-    const struct backend *b = m->backend;
+    const float *in;
 
     /* y = att Wo^T, [n, n_embd] */
-    b->matmul(m->device, &(struct matmul){ .n_out = 1,
-                                           .w = { l->wo },
-                                           .y = { f->y },
-                                           .bias = { l->bo },
-                                           .x = att,
-                                           .n = n,
-                                           .prompt = prompt });
-    if (l->attn_post_norm)
-        norm(f, f->y, f->y, NULL, l->attn_post_norm, NULL, n);
-    /* h = norm(x += y) */
-    norm(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
-    feed_forward(f, l, h, n, prompt);
-    if (l->ffn_post_norm)
-        norm(f, f->y, f->y, NULL, l->ffn_post_norm, NULL, n);
+    m->backend->matmul(m->device, &(struct matmul){ .n_out = 1,
+                                                    .w = { l->wo },
+                                                    .y = { f->y },
+                                                    .bias = { l->bo },
+                                                    .x = att,
+                                                    .n = n,
+                                                    .prompt = prompt });
+    norm_in_place(f, f->y, l->attn_post_norm, n, m->n_embd);
+    in = part_input(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
+    feed_forward(f, l, in, n, prompt);
+    norm_in_place(f, f->y, l->ffn_post_norm, n, m->n_embd);
 }
 
 /* True of every step that only decodes: then nothing needs to be moved. */
@@ -231,12 +255,13 @@ void forward_qkv(struct forward *f, size_t layer)
     const struct model *m = f->m;
     const struct model_layer *l = &m->layers[layer];
     bool adds = layer > 0;
+    const float *h;
 
     if (layer == 0) {
         m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
         adds = embed_positions(f);
     }
     /* y still holds what the layer before, or the position, has to add */
-    norm(f, f->h, f->x, adds ? f->y : NULL, l->attn_norm, l->attn_norm_bias, s->n_rows);
-    project_qkv(f, s, layer);
+    h = part_input(f, f->h, f->x, adds ? f->y : NULL, l->attn_norm, l->attn_norm_bias, s->n_rows);
+    project_qkv(f, s, layer, h);
 }

@@ -16,7 +16,8 @@
 /* Norm weights and biases are device memory (float32), NULL where the family or file has none. */
 struct model_layer {
     float *attn_norm, *attn_post_norm, *ffn_norm, *ffn_post_norm;
-    float *q_norm, *k_norm; /* [head_dim] */
+    float *q_norm, *k_norm;         /* [head_dim] */
+    float *q_row_norm, *k_row_norm; /* [n_head*head_dim], [n_kv*head_dim] */
     struct weight *wq, *wk, *wv,
         *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
     float *bq, *bk, *bv, *bo, *bup, *bdown;

@@ -14,12 +14,14 @@
 
 /* The tensors that a layer may have.  n = n_embd, a = n_head * head_dim, b = n_kv * head_dim. */
 enum arch_slot {
-    SLOT_ATTN_NORM,      /* [n] before attention */
+    SLOT_ATTN_NORM,      /* [n] before attention; none: it reads the residual stream itself */
     SLOT_ATTN_POST_NORM, /* [n] on attention's output, before it joins the residual stream */
-    SLOT_FFN_NORM,       /* [n] */
+    SLOT_FFN_NORM,       /* [n], as above */
     SLOT_FFN_POST_NORM,  /* [n] */
     SLOT_Q_NORM,         /* [head_dim] on every head of q */
     SLOT_K_NORM,         /* [head_dim] */
+    SLOT_Q_ROW_NORM,     /* [a] on q as a whole */
+    SLOT_K_ROW_NORM,     /* [b] */
     SLOT_BQ,             /* [a] */
     SLOT_BK,             /* [b] */
     SLOT_BV,             /* [b] */
@@ -74,7 +76,8 @@ extern const struct arch_hf_tensor arch_hf_decoder[]; /* the names most families
 struct arch {
     const char *name;         /* general.architecture, and the prefix of its keys */
     const struct arch_hf *hf; /* NULL: read from GGUF files only */
-    const struct arch_hf_tensor *fused; /* rows of a GGUF file's tensors that are several; or NULL */
+    const struct arch_hf_tensor
+        *fused; /* rows of a GGUF file's tensors that are several; or NULL */
     struct arch_tensor layer[N_SLOTS];
 
     enum norm_kind norm;
@@ -98,7 +101,8 @@ struct arch {
     size_t width_scaled_layers;
 };
 
-extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3;
+extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
+    arch_starcoder2, arch_olmo2;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

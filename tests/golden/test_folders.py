@@ -17,7 +17,7 @@ import tap  # noqa: E402
 from probe import Probe, Refused, isas, program, shared  # noqa: E402
 
 models = shared / "models"
-FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix"]
+FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2"]
 
 
 def lines(command, model, requests):

@@ -1,0 +1,55 @@
+/* gemma2.c - Gemma 2 (Gemma Team 2024, section 2): norms before and after attention and
+ * feed-forward, capped scores and logits, a sliding window in every other layer.
+ *
+ * The converter has added the 1 of (1 + w) to the norm weights already.  The 27B model (46 layers)
+ * alone has query_pre_attn_scalar = n_embd / n_head in its config.json, which GGUF does not carry.
+ */
+#include "inference/arch/arch.h"
+
+static const struct arch_hf_tensor norms[] = {
+    { "norm.weight", { "output_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.input_layernorm.weight", { "blk.%.attn_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.post_attention_layernorm.weight",
+      { "blk.%.post_attention_norm.weight" },
+      HF_PLUS_ONE },
+    { "layers.%.pre_feedforward_layernorm.weight", { "blk.%.ffn_norm.weight" }, HF_PLUS_ONE },
+    { "layers.%.post_feedforward_layernorm.weight", { "blk.%.post_ffw_norm.weight" }, HF_PLUS_ONE },
+    { NULL, { NULL }, HF_AS_IS },
+};
+
+static const struct arch_hf huggingface = {
+    .model_types = { "gemma2" },
+    .prefix = "model.",
+    .tensors = { norms, arch_hf_decoder },
+    .defaults = "{\"hidden_activation\":\"gelu_pytorch_tanh\",\"rms_norm_eps\":1e-6,"
+                "\"tie_word_embeddings\":true,\"head_dim\":256,\"query_pre_attn_scalar\":256,"
+                "\"sliding_window\":4096,\"attn_logit_softcapping\":50.0,"
+                "\"final_logit_softcapping\":30.0,\"max_position_embeddings\":8192}",
+    .rope = ROPE_NEOX,
+};
+
+const struct arch arch_gemma2 = {
+    .name = "gemma2",
+    .layer = {
+        [SLOT_ATTN_NORM] = { "attn_norm.weight", ARCH_REQUIRED },
+        [SLOT_WQ] = { "attn_q.weight", ARCH_REQUIRED },
+        [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
+        [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
+        [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_ATTN_POST_NORM] = { "post_attention_norm.weight", ARCH_REQUIRED },
+        [SLOT_FFN_NORM] = { "ffn_norm.weight", ARCH_REQUIRED },
+        [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
+        [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
+        [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+        [SLOT_FFN_POST_NORM] = { "post_ffw_norm.weight", ARCH_REQUIRED },
+    },
+    .norm = NORM_RMS,
+    .rope = ROPE_NEOX,
+    .act = ACT_GELU_TANH,
+    .scale_embedding = true,
+    .softcaps = true,
+    .window_pattern = 2,
+    .window_required = true,
+    .width_scaled_layers = 46,
+    .hf = &huggingface,
+};
