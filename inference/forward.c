@@ -2,6 +2,7 @@
  *
  * Stages asked for are enqueued and awaited together; what a stage does is in forward_ops.c. */
 #include "inference/forward_state.h"
+#include "inference/pace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,9 @@ static enum stage_kind kind_of(const struct forward *f, size_t stage, size_t *la
 
 enum { ROW_POSITIONS = 128 }; /* what a row costs in attend, beside the positions it sees */
 
+/* PACE_ATTEND_ONCE rows more for each cut: else a small one would look slow, and ask for smaller
+ * ones. */
+
 static double attend_work(const struct forward *f, size_t layer, const struct part *p)
 {
     size_t window = f->m->layers[layer].window;
@@ -188,7 +192,7 @@ static double attend_work(const struct forward *f, size_t layer, const struct pa
 
         if (window && seen > window)
             seen = window;
-        work += (double)s->n * (double)(seen + ROW_POSITIONS);
+        work += (double)s->n * (double)(seen + ROW_POSITIONS) + PACE_ATTEND_ONCE * (double)seen;
     }
     return work;
 }

@@ -109,7 +109,7 @@ size_t pace_attend_rows(const struct pace *p, size_t n_rows, size_t n_positions,
 
     if (unit <= 0 || budget <= 0 || n_rows <= PACE_MIN_ATTEND_ROWS)
         return n_rows;
-    rows = budget / (unit * (double)(n_positions ? n_positions : 1)) / 2;
+    rows = budget / (unit * (double)(n_positions ? n_positions : 1)) / 2 - PACE_ATTEND_ONCE;
     if (rows >= (double)n_rows)
         return n_rows;
     if (rows < PACE_MIN_ATTEND_ROWS)

@@ -18,7 +18,8 @@ enum {
     PACE_KEPT = 9,
     PACE_SIZES = 13,    /* of passes: 1, 2, 3-4, 5-8, ... rows */
     PACE_MIN_ROWS = 64, /* fewer cost as much: a pass reads all weights */
-    PACE_MIN_ATTEND_ROWS = 16,
+    PACE_MIN_ATTEND_ROWS = 64,
+    PACE_ATTEND_ONCE = 24, /* rows for which an op of attention takes keys and values in */
     /* With nobody to wait for: a client that leaves is noticed between slices. */
     PACE_ALONE_MS = 300,
 };

@@ -19,7 +19,8 @@ static void explode(uint8_t *codes, float *scale, float *min, const void *block)
         scale[g] = d * (float)(1 + 2 * (b[106 + g / 2] >> g % 2 * 4 & 15));
     for (size_t i = 0; i < 256; i++) {
         size_t k = i / 4;
-        unsigned entry = grid_iq3s[b[2 + k] | (b[66 + k / 8] >> k % 8 & 1u) << 8];
+        unsigned high = (unsigned)b[66 + k / 8] >> k % 8 & 1;
+        unsigned entry = grid_iq3s[b[2 + k] | high << 8];
         int value = 1 + 2 * (int)(entry >> i % 4 * 3 & 7);
 
         codes[i] = signed_code(value, (unsigned)b[74 + i / 8] >> i % 8, 16);

@@ -90,7 +90,7 @@ static void slices_fit_beside_streams(void **state)
             longest = run_pass(&p, m, rows, 4000);
         }
         /* Beyond the budget only where the least that there is is too much. */
-        least = stage_ms(m, STAGE_ATTEND, 16.0 * (4000.0 + (double)rows));
+        least = stage_ms(m, STAGE_ATTEND, (double)PACE_MIN_ATTEND_ROWS * (4000.0 + (double)rows));
         if (rows == PACE_MIN_ROWS && stage_ms(m, STAGE_OUTPUT, (double)rows) > least)
             least = stage_ms(m, STAGE_OUTPUT, (double)rows);
         if (!(longest <= budget * 1.03 || longest <= least * 1.001))
