@@ -141,9 +141,10 @@ int config_read(struct config *c, const char *path, struct err *e)
 static void inherit(struct model_config *m, const struct model_config *from)
 {
     for (const struct config_key *k = config_keys; k->name; k++) {
-        size_t bytes = k->kind == KEY_TEXT || k->kind == KEY_DEVICE ? sizeof(char *)
-                       : k->kind == KEY_REAL                        ? sizeof(float)
-                                                                    : sizeof(size_t);
+        size_t bytes = k->kind == KEY_TEXT || k->kind == KEY_DEVICE || k->kind == KEY_SPECULATION
+                           ? sizeof(char *)
+                       : k->kind == KEY_REAL ? sizeof(float)
+                                             : sizeof(size_t);
 
         if (k->of_model && !(m->set & config_bit(k)))
             memcpy((char *)m + k->offset, (const char *)from + k->offset, bytes);
@@ -254,5 +255,7 @@ void config_engine(const struct model_config *m, struct engine_config *out)
         .kv_type = m->kv_cache_type,
         .max_step_rows = m->prefill_chunk_size,
         .prefix_cache = (enum prefix_cache)m->prefix_cache,
+        .speculation =
+            m->speculation && !strcmp(m->speculation, "off") ? SPECULATION_OFF : SPECULATION_NGRAM,
     };
 }

@@ -23,6 +23,7 @@ struct model_config {
     const char *model;         /* as given: a path, or a name looked up in models_dir */
     const char *path;          /* the file found for it; set by config_finish() */
     const char *device;        /* "auto", "cpu", "cuda" */
+    const char *speculation;   /* "ngram", "off"; NULL: the default, ngram */
     const char *isa;           /* "amx", ...; NULL: the fastest */
     const char *chat_template; /* Jinja text; read from chat_template_file by config_finish() */
     const char *chat_template_file; /* where it came from */

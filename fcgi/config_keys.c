@@ -30,6 +30,7 @@ const struct config_key config_keys[] = {
     { "prefill_chunk_size", KEY_COUNT, MODEL(prefill_chunk_size), 0, (size_t)1 << 20, "PREFILL_CHUNK_SIZE", "N  prompt tokens evaluated per step" },
     { "threads", KEY_COUNT, MODEL(threads), 0, 4096, NULL, "N  processor threads; 0: one per processor" },
     { "isa", KEY_TEXT, MODEL(isa), 0, 0, NULL, "NAME  processor instruction set: amx, avx512, avxvnni, avx2 or scalar; without it the fastest" },
+    { "speculation", KEY_SPECULATION, MODEL(speculation), 0, 0, NULL, "NAME  guess tokens that repeat earlier text and verify several at once: ngram or off" },
     { "kv_cache_size", KEY_BYTES, MODEL(kv_cache_size), 0, SIZE_MAX, "PAGE_CACHE_SIZE", "SIZE  memory for keys and values, such as 5GB or 50%" },
     { "prefix_cache", KEY_CACHE, MODEL(prefix_cache), 0, 0, NULL, "WHAT  whose beginnings later prompts may share: on (prompts and answers), prompts, off" },
     { "kv_cache_type", KEY_TEXT, MODEL(kv_cache_type), 0, 0, NULL, "NAME  how keys and values are kept: f32, f16, bf16 or q8_0; without it f16" },
@@ -245,13 +246,36 @@ static int set_number(const struct config_key *k, void *field, const char *value
     return 0;
 }
 
-/* Levels and devices in lower case, as Takeoff's users write INFO. */
+static int check_device(const struct config_key *k, const char *word, const char *value,
+                        struct err *e)
+{
+    if (!strcmp(word, "api"))
+        return err_param(e, k->name, ERR_INVALID,
+                         "%s: api (a remote model) is not offered; expected auto, cpu or cuda",
+                         k->name);
+    if (strcmp(word, "auto") && strcmp(word, "cpu") && strcmp(word, "cuda"))
+        return err_param(e, k->name, ERR_INVALID, "%s: expected auto, cpu or cuda, found \"%.80s\"",
+                         k->name, value);
+    return 0;
+}
+
+static int check_speculation(const struct config_key *k, const char *word, const char *value,
+                             struct err *e)
+{
+    if (!strcmp(word, "ngram") || !strcmp(word, "off"))
+        return 0;
+    return err_param(e, k->name, ERR_INVALID, "%s: expected ngram or off, found \"%.80s\"", k->name,
+                     value);
+}
+
+/* Levels, devices and the like in lower case, as Takeoff's users write INFO. */
 static int set_word(struct config *c, const struct config_key *k, void *field, const char *value,
                     struct err *e)
 {
     char word[16] = "";
     const char *kept;
     enum log_level level;
+    int rc;
 
     for (size_t i = 0; value[i] && i + 1 < sizeof word; i++)
         word[i] = (char)tolower((unsigned char)value[i]);
@@ -267,13 +291,10 @@ static int set_word(struct config *c, const struct config_key *k, void *field, c
         memcpy(field, &level, sizeof level);
         return 0;
     }
-    if (!strcmp(word, "api"))
-        return err_param(e, k->name, ERR_INVALID,
-                         "%s: api (a remote model) is not offered; expected auto, cpu or cuda",
-                         k->name);
-    if (strcmp(word, "auto") && strcmp(word, "cpu") && strcmp(word, "cuda"))
-        return err_param(e, k->name, ERR_INVALID, "%s: expected auto, cpu or cuda, found \"%.80s\"",
-                         k->name, value);
+    rc = k->kind == KEY_DEVICE ? check_device(k, word, value, e)
+                               : check_speculation(k, word, value, e);
+    if (rc)
+        return rc;
     kept = arena_strndup(&c->storage, word, strlen(word));
     if (!kept)
         return err_set(e, ERR_NOMEM, "no memory for the configuration");
@@ -318,7 +339,7 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
 
     if (k->kind == KEY_TEXT)
         rc = set_text(c, k, field, value, e);
-    else if (k->kind == KEY_LEVEL || k->kind == KEY_DEVICE)
+    else if (k->kind == KEY_LEVEL || k->kind == KEY_DEVICE || k->kind == KEY_SPECULATION)
         rc = set_word(c, k, field, value, e);
     else if (k->kind == KEY_CACHE)
         rc = set_choice(k, CACHES, field, value, e);

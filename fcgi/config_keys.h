@@ -8,15 +8,16 @@
 #include "fcgi/config.h"
 
 enum key_kind {
-    KEY_TEXT,     /* any text that is not empty */
-    KEY_COUNT,    /* whole number, min .. max */
-    KEY_BYTES,    /* 4096, 10MB, 5GiB, 90% of the machine's memory */
-    KEY_REAL,     /* decimal number, min .. max; kept as float */
-    KEY_DURATION, /* 500ms, 30s, 2m, 1h; a bare number is seconds; kept as milliseconds */
-    KEY_OCTAL,    /* file mode */
-    KEY_LEVEL,    /* debug info warn error */
-    KEY_DEVICE,   /* auto cpu cuda */
-    KEY_CACHE,    /* on prompts off; kept as a number, enum prefix_cache */
+    KEY_TEXT,        /* any text that is not empty */
+    KEY_COUNT,       /* whole number, min .. max */
+    KEY_BYTES,       /* 4096, 10MB, 5GiB, 90% of the machine's memory */
+    KEY_REAL,        /* decimal number, min .. max; kept as float */
+    KEY_DURATION,    /* 500ms, 30s, 2m, 1h; a bare number is seconds; kept as milliseconds */
+    KEY_OCTAL,       /* file mode */
+    KEY_LEVEL,       /* debug info warn error */
+    KEY_DEVICE,      /* auto cpu cuda */
+    KEY_SPECULATION, /* ngram off */
+    KEY_CACHE,       /* on prompts off; kept as a number, enum prefix_cache */
 };
 
 struct config_key {

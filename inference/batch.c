@@ -10,19 +10,30 @@
 
 #include "kernels/base/clock.h"
 
+enum { DRAFTS_BESIDE_PROMPT = 3 }; /* rows */
+
 int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
                const struct batch_forwards *f, const struct tokenizer *t, size_t n_vocab,
                size_t max_batch, struct err *e)
 {
-    int rc;
+    size_t max_rows = f->max_drafted_rows > max_batch ? f->max_drafted_rows : max_batch;
+    int rc = 0;
 
-    *b = (struct batch){ .scheduler = s, .cache = c, .tokenizer = t, .max_batch = max_batch };
+    *b = (struct batch){ .scheduler = s,
+                         .cache = c,
+                         .tokenizer = t,
+                         .max_batch = max_batch,
+                         .max_drafted_rows = f->max_drafted_rows };
+    drafts_init(&b->drafts);
     b->jobs = calloc(max_batch, sizeof *b->jobs);
-    if (!b->jobs)
-        return err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", max_batch);
-    rc = pass_open(&b->prompts, f->prompts, true, f->max_rows, max_batch, max_batch, e);
+    b->drafters = calloc(max_batch, sizeof *b->drafters);
+    b->drafter_jobs = calloc(max_batch, sizeof *b->drafter_jobs);
+    if (!b->jobs || !b->drafters || !b->drafter_jobs)
+        rc = err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", max_batch);
     if (rc == 0)
-        rc = pass_open(&b->tokens, f->tokens, false, max_batch, max_batch, max_batch, e);
+        rc = pass_open(&b->prompts, f->prompts, true, f->max_rows, max_batch, max_batch, e);
+    if (rc == 0)
+        rc = pass_open(&b->tokens, f->tokens, false, max_rows, max_batch, max_rows, e);
     if (rc == 0)
         rc = sampler_open(&b->sampler, n_vocab, e);
     if (rc)
@@ -36,6 +47,8 @@ void batch_close(struct batch *b)
     pass_close(&b->prompts);
     pass_close(&b->tokens);
     free(b->jobs);
+    free(b->drafters);
+    free(b->drafter_jobs);
     *b = (struct batch){ 0 };
 }
 
@@ -53,6 +66,9 @@ static void fill_usage(const struct job *j, struct usage *u)
     u->queue_ms = j->started_ms - j->queued_ms;
     u->prompt_ms = first - j->started_ms;
     u->generate_ms = now - first;
+    u->predicted_tokens = j->speculate.n_predicted;
+    if (j->n_prediction > u->predicted_tokens)
+        u->mispredicted_tokens = j->n_prediction - u->predicted_tokens;
 }
 
 /* The end is told by sweep(), after the step's counters: a client that saw it sees them too. */
@@ -149,17 +165,17 @@ static bool is_generating(const struct job *j)
     return j->n_done >= j->n_prompt;
 }
 
-/* The next n ids of j become rows of p, the last of all with logits.  Its pages were promised, so
- * only memory for their list can lack. */
-static void add_rows(struct batch *b, struct pass *p, struct job *j, size_t n)
+/* n ids become the next rows of j in p, the last n_outputs of them with logits.  Its pages were
+ * promised, so only memory for their list can lack. */
+static void add_rows(struct batch *b, struct pass *p, struct job *j, const int32_t *ids, size_t n,
+                     size_t n_outputs)
 {
-    bool last = j->n_done + n == j->n_ids;
     struct err e;
 
     if (kvcache_grow(b->cache, &j->table, j->n_done + n, &e))
         fail(j, &e);
     else
-        pass_add(p, j, j->ids + j->n_done, n, last && j->max_new ? 1 : 0);
+        pass_add(p, j, ids, n, n_outputs);
 }
 
 /* Whoever is composed for the first time begins where the longest known prefix of its prompt ends;
@@ -171,7 +187,7 @@ static void look_up_prefix(struct batch *b, struct job *j)
     if (j->n_done || b->prefix_cache == PREFIX_CACHE_OFF)
         return;
     j->n_done = j->n_cached = kvcache_reuse(b->cache, &j->table, j->ids, j->n_prompt - 1);
-    b->cached_tokens += j->n_cached;
+    b->step.cached += j->n_cached;
 }
 
 /* Prompts in order, as much of each as there is room for. */
@@ -191,19 +207,44 @@ static void compose_prompts(struct batch *b, bool others_generate)
         n = j->n_prompt - j->n_done;
         if (n > max_rows - p->n_rows)
             n = max_rows - p->n_rows;
-        add_rows(b, p, j, n);
+        add_rows(b, p, j, j->ids + j->n_done, n, j->n_done + n == j->n_ids && j->max_new ? 1 : 0);
         j->in_prompts = !j->over;
     }
     if (p->n_rows)
         pass_begin(p, pace_attend_rows(&b->pace, p->n_rows, pass_positions(p), others_generate));
 }
 
-static void compose_tokens(struct batch *b)
+/* A row for everybody who generates, and more where guesses pay; few more beside a prompt, so that
+ * the gaps between tokens stay small. */
+static void compose_tokens(struct batch *b, bool after_slice)
 {
+    int32_t ids[1 + SPECULATE_MAX_DRAFT];
+    size_t n = 0, max_rows = b->max_drafted_rows;
+
     pass_clear(&b->tokens);
-    for (size_t i = 0; i < b->n_jobs; i++)
-        if (is_generating(b->jobs[i]) && !b->jobs[i]->over)
-            add_rows(b, &b->tokens, b->jobs[i], 1);
+    for (size_t i = 0; i < b->n_jobs; i++) {
+        struct job *j = b->jobs[i];
+
+        if (!is_generating(j) || j->over)
+            continue;
+        /* One token comes for sure, and what comes last is never evaluated. */
+        b->drafters[n] = (struct drafter){ .speculate = &j->speculate,
+                                           .most = job_max_tokens(j) - j->n_ids - 1 };
+        b->drafter_jobs[n++] = j;
+    }
+    if (after_slice && n + DRAFTS_BESIDE_PROMPT < max_rows)
+        max_rows = n + DRAFTS_BESIDE_PROMPT;
+    drafts_plan(&b->drafts, b->drafters, n, max_rows);
+    for (size_t i = 0; i < n; i++) {
+        struct job *j = b->drafter_jobs[i];
+        size_t n_drafts = b->drafters[i].n;
+
+        ids[0] = j->ids[j->n_done];
+        for (size_t k = 0; k < n_drafts; k++)
+            ids[1 + k] = speculate_guess(&j->speculate, k);
+        add_rows(b, &b->tokens, j, ids, 1 + n_drafts, 1 + n_drafts);
+        b->step.drafted += n_drafts;
+    }
 }
 
 /* --- taking what a pass gave --- */
@@ -219,13 +260,12 @@ static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n
     }
 }
 
-/* One more token of j: shows what may be shown, and sees whether that was the end. */
+/* One more token of j; sees whether that was the end. */
 static void take_token(struct batch *b, struct job *j, int32_t id, const struct token_logprob *lp)
 {
-    struct event_node *n;
-    struct err e;
-
     j->ids[j->n_ids++] = id;
+    speculate_push(&j->speculate);
+    b->step.generated++;
     if (j->first_ms <= 0)
         j->first_ms = clock_ms();
     if (tokenizer_is_end(b->tokenizer, id) && !j->ignore_end) {
@@ -237,7 +277,14 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
         answer_finish(&j->answer);
         finish(j, FINISH_LENGTH);
     }
-    n = answer_take(&j->answer, j->tag);
+}
+
+/* Sends what may be shown of the tokens taken. */
+static void tell(struct batch *b, struct job *j)
+{
+    struct event_node *n = answer_take(&j->answer, j->tag);
+    struct err e;
+
     if (n)
         scheduler_post(b->scheduler, j, n);
     if (j->answer.failed) {
@@ -246,7 +293,8 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
     }
 }
 
-/* Output i of a pass: the job's next token. */
+/* Output i of a pass: its job's next token, chosen after all before it: by what was chosen, not by
+ * what was guessed. */
 static void take_output(struct batch *b, const struct pass *pass, size_t i)
 {
     struct token_logprob lp[1 + SAMPLER_MAX_TOP];
@@ -285,11 +333,32 @@ static void harvest_prompts(struct batch *b)
         keep(b, j);
         if (!j->max_new)
             finish(j, FINISH_LENGTH);
+        else if (b->max_drafted_rows && !j->no_speculation)
+            /* without memory for it, it does not speculate */
+            (void)speculate_init(&j->speculate, j->ids, j->n_prompt, job_max_tokens(j),
+                                 j->prediction, j->n_prediction);
     }
-    for (size_t i = 0; i < p->n_outputs; i++)
+    for (size_t i = 0; i < p->n_outputs; i++) {
         take_output(b, p, i);
-    b->prompt_tokens += p->n_rows;
-    b->generated_tokens += p->n_outputs;
+        tell(b, p->out_jobs[i]);
+    }
+    b->step.prompt += p->n_rows;
+}
+
+/* All rows of a span want logits, each of which gives the token after its own.  Rows behind a guess
+ * that was not chosen are void: their positions come again in the next pass. */
+static void harvest_span(struct batch *b, const struct seq_span *span, struct job *j)
+{
+    const struct pass *p = &b->tokens;
+
+    for (size_t i = span->row; i < span->row + span->n; i++) {
+        take_output(b, p, i);
+        j->n_done++;
+        if (j->over || i + 1 == span->row + span->n || j->ids[j->n_ids - 1] != p->ids[i + 1])
+            break;
+        b->step.accepted++;
+    }
+    tell(b, j);
 }
 
 static void harvest_tokens(struct batch *b)
@@ -297,10 +366,7 @@ static void harvest_tokens(struct batch *b)
     struct pass *p = &b->tokens;
 
     for (size_t i = 0; i < p->n_spans; i++)
-        p->span_jobs[i]->n_done += p->spans[i].n;
-    for (size_t i = 0; i < p->n_outputs; i++)
-        take_output(b, p, i);
-    b->generated_tokens += p->n_outputs;
+        harvest_span(b, &p->spans[i], p->span_jobs[i]);
 }
 
 /* --- a step --- */
@@ -338,24 +404,27 @@ static bool slice_prompts(struct batch *b)
 static void generate(struct batch *b, bool after_slice)
 {
     struct pass *p = &b->tokens;
-    double start;
+    double start, ms;
 
-    compose_tokens(b);
+    compose_tokens(b, after_slice);
     if (!p->n_rows)
         return;
     pass_begin(p, 0);
     start = clock_ms();
     pass_advance(p, p->n_left);
-    pace_generated(&b->pace, p->n_rows, after_slice, clock_ms() - start);
+    ms = clock_ms() - start;
+    if (!after_slice) /* which leaves the caches full of other things */
+        drafts_took(&b->drafts, p->n_rows, ms);
+    pace_generated(&b->pace, p->n_spans, after_slice,
+                   drafts_ms_of(&b->drafts, p->n_rows, ms, p->n_spans));
     harvest_tokens(b);
 }
 
 void batch_step(struct batch *b)
 {
-    b->prompt_tokens = b->cached_tokens = b->generated_tokens = 0;
+    b->step = (struct token_counts){ 0 };
     sweep(b);
     generate(b, slice_prompts(b));
-    scheduler_stepped(b->scheduler, b->prompt_tokens, b->cached_tokens, b->generated_tokens,
-                      kvcache_use(b->cache));
+    scheduler_stepped(b->scheduler, &b->step, kvcache_use(b->cache));
     sweep(b);
 }

@@ -8,6 +8,7 @@
 #ifndef AIRSTRIP_BATCH_H
 #define AIRSTRIP_BATCH_H
 
+#include "inference/drafts.h"
 #include "inference/forward.h"
 #include "inference/kvcache.h"
 #include "inference/pace.h"
@@ -21,19 +22,23 @@ struct batch {
     const struct tokenizer *tokenizer;
     struct sampler sampler;
     struct job **jobs; /* [max_batch], n_jobs of them, oldest first */
-    size_t n_jobs, max_batch;
+    size_t n_jobs, max_batch, max_drafted_rows;
     struct pass prompts; /* under way for as many steps as it has slices */
     struct pass tokens;  /* of this step */
     struct pace pace;
-    enum prefix_cache prefix_cache;                        /* set after batch_open() */
-    size_t prompt_tokens, cached_tokens, generated_tokens; /* in this step */
+    enum prefix_cache prefix_cache; /* set after batch_open() */
+    struct drafts drafts;
+    struct drafter *drafters;  /* [max_batch] of the pass of tokens being composed ... */
+    struct job **drafter_jobs; /* ... and whose they are */
+    struct token_counts step;  /* this one */
 };
 
 /* What forwards a batch needs; both stay borrowed. */
 struct batch_forwards {
     struct forward *prompts; /* for max_rows rows and max_batch outputs */
-    struct forward *tokens;  /* for max_batch of both */
+    struct forward *tokens;  /* for max_batch of both, or max_drafted_rows where that is more */
     size_t max_rows;
+    size_t max_drafted_rows; /* of a pass of tokens with guesses among them; 0: no guesses */
 };
 
 int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,

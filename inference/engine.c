@@ -86,7 +86,7 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
 
     if (rc)
         return rc;
-    f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows };
+    f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows, l->max_drafted_rows };
     rc = batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
     b->prefix_cache = g->prefix_cache;
     return rc;
@@ -244,9 +244,11 @@ void engine_status(const struct engine *g, struct engine_status *out)
     out->waiting = s->n_waiting;
     out->done = s->n_ended;
     out->cancelled = s->n_cancelled;
-    out->prompt_tokens = s->prompt_tokens;
-    out->generated_tokens = s->generated_tokens;
-    out->cached_tokens = s->cached_tokens;
+    out->prompt_tokens = s->tokens.prompt;
+    out->generated_tokens = s->tokens.generated;
+    out->cached_tokens = s->tokens.cached;
+    out->drafted_tokens = s->tokens.drafted;
+    out->accepted_tokens = s->tokens.accepted;
     out->kv_pages_used = s->kv_use.pages_used;
     out->kv_pages_cached = s->kv_use.pages_cached;
     out->prefix_pages = s->kv_use.pages_entered;
@@ -308,7 +310,7 @@ static int check_request(const struct engine *g, const struct job_request *r, st
 int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
                   struct job **out, struct err *e)
 {
-    struct ids ids = { 0 };
+    struct ids ids = { 0 }, prediction = { 0 };
     struct job *j = NULL;
     size_t room;
     int rc;
@@ -319,12 +321,15 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
         rc = check_request(g, r, e);
     if (rc == 0)
         rc = prompt_encode(&g->loaded, r, &ids, e);
+    if (rc == 0)
+        rc = prompt_encode_prediction(&g->loaded, r, &prediction, e);
     if (rc) {
         ids_done(&ids);
+        ids_done(&prediction);
         return rc;
     }
     room = g->loaded.n_ctx - ids.len; /* above 0: see prompt_encode() */
-    rc = job_create(&j, g->scheduler, g->loaded.tokenizer, r, &ids,
+    rc = job_create(&j, g->scheduler, g->loaded.tokenizer, r, &ids, &prediction,
                     r->max_tokens < room ? r->max_tokens : room, in, tag, e);
     if (rc)
         return rc;

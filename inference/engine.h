@@ -27,6 +27,12 @@ enum prefix_cache {
     PREFIX_CACHE_OFF,
 };
 
+/* How tokens are guessed, to be verified several at a time.  Answers are the same with any. */
+enum speculation {
+    SPECULATION_NGRAM, /* looked up where the last few tokens stood before */
+    SPECULATION_OFF,
+};
+
 struct engine_config {
     const char *name;               /* consumer group, for the log */
     const char *model_path;         /* a GGUF file */
@@ -44,6 +50,7 @@ struct engine_config {
                                      * the model's matrices are float */
     size_t max_step_rows;           /* prompt tokens evaluated per step; 0 = 512 */
     enum prefix_cache prefix_cache; /* whose keys and values later prompts may begin with */
+    enum speculation speculation;
 };
 
 enum engine_state { ENGINE_LOADING, ENGINE_READY, ENGINE_FAILED, ENGINE_CLOSING };
@@ -54,10 +61,12 @@ struct engine_status {
     int load_percent;         /* while loading */
     double load_ms;           /* from open to ready */
     size_t running, waiting;  /* jobs now */
-    uint64_t done, cancelled; /* since start, as the next three */
+    uint64_t done, cancelled; /* since start, as the next five */
     uint64_t prompt_tokens;   /* evaluated */
     uint64_t cached_tokens;   /* of prompts, whose keys and values were still there */
     uint64_t generated_tokens;
+    uint64_t drafted_tokens;  /* guessed and verified */
+    uint64_t accepted_tokens; /* of those, that were right and so are generated tokens */
     double last_step_ms_ago;  /* since the last step ended or idleness did, whichever came later: with
                                * running > 0 a large value means a stalled engine */
     size_t n_ctx, n_vocab, max_batch;
@@ -132,14 +141,19 @@ struct job_request {
     size_t n_stops;
     int top_logprobs; /* -1: no logprobs; 0 .. 20: with that many alternatives */
     bool ignore_end;  /* end-of-generation tokens do not end it */
+    const char *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
+    size_t prediction_len;
+    bool no_speculation; /* a token at a time, for measurements and tests */
 };
 
 enum finish { FINISH_STOP, FINISH_LENGTH };
 
 /* generated_tokens counts every token drawn, the one that ended it included.  cached_tokens: of the prompt,
- * not evaluated because an earlier job had.  prompt_ms: until the first. */
+ * not evaluated because an earlier job had.  predicted_tokens: of the prediction, that came as it says;
+ * mispredicted_tokens: the rest of it; both 0 where the engine does not speculate.  prompt_ms: until the first. */
 struct usage {
     size_t prompt_tokens, generated_tokens, cached_tokens;
+    size_t predicted_tokens, mispredicted_tokens;
     double queue_ms, prompt_ms, generate_ms;
 };
 

@@ -66,8 +66,8 @@ static int take_ids(struct job *j, struct ids *ids, size_t max_new)
 }
 
 int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
-               const struct job_request *r, struct ids *ids, size_t max_new, struct inbox *in,
-               size_t tag, struct err *e)
+               const struct job_request *r, struct ids *ids, struct ids *prediction, size_t max_new,
+               struct inbox *in, size_t tag, struct err *e)
 {
     struct job *j = calloc(1, sizeof *j);
     int rc = ERR_NOMEM;
@@ -80,6 +80,7 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     j->refs = 1;
     j->top_logprobs = r->top_logprobs;
     j->ignore_end = r->ignore_end;
+    j->no_speculation = r->no_speculation;
     j->started = event_node_new(EVENT_STARTED, tag);
     j->last = event_node_new(EVENT_DONE, tag);
     j->id = r->id ? strdup(r->id) : NULL;
@@ -87,11 +88,15 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
         goto out;
     if (copy_stops(j, r) || copy_sampling(j, &r->sampling) || take_ids(j, ids, max_new))
         goto out;
+    j->prediction = prediction->data;
+    j->n_prediction = prediction->len;
+    *prediction = (struct ids){ 0 };
     answer_init(&j->answer, t, j->stops, j->n_stops, j->top_logprobs);
     rc = 0;
     *out = j;
 out:
     ids_done(ids);
+    ids_done(prediction);
     if (rc) {
         job_destroy(j);
         return err_set(e, rc, "no memory for another request");
@@ -104,11 +109,13 @@ void job_destroy(struct job *j)
     if (!j)
         return;
     answer_done(&j->answer);
+    speculate_done(&j->speculate);
     event_node_free(j->started);
     event_node_free(j->last);
     free((void *)(uintptr_t)j->sampling.bias);
     free(j->stops);
     free(j->ids);
+    free(j->prediction);
     free(j->id);
     scheduler_unref(j->scheduler);
     free(j);

@@ -9,6 +9,7 @@
 #include "inference/engine.h"
 #include "inference/kvcache.h"
 #include "inference/sampler.h"
+#include "inference/speculate.h"
 
 struct scheduler;
 
@@ -23,7 +24,9 @@ struct job {
     struct str *stops;        /* [n_stops], the job's own copies */
     size_t n_stops;
     int top_logprobs;
-    bool ignore_end;
+    bool ignore_end, no_speculation;
+    int32_t *prediction; /* [n_prediction] ids; NULL: none */
+    size_t n_prediction;
     size_t n_prompt, max_new; /* n_prompt + max_new <= n_ctx */
 
     /* Under the scheduler's lock. */
@@ -42,16 +45,18 @@ struct job {
     struct kv_table table;
     struct rng rng;
     struct answer answer;
-    bool over;       /* its end was posted; leaves the batch after this step */
-    bool in_prompts; /* in the pass of prompts under way, which needs its pages */
+    struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
+    bool over;                  /* its end was posted; leaves the batch after this step */
+    bool in_prompts;            /* in the pass of prompts under way, which needs its pages */
     double queued_ms, started_ms, first_ms; /* clock_ms() at those moments */
 };
 
-/* Copies what it needs of r; takes ids (n_ids > 0, freed by the job or, on error, here).  max_new:
- * what r->max_tokens comes to within the context.  One reference, the caller's. */
+/* Copies what it needs of r; takes ids and prediction (ids not empty; freed by the job or, on
+ * error, here).  max_new: what r->max_tokens comes to within the context.  One reference, the
+ * caller's. */
 int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
-               const struct job_request *r, struct ids *ids, size_t max_new, struct inbox *in,
-               size_t tag, struct err *e) MUST_CHECK;
+               const struct job_request *r, struct ids *ids, struct ids *prediction, size_t max_new,
+               struct inbox *in, size_t tag, struct err *e) MUST_CHECK;
 
 /* After the last reference is gone. */
 void job_destroy(struct job *j);

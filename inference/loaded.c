@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inference/drafts.h"
 #include "inference/hf.h"
 #include "kernels/base/log.h"
 
@@ -18,6 +19,9 @@ enum {
     MAX_BATCH = 4096,
     DEFAULT_ROWS = 512,
     MAX_ROWS = 65536,
+    /* Of float matrices, the multiplication of more rows may differ in the last bits
+       (kernels/cpu/mm.h): with them guesses stay below, so that they change no answer. */
+    FLOAT_ROWS = 7,
     PAGE_TOKENS = 64, /* half a page is lost per sequence, and a table entry spent per page */
 };
 
@@ -131,6 +135,8 @@ static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
     if (l->max_rows > MAX_ROWS)
         return err_param(e, "max_step_rows", ERR_INVALID, "max_step_rows is %zu, the most is %d",
                          l->max_rows, MAX_ROWS);
+    if (c->speculation == SPECULATION_NGRAM)
+        l->max_drafted_rows = m->multiplies_floats ? FLOAT_ROWS : DRAFTS_MAX_ROWS;
     l->n_ctx = c->n_ctx ? c->n_ctx : m->n_ctx_train;
     if (l->n_ctx > m->n_ctx_train) /* would run, and answer nonsense beyond it */
         return err_param(e, "n_ctx", ERR_INVALID,
@@ -202,6 +208,7 @@ static int warm_up(struct loaded *l, struct err *e)
 int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), void *arg,
                   struct err *e)
 {
+    size_t n_tokens = l->max_drafted_rows > l->max_batch ? l->max_drafted_rows : l->max_batch;
     int rc = model_open(&l->model, l->weights, l->backend, l->device, progress, arg, e);
 
     if (rc == 0)
@@ -210,7 +217,7 @@ int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), vo
         rc = forward_open(&l->prompts, &l->model, &l->cache, l->max_rows,
                           l->max_batch < l->max_rows ? l->max_batch : l->max_rows, e);
     if (rc == 0)
-        rc = forward_open(&l->tokens, &l->model, &l->cache, l->max_batch, l->max_batch, e);
+        rc = forward_open(&l->tokens, &l->model, &l->cache, n_tokens, n_tokens, e);
     return rc ? rc : warm_up(l, e);
 }
 

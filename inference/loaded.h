@@ -25,13 +25,14 @@ struct loaded {
     struct device *device;
     struct backend_info info;
     size_t n_ctx, n_vocab, max_batch, max_rows; /* max_rows: of prompts in a pass */
+    size_t max_drafted_rows; /* generated and guessed tokens in a pass; 0: no guesses */
     struct kv_shape kv_shape;
     size_t kv_bytes; /* what that shape takes */
 
     /* after loaded_upload() */
     struct kvcache cache;
     struct forward *prompts; /* max_rows rows, max_batch outputs */
-    struct forward *tokens;  /* max_batch rows and outputs */
+    struct forward *tokens;  /* max_batch rows and outputs, max_drafted_rows where that is more */
 };
 
 /* Errors as engine_open(); *l is empty then. */

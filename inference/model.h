@@ -49,6 +49,7 @@ struct model {
     struct model_layer *layers; /* [n_layers] */
     float *vectors;             /* device memory that all of the above float vectors lie in */
 
+    bool multiplies_floats; /* some matrices are floats, not codes */
     enum dtype kv_dtype; /* F32 where all matrices are float, else F16 */
     uint64_t n_params;
     uint64_t bytes_per_token; /* of matrices read for one token */

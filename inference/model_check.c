@@ -315,6 +315,7 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
     /* A float model keeps float keys and values: it may then be compared with float references. */
     m->kv_dtype = DTYPE_F32;
     m->n_params = m->bytes_per_token = 0;
+    m->multiplies_floats = false;
     for (size_t i = 0; i < weights_n_tensors(w); i++) {
         const struct tensor *t = weights_tensor_at(w, i);
 
@@ -329,8 +330,11 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
         if (quant_format(t->dtype)->code_bits)
             m->kv_dtype = DTYPE_F16;
         /* an untied embedding table gives a row per token, everything else is read whole */
-        if (!head || strcmp(t->name, "token_embd.weight") != 0)
-            m->bytes_per_token += t->bytes;
+        if (head && strcmp(t->name, "token_embd.weight") == 0)
+            continue;
+        m->bytes_per_token += t->bytes;
+        if (!quant_format(t->dtype)->code_bits)
+            m->multiplies_floats = true;
     }
     return 0;
 }

@@ -178,3 +178,22 @@ int prompt_encode(const struct loaded *l, const struct job_request *r, struct id
         return too_long(l, out->len, "", e);
     return 0;
 }
+
+/* Where the tokenizer begins a text with a blank of its own, the first id is not what an answer
+ * begins with: one guess of many that fails. */
+int prompt_encode_prediction(const struct loaded *l, const struct job_request *r, struct ids *out,
+                             struct err *e)
+{
+    struct encode_options o = { .max_ids = l->n_ctx };
+    int rc;
+
+    if (!r->prediction || !l->max_drafted_rows || r->no_speculation)
+        return 0;
+    rc = tokenizer_encode(l->tokenizer, r->prediction, r->prediction_len, &o, out, e);
+    if (rc == ERR_LIMIT)
+        rc = err_param(e, "prediction", ERR_CONTEXT,
+                       "prediction: this model's maximum context length is %zu tokens, the "
+                       "prediction has more",
+                       l->n_ctx);
+    return rc;
+}

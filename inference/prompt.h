@@ -12,4 +12,9 @@
 int prompt_encode(const struct loaded *l, const struct job_request *r, struct ids *out,
                   struct err *e) MUST_CHECK;
 
+/* Appends the prediction's ids, none where there is no prediction or no use for one; as the text of
+ * an answer, not of a prompt.  Errors: ERR_CONTEXT, ERR_NOMEM. */
+int prompt_encode_prediction(const struct loaded *l, const struct job_request *r, struct ids *out,
+                             struct err *e) MUST_CHECK;
+
 #endif

@@ -237,13 +237,14 @@ void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use)
         job_destroy(j);
 }
 
-void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t cached_tokens,
-                       size_t generated_tokens, struct kv_use use)
+void scheduler_stepped(struct scheduler *s, const struct token_counts *step, struct kv_use use)
 {
     pthread_mutex_lock(&s->lock);
-    s->prompt_tokens += prompt_tokens;
-    s->cached_tokens += cached_tokens;
-    s->generated_tokens += generated_tokens;
+    s->tokens.prompt += step->prompt;
+    s->tokens.cached += step->cached;
+    s->tokens.generated += step->generated;
+    s->tokens.drafted += step->drafted;
+    s->tokens.accepted += step->accepted;
     s->kv_use = use;
     s->last_step_ms = clock_ms();
     pthread_mutex_unlock(&s->lock);

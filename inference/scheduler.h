@@ -12,6 +12,11 @@
 
 #include "inference/job.h"
 
+/* Of a step or of many: see struct engine_status. */
+struct token_counts {
+    uint64_t prompt, cached, generated, drafted, accepted;
+};
+
 struct scheduler {
     size_t max_batch, max_queue; /* fixed */
     size_t n_pages, page_tokens; /* fixed: the size of the cache */
@@ -26,8 +31,9 @@ struct scheduler {
     size_t n_waiting, n_running;
     size_t pages_promised;
     struct kv_use kv_use;
-    uint64_t n_ended, n_cancelled, prompt_tokens, cached_tokens, generated_tokens;
-    double last_step_ms; /* clock_ms() of the last step's end, or when idleness ended */
+    uint64_t n_ended, n_cancelled;
+    struct token_counts tokens; /* of all steps */
+    double last_step_ms;        /* clock_ms() of the last step's end, or when idleness ended */
 };
 
 int scheduler_create(struct scheduler **out, size_t max_batch, size_t max_queue, size_t n_pages,
@@ -64,9 +70,8 @@ void scheduler_post(struct scheduler *s, struct job *j, struct event_node *n);
  * given up. */
 void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use);
 
-/* A step is done: so many tokens of prompts were evaluated, and found in the cache. */
-void scheduler_stepped(struct scheduler *s, size_t prompt_tokens, size_t cached_tokens,
-                       size_t generated_tokens, struct kv_use use);
+/* A step is done. */
+void scheduler_stepped(struct scheduler *s, const struct token_counts *step, struct kv_use use);
 
 /* Everything that still waits fails with ERR_CLOSING. */
 void scheduler_clear(struct scheduler *s);

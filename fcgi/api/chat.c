@@ -21,5 +21,9 @@ void chat_handle(struct app *app, struct request *r, struct reply *p)
     p->note.model = model->name;
     job.context = c.context;
     job.max_tokens = c.max_tokens;
+    if (c.prediction) {
+        job.prediction = c.prediction->string.data;
+        job.prediction_len = c.prediction->string.len;
+    }
     generation_run(app, r, p, &chat_dialect, &c.params, model, &job, &no_text, 1, c.top_logprobs);
 }

@@ -48,19 +48,14 @@ static int add_part(struct buf *text, const struct value *part, const char *wher
     return 0;
 }
 
-/* content as one string.  An assistant's may be missing (it only called tools). */
-static int read_content(const struct value *message, const char *role, const char *where,
-                        struct arena *a, struct value **out, struct err *e)
+/* A string or an array of parts, as one string. */
+static int read_text(const struct value *v, const char *param, struct arena *a, struct value **out,
+                     struct err *e)
 {
-    const struct value *v = field_get(message, "content");
-    char param[sizeof e->param];
     struct buf text = { 0 };
     int rc = 0;
 
-    snprintf(param, sizeof param, "%s.content", where);
-    if (!v && !strcmp(role, "assistant")) {
-        *out = value_string(a, "", 0);
-    } else if (v && v->kind == VALUE_STRING) {
+    if (v && v->kind == VALUE_STRING) {
         *out = value_string(a, v->string.data, v->string.len);
     } else if (v && v->kind == VALUE_LIST) {
         for (size_t i = 0; i < v->list.len && !rc; i++) {
@@ -75,6 +70,20 @@ static int read_content(const struct value *message, const char *role, const cha
     }
     buf_done(&text);
     return rc ? rc : *out ? 0 : field_no_memory(e);
+}
+
+/* content as one string.  An assistant's may be missing (it only called tools). */
+static int read_content(const struct value *message, const char *role, const char *where,
+                        struct arena *a, struct value **out, struct err *e)
+{
+    const struct value *v = field_get(message, "content");
+    char param[sizeof e->param];
+
+    snprintf(param, sizeof param, "%s.content", where);
+    if (v || strcmp(role, "assistant") != 0)
+        return read_text(v, param, a, out, e);
+    *out = value_string(a, "", 0);
+    return *out ? 0 : field_no_memory(e);
 }
 
 /* Copies a member that templates may want (name, tool_calls, ...) where it is there. */
@@ -198,6 +207,21 @@ static int read_max_tokens(struct chat_request *c, const struct value *body,
     return rc;
 }
 
+/* prediction: {"type": "content", "content": text that the answer may largely be}. */
+static int read_prediction(struct chat_request *c, const struct value *body, struct arena *a,
+                           struct err *e)
+{
+    const struct value *v = field_get(body, "prediction"), *type = field_get(v, "type");
+
+    if (!v)
+        return 0;
+    if (v->kind != VALUE_MAP)
+        return field_wrong(e, "prediction", "an object with type and content", v);
+    if (!type || type->kind != VALUE_STRING || strcmp(type->string.data, "content") != 0)
+        return field_wrong(e, "prediction.type", "\"content\"", type);
+    return read_text(field_get(v, "content"), "prediction.content", a, &c->prediction, e);
+}
+
 /* What would change the answer's meaning if it were disregarded, and is not offered. */
 static int refuse_unsupported(const struct value *body, struct err *e)
 {
@@ -238,6 +262,8 @@ int chat_request_read(struct chat_request *c, const struct value *body,
         rc = read_max_tokens(c, body, rules, e);
     if (!rc)
         rc = read_logprobs(c, body, e);
+    if (!rc)
+        rc = read_prediction(c, body, a, e);
     if (!rc)
         rc = refuse_unsupported(body, e);
     if (!rc)

@@ -10,9 +10,10 @@
 
 struct chat_request {
     struct params params;
-    size_t max_tokens;     /* SIZE_MAX: until the context is full */
-    int top_logprobs;      /* -1: no log-probabilities */
-    struct value *context; /* map for the template: messages, add_generation_prompt, kwargs */
+    size_t max_tokens;        /* SIZE_MAX: until the context is full */
+    int top_logprobs;         /* -1: no log-probabilities */
+    struct value *prediction; /* a string that the answer may largely be; NULL: none */
+    struct value *context;    /* map for the template: messages, add_generation_prompt, kwargs */
 };
 
 /* Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT, each with the field as param. */

@@ -67,9 +67,11 @@ static void put_status(struct buf *b, const struct app_model *m)
                s.prefix_pages, (unsigned long long)s.prefix_evicted);
     buf_printf(b, ",\"done\":%llu,\"cancelled\":%llu", (unsigned long long)s.done,
                (unsigned long long)s.cancelled);
-    buf_printf(b, ",\"prompt_tokens\":%llu,\"cached_tokens\":%llu,\"generated_tokens\":%llu}",
+    buf_printf(b, ",\"prompt_tokens\":%llu,\"cached_tokens\":%llu,\"generated_tokens\":%llu",
                (unsigned long long)s.prompt_tokens, (unsigned long long)s.cached_tokens,
                (unsigned long long)s.generated_tokens);
+    buf_printf(b, ",\"drafted_tokens\":%llu,\"accepted_tokens\":%llu}",
+               (unsigned long long)s.drafted_tokens, (unsigned long long)s.accepted_tokens);
 }
 
 /* Readiness, with what every model is doing.  Needs a key where keys are on. */

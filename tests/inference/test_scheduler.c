@@ -72,13 +72,15 @@ static struct job *make_job(struct scheduler *s, size_t n_prompt, size_t max_new
     const struct token_bias bias = { 1, 2 };
     struct job_request r = { .id = "t", .stops = STOPS, .n_stops = 2, .top_logprobs = -1 };
     struct ids ids = { calloc(n_prompt, sizeof(int32_t)), n_prompt, n_prompt };
+    struct ids prediction = { calloc(2, sizeof(int32_t)), 2, 2 };
     struct job *j;
 
     sampling_default(&r.sampling);
     r.sampling.bias = &bias;
     r.sampling.n_bias = 1;
-    assert_int_equal(job_create(&j, s, NULL, &r, &ids, max_new, in, tag, NULL), 0);
+    assert_int_equal(job_create(&j, s, NULL, &r, &ids, &prediction, max_new, in, tag, NULL), 0);
     assert_null(ids.data);
+    assert_null(prediction.data);
     return j;
 }
 

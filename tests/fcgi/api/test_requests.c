@@ -80,6 +80,11 @@ static void bad_chats_name_their_field(void **state)
         { "{" MSG ",\"logit_bias\":{\"5\":101}}", "logit_bias", "101", ERR_INVALID },
         { "{" MSG ",\"logit_bias\":[]}", "logit_bias", "", ERR_INVALID },
         { "{" MSG ",\"top_logprobs\":2}", "top_logprobs", "logprobs is true", ERR_INVALID },
+        { "{" MSG ",\"prediction\":\"x\"}", "prediction", "an object", ERR_INVALID },
+        { "{" MSG ",\"prediction\":{\"content\":\"x\"}}", "prediction.type", "content",
+          ERR_INVALID },
+        { "{" MSG ",\"prediction\":{\"type\":\"content\"}}", "prediction.content", "a string",
+          ERR_INVALID },
         { "{" MSG ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs", "", ERR_INVALID },
         { "{" MSG ",\"presence_penalty\":3}", "presence_penalty", "", ERR_INVALID },
         { "{" MSG ",\"response_format\":{\"type\":\"json_object\"}}", "response_format", "",
@@ -127,6 +132,31 @@ static void null_is_absent_and_unknown_is_disregarded(void **state)
     assert_false(c.params.sampling.has_seed);
     assert_true(c.params.sampling.temperature == 1.0f);
     arena_done(&a);
+}
+
+static void predictions_are_texts(void **state)
+{
+    static const char *const json[] = {
+        "{" MSG ",\"prediction\":{\"type\":\"content\",\"content\":\"a\\nb\"}}",
+        "{" MSG
+        ",\"prediction\":{\"type\":\"content\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+        "{\"type\":\"text\",\"text\":\"b\"}]}}",
+        "{" MSG ",\"prediction\":null}",
+    };
+    struct chat_request c;
+    struct arena a;
+    struct err e = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        arena_init(&a, 1 << 20);
+        assert_int_equal(read_chat(json[i], &c, &a, &e), 0);
+        if (i < 2)
+            assert_string_equal(c.prediction->string.data, "a\nb");
+        else
+            assert_null(c.prediction);
+        arena_done(&a);
+    }
 }
 
 static const char *content(const struct chat_request *c, size_t i)
@@ -256,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_chats_name_their_field),
+        cmocka_unit_test(predictions_are_texts),
         cmocka_unit_test(null_is_absent_and_unknown_is_disregarded),
         cmocka_unit_test(messages_take_the_templates_shape),
         cmocka_unit_test(the_operators_defaults_fill_in),
