@@ -27,6 +27,8 @@ struct engine *asking_open_only(struct engine_config c)
         c.model_path = rig_path("llama-Q8_0.gguf");
     if (!c.n_threads)
         c.n_threads = 2;
+    if (!c.isa)
+        c.isa = getenv("AIRSTRIP_ISA");
     if (engine_open(&g, &c, &e))
         fail_msg("%s", e.text);
     return g;

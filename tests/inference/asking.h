@@ -22,7 +22,8 @@ struct answered {
 };
 void answered_done(struct answered *a);
 
-/* Opens, waits until ready.  c->model_path NULL: llama-Q8_0.gguf. */
+/* Opens, waits until ready.  c->model_path NULL: llama-Q8_0.gguf.  c->isa NULL: what
+ * AIRSTRIP_ISA says. */
 struct engine *asking_open(struct engine_config c);
 
 /* The same without waiting. */

@@ -40,10 +40,28 @@ static const struct value *parse(struct arena *a, const char *json)
     return v;
 }
 
-/* The recorded greedy ids are of a float engine: equal until two tokens nearly tie. */
+/* What the prompt and the first `given` greedy ids are followed by, n_new ids of it. */
+static void check_next(const int32_t *ids, size_t n, size_t given, size_t n_new, int32_t want)
+{
+    struct job_request r = asking_request(ids, n + given, n_new);
+    struct answered got;
+
+    assert_int_equal(ask(engine, &r, &got), 0);
+    assert_int_equal(got.finish, FINISH_LENGTH);
+    assert_int_equal(got.n_ids, n_new);
+    assert_int_equal(got.usage.prompt_tokens, n + given);
+    assert_int_equal(got.usage.generated_tokens, n_new);
+    if (got.ids[0] != want)
+        fail_msg("after %zu greedy ids of %zu: %d, expected %d", given, n, got.ids[0], want);
+    answered_done(&got);
+}
+
+/* The recorded greedy ids are of a float engine, and equal where two tokens do not nearly tie: a
+ * logit is off by 0.3 (8-bit activations) or 0.15 (bf16, which strays at a gap of 0.31 already) on
+ * average, this small random model amplifies rounding.  Each step follows the recorded ones. */
 static void greedy_equals_expected(void **state)
 {
-    static const double TIE = 0.3;
+    static const double TIE = 0.6; /* as in tests/golden/test_logits.py */
     struct arena a;
     const struct value *prompts;
 
@@ -53,21 +71,18 @@ static void greedy_equals_expected(void **state)
     assert_non_null(prompts);
     for (size_t i = 0; i < prompts->list.len; i++) {
         const struct value *p = prompts->list.items[i], *gaps = value_get(p, "greedy_gaps");
-        int32_t ids[ASKING_MAX_IDS], want[64];
-        size_t n = rig_ids(value_get(p, "ids"), ids, ASKING_MAX_IDS);
-        size_t n_want = rig_ids(value_get(p, "greedy_ids"), want, 64), checked = 0;
-        struct job_request r = asking_request(ids, n, n_want);
-        struct answered got;
+        int32_t ids[ASKING_MAX_IDS];
+        size_t n = rig_ids(value_get(p, "ids"), ids, ASKING_MAX_IDS - 64), checked = 0;
+        size_t n_greedy = rig_ids(value_get(p, "greedy_ids"), ids + n, 64);
 
-        assert_int_equal(ask(engine, &r, &got), 0);
-        assert_int_equal(got.finish, FINISH_LENGTH);
-        assert_int_equal(got.n_ids, n_want);
-        assert_int_equal(got.usage.prompt_tokens, n);
-        assert_int_equal(got.usage.generated_tokens, n_want);
-        for (; checked < n_want && gaps->list.items[checked]->number >= TIE; checked++)
-            assert_int_equal(got.ids[checked], want[checked]);
+        for (size_t k = 0; k < n_greedy; k++) {
+            if (gaps->list.items[k]->number < TIE)
+                continue;
+            check_next(ids, n, k, n_greedy - k, ids[n + k]);
+            checked++;
+        }
+        assert_true(checked > n_greedy / 2);
         print_message("# prompt %zu: %zu greedy tokens compared\n", i, checked);
-        answered_done(&got);
     }
     arena_done(&a);
 }
