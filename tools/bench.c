@@ -25,6 +25,9 @@ static const char USAGE[] =
     "  --rates         rates and limits only: no time to the first token\n"
     "  --turn N        also: a conversation's second turn, after a first one of N tokens\n"
     "  --long N        also: a stream's gaps, alone and while a prompt of N tokens is evaluated\n"
+    "  --quote         also: guessed tokens on and off, in a text that quotes its prompt and one "
+    "that "
+    "does not\n"
     "  --isa NAME      instruction set: scalar, avx2, avxvnni, avx512, amx (AIRSTRIP_ISA, else the "
     "fastest)\n"
     "  --kv TYPE       keys and values: f32, f16, bf16, q8_0 (f16)\n"
@@ -80,15 +83,13 @@ static int parse_format(struct bench_options *o, const char *name)
 /* 0 to go on, 1 for help, 2 for a mistake that was told. */
 static int parse_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option LONG[] = { { "batch", required_argument, NULL, 'b' },
-                                          { "isa", required_argument, NULL, 'i' },
-                                          { "kv", required_argument, NULL, 'k' },
-                                          { "turn", required_argument, NULL, 'T' },
-                                          { "depth", required_argument, NULL, 'D' },
-                                          { "rates", no_argument, NULL, 'R' },
-                                          { "long", required_argument, NULL, 'L' },
-                                          { "help", no_argument, NULL, 'h' },
-                                          { NULL, 0, NULL, 0 } };
+    static const struct option LONG[] = {
+        { "batch", required_argument, NULL, 'b' }, { "isa", required_argument, NULL, 'i' },
+        { "kv", required_argument, NULL, 'k' },    { "turn", required_argument, NULL, 'T' },
+        { "depth", required_argument, NULL, 'D' }, { "rates", no_argument, NULL, 'R' },
+        { "long", required_argument, NULL, 'L' },  { "quote", no_argument, NULL, 'Q' },
+        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
+    };
     int c, rc = 0;
 
     opterr = 0;
@@ -126,6 +127,9 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
             break;
         case 'L':
             rc = parse_number("--long", optarg, 1, 1u << 24, &o->n_long);
+            break;
+        case 'Q':
+            o->quote = true;
             break;
         case 'k':
             o->kv = optarg;

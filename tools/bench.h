@@ -15,9 +15,10 @@ struct bench_options {
     size_t n_prompt, n_gen, n_threads, n_repeats;
     size_t batches[BENCH_MAX_BATCHES]; /* ascending or not, each at least 1 */
     size_t n_batches;
-    size_t depth;  /* tokens that stand in each sequence before generation is timed */
-    size_t n_turn; /* tokens of a conversation's first turn; 0: turns are not measured */
-    size_t n_long; /* tokens of the prompt that comes between a stream; 0: not measured */
+    size_t depth;    /* tokens that stand in each sequence before generation is timed */
+    size_t n_turn;   /* tokens of a conversation's first turn; 0: turns are not measured */
+    size_t n_long;   /* tokens of the prompt that comes between a stream; 0: not measured */
+    bool quote;      /* also with guessed tokens */
     bool rates_only; /* nothing through the engine */
     bool json;
 };
@@ -46,6 +47,7 @@ struct bench_result {
 
     double first_turn_ms, second_turn_ms; /* to the first token; n_turn > 0 */
     double gap_ms[2][2];                  /* [quiet, prompt][50, 99 % of them]; n_long > 0 */
+    double quote_tps[2], plain_tps[2];    /* [without, with guesses]; quote */
 };
 
 /* bench_forward.c: rates and limits. */

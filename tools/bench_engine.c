@@ -4,23 +4,16 @@
 #include <time.h>
 
 #include "kernels/base/clock.h"
-#include "tools/bench.h"
+#include "tools/bench_client.h"
 
 enum {
     QUESTION = 24,   /* new tokens of a second turn */
     OPENING = 16,    /* tokens of the stream's own prompt */
     MAX_GAPS = 8192, /* more than a context of tokens */
+    QUOTED = 1024,   /* context enough for bench_quote() */
 };
 
-/* An engine and what is asked of it; ids: [n_ids] random tokens, from which prompts are cut. */
-struct client {
-    struct engine *engine;
-    struct inbox *inbox;
-    int32_t *ids;
-    size_t n_ids, n_vocab;
-};
-
-static int wait_ready(struct client *c, struct err *e)
+static int wait_ready(struct bench_client *c, struct err *e)
 {
     static const struct timespec TICK = { .tv_nsec = 2000000 };
     struct engine_status s;
@@ -38,15 +31,16 @@ static int wait_ready(struct client *c, struct err *e)
     }
 }
 
-static int submit(struct client *c, size_t n_ids, size_t max_tokens, size_t tag, struct job **j,
-                  struct err *e)
+static int submit(struct bench_client *c, size_t n_ids, size_t max_tokens, size_t tag,
+                  struct job **j, struct err *e)
 {
     struct job_request q = { .kind = PROMPT_IDS,
                              .ids = c->ids,
                              .n_ids = n_ids,
                              .max_tokens = max_tokens,
                              .top_logprobs = 0, /* so that each token is an event of its own */
-                             .ignore_end = true };
+                             .ignore_end = true,
+                             .no_speculation = true };
 
     sampling_default(&q.sampling);
     q.sampling.temperature = 0;
@@ -54,13 +48,13 @@ static int submit(struct client *c, size_t n_ids, size_t max_tokens, size_t tag,
 }
 
 /* A prompt that shares no beginning with the one before. */
-static void another_prompt(struct client *c)
+static void another_prompt(struct bench_client *c)
 {
     c->ids[0] = (int32_t)(((size_t)c->ids[0] + 1) % c->n_vocab);
 }
 
 /* One request for one token. */
-static int time_first_token(struct client *c, size_t n_ids, double *ms, struct err *e)
+static int time_first_token(struct bench_client *c, size_t n_ids, double *ms, struct err *e)
 {
     double start = clock_ms();
     struct event ev = { 0 };
@@ -81,7 +75,7 @@ static int time_first_token(struct client *c, size_t n_ids, double *ms, struct e
 
 /* Whether nothing of the prompt is in the cache is up to the first token: it is another each time.
  */
-static int first_tokens(struct client *c, const struct bench_options *o, double *median,
+static int first_tokens(struct bench_client *c, const struct bench_options *o, double *median,
                         struct err *e)
 {
     double ms[BENCH_MAX_REPEATS + 1];
@@ -97,7 +91,7 @@ static int first_tokens(struct client *c, const struct bench_options *o, double 
 }
 
 /* The second turn begins with the first and asks QUESTION tokens more. */
-static int turns(struct client *c, const struct bench_options *o, struct bench_result *r,
+static int turns(struct bench_client *c, const struct bench_options *o, struct bench_result *r,
                  struct err *e)
 {
     double first[BENCH_MAX_REPEATS + 1], second[BENCH_MAX_REPEATS + 1];
@@ -117,7 +111,7 @@ static int turns(struct client *c, const struct bench_options *o, struct bench_r
 }
 
 /* The stream's gaps until `n` of them are there, or until the job `other` ends. */
-static size_t listen(struct client *c, double *gaps, size_t n, size_t other)
+static size_t listen(struct bench_client *c, double *gaps, size_t n, size_t other)
 {
     double last = clock_ms();
     size_t found = 0;
@@ -146,7 +140,7 @@ static void put_gaps(double to[2], double *gaps, size_t n)
     }
 }
 
-static int gaps(struct client *c, const struct bench_options *o, struct bench_result *r,
+static int gaps(struct bench_client *c, const struct bench_options *o, struct bench_result *r,
                 struct err *e)
 {
     enum { QUIET = 256 };
@@ -173,15 +167,15 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static int connect(struct client *c, const struct bench_options *o, struct err *e)
+static int connect(struct bench_client *c, const struct bench_options *o, struct err *e)
 {
     size_t n = larger(larger(o->n_prompt, o->n_long), larger(o->n_turn + QUESTION, OPENING));
-    struct engine_config config = bench_config(o, n + 1);
+    struct engine_config config = bench_config(o, larger(n, o->quote ? QUOTED : 0) + 1);
     int rc;
 
     if (o->n_long && config.max_batch < 2)
         config.max_batch = 2;
-    *c = (struct client){ .ids = calloc(n, sizeof *c->ids), .n_ids = n };
+    *c = (struct bench_client){ .ids = calloc(n, sizeof *c->ids), .n_ids = n };
     if (!c->ids)
         return err_set(e, ERR_NOMEM, "no memory for a prompt of %zu tokens", n);
     rc = engine_open(&c->engine, &config, e);
@@ -196,7 +190,7 @@ static int connect(struct client *c, const struct bench_options *o, struct err *
 
 int bench_engine(const struct bench_options *o, struct bench_result *r, struct err *e)
 {
-    struct client c;
+    struct bench_client c;
     int rc = connect(&c, o, e);
 
     if (rc == 0)
@@ -205,6 +199,8 @@ int bench_engine(const struct bench_options *o, struct bench_result *r, struct e
         rc = turns(&c, o, r, e);
     if (rc == 0 && o->n_long)
         rc = gaps(&c, o, r, e);
+    if (rc == 0 && o->quote)
+        rc = bench_quote(&c, o, r, e);
     inbox_free(c.inbox);
     engine_close(c.engine);
     free(c.ids);

@@ -104,6 +104,12 @@ static void put_engine(struct telling *t, const struct bench_options *o,
         put_float(t, "gap_prompt_p50_ms", r->gap_ms[1][0], 100);
         put_float(t, "gap_prompt_p99_ms", r->gap_ms[1][1], 100);
     }
+    if (o->quote) {
+        put_tenth(t, "quote_tps", r->quote_tps[0]);
+        put_tenth(t, "quote_spec_tps", r->quote_tps[1]);
+        put_tenth(t, "plain_tps", r->plain_tps[0]);
+        put_tenth(t, "plain_spec_tps", r->plain_tps[1]);
+    }
 }
 
 static void put_all(struct telling *t, const struct bench_options *o, const struct bench_result *r)

@@ -1,0 +1,18 @@
+/* bench_client.h - an engine and what is asked of it; one thread. */
+#ifndef AIRSTRIP_BENCH_CLIENT_H
+#define AIRSTRIP_BENCH_CLIENT_H
+
+#include "tools/bench.h"
+
+struct bench_client {
+    struct engine *engine;
+    struct inbox *inbox;
+    int32_t *ids; /* [n_ids] random tokens, from which prompts are cut */
+    size_t n_ids, n_vocab;
+};
+
+/* bench_quote.c: quote_tps and plain_tps. */
+int bench_quote(struct bench_client *c, const struct bench_options *o, struct bench_result *r,
+                struct err *e) MUST_CHECK;
+
+#endif
