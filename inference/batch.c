@@ -165,29 +165,55 @@ static bool is_generating(const struct job *j)
     return j->n_done >= j->n_prompt;
 }
 
-/* n ids become the next rows of j in p, the last n_outputs of them with logits.  Its pages were
- * promised, so only memory for their list can lack. */
-static void add_rows(struct batch *b, struct pass *p, struct job *j, const int32_t *ids, size_t n,
+/* Gives up the pages of the youngest job behind j that has any.  What it has generated is kept; it
+ * will be evaluated again.  False: there is none, or a pass under way needs them all. */
+static bool preempt_behind(struct batch *b, const struct job *j)
+{
+    for (size_t k = b->n_jobs; b->jobs[--k] != j;) {
+        struct job *last = b->jobs[k];
+
+        if (!last->table.n_pages || last->in_prompts)
+            continue;
+        keep(b, last); /* as long as nobody takes the pages, they need not be evaluated again */
+        kvcache_drop(b->cache, &last->table);
+        last->n_done = 0;
+        last->preempted = !last->over;
+        return true;
+    }
+    return false;
+}
+
+/* n ids become the next rows of j in p, the last n_outputs of them with logits.  Where pages have
+ * run out and nobody younger has any, the job sits this pass out: the oldest never does for long.
+ */
+static bool add_rows(struct batch *b, struct pass *p, struct job *j, const int32_t *ids, size_t n,
                      size_t n_outputs)
 {
     struct err e;
+    int rc;
 
-    if (kvcache_grow(b->cache, &j->table, j->n_done + n, &e))
-        fail(j, &e);
-    else
+    do
+        rc = kvcache_grow(b->cache, &j->table, j->n_done + n, &e);
+    while (rc == ERR_BUSY && preempt_behind(b, j));
+    if (rc == 0)
         pass_add(p, j, ids, n, n_outputs);
+    else if (rc != ERR_BUSY)
+        fail(j, &e);
+    return rc == 0;
 }
 
 /* Whoever is composed for the first time begins where the longest known prefix of its prompt ends;
- * one token at least is left to evaluate, for its logits.
- * The scheduler has promised each the pages of all its tokens, shared ones as well: what is in
- * tables is within the promises, so what was promised can be had. */
+ * one token at least is left to evaluate, for its logits. */
 static void look_up_prefix(struct batch *b, struct job *j)
 {
+    bool again = j->n_ids > j->n_prompt; /* it was preempted, and has its first token */
+
     if (j->n_done || b->prefix_cache == PREFIX_CACHE_OFF)
         return;
-    j->n_done = j->n_cached = kvcache_reuse(b->cache, &j->table, j->ids, j->n_prompt - 1);
-    b->step.cached += j->n_cached;
+    j->n_done = kvcache_reuse(b->cache, &j->table, j->ids, again ? j->n_prompt : j->n_prompt - 1);
+    if (!again)
+        j->n_cached = j->n_done;
+    b->step.cached += j->n_done;
 }
 
 /* Prompts in order, as much of each as there is room for. */
@@ -201,50 +227,88 @@ static void compose_prompts(struct batch *b, bool others_generate)
         struct job *j = b->jobs[i];
         size_t n;
 
-        if (is_generating(j) || j->over)
+        if (is_generating(j) || j->over || j->preempted)
             continue;
         look_up_prefix(b, j);
         n = j->n_prompt - j->n_done;
         if (n > max_rows - p->n_rows)
             n = max_rows - p->n_rows;
-        add_rows(b, p, j, j->ids + j->n_done, n, j->n_done + n == j->n_ids && j->max_new ? 1 : 0);
-        j->in_prompts = !j->over;
+        if (n && add_rows(b, p, j, j->ids + j->n_done, n,
+                          j->n_done + n == j->n_ids && j->max_new ? 1 : 0))
+            j->in_prompts = true;
     }
     if (p->n_rows)
         pass_begin(p, pace_attend_rows(&b->pace, p->n_rows, pass_positions(p), others_generate));
+}
+
+/* One row, and the guesses that were planned; or what waits of one that was preempted and catches
+ * up, as much as there is room for. */
+static void add_tokens(struct batch *b, struct job *j, size_t n_drafts, size_t *room)
+{
+    int32_t ids[1 + SPECULATE_MAX_DRAFT];
+    size_t n_more = j->n_ids - j->n_done - 1;
+
+    if (n_more) {
+        if (n_more > *room)
+            n_more = *room;
+        *room -= n_more;
+        (void)add_rows(b, &b->tokens, j, j->ids + j->n_done, 1 + n_more,
+                       j->n_done + 1 + n_more == j->n_ids ? 1 : 0);
+        return;
+    }
+    ids[0] = j->ids[j->n_done];
+    for (size_t k = 0; k < n_drafts; k++)
+        ids[1 + k] = speculate_guess(&j->speculate, k);
+    if (add_rows(b, &b->tokens, j, ids, 1 + n_drafts, 1 + n_drafts))
+        b->step.drafted += n_drafts;
 }
 
 /* A row for everybody who generates, and more where guesses pay; few more beside a prompt, so that
  * the gaps between tokens stay small. */
 static void compose_tokens(struct batch *b, bool after_slice)
 {
-    int32_t ids[1 + SPECULATE_MAX_DRAFT];
-    size_t n = 0, max_rows = b->max_drafted_rows;
+    size_t n = 0, max_rows = b->max_drafted_rows, room = b->tokens.max_rows;
 
     pass_clear(&b->tokens);
     for (size_t i = 0; i < b->n_jobs; i++) {
         struct job *j = b->jobs[i];
+        bool catches_up = j->n_ids - j->n_done > 1;
 
-        if (!is_generating(j) || j->over)
+        if (!is_generating(j) || j->over || j->preempted)
             continue;
         /* One token comes for sure, and what comes last is never evaluated. */
-        b->drafters[n] = (struct drafter){ .speculate = &j->speculate,
-                                           .most = job_max_tokens(j) - j->n_ids - 1 };
+        b->drafters[n] =
+            (struct drafter){ .speculate = &j->speculate,
+                              .most = catches_up ? 0 : job_max_tokens(j) - j->n_ids - 1 };
         b->drafter_jobs[n++] = j;
     }
     if (after_slice && n + DRAFTS_BESIDE_PROMPT < max_rows)
         max_rows = n + DRAFTS_BESIDE_PROMPT;
     drafts_plan(&b->drafts, b->drafters, n, max_rows);
-    for (size_t i = 0; i < n; i++) {
-        struct job *j = b->drafter_jobs[i];
-        size_t n_drafts = b->drafters[i].n;
+    for (size_t i = 0; i < n; i++)
+        room -= 1 + b->drafters[i].n;
+    for (size_t i = 0; i < n; i++)
+        if (!b->drafter_jobs[i]->preempted) /* for the pages of one before it */
+            add_tokens(b, b->drafter_jobs[i], b->drafters[i].n, &room);
+}
 
-        ids[0] = j->ids[j->n_done];
-        for (size_t k = 0; k < n_drafts; k++)
-            ids[1 + k] = speculate_guess(&j->speculate, k);
-        add_rows(b, &b->tokens, j, ids, 1 + n_drafts, 1 + n_drafts);
-        b->step.drafted += n_drafts;
+/* Those whose pages were given up leave the batch for the head of the queue, the oldest to be its
+ * first. */
+static void requeue_preempted(struct batch *b)
+{
+    size_t kept = b->n_jobs;
+
+    for (size_t i = b->n_jobs; i-- > 0;) {
+        struct job *j = b->jobs[i];
+
+        if (!j->preempted)
+            continue;
+        j->preempted = false;
+        if (!scheduler_requeue(b->scheduler, j))
+            continue;
+        memmove(b->jobs + i, b->jobs + i + 1, (--kept - i) * sizeof *b->jobs);
     }
+    b->n_jobs = kept;
 }
 
 /* --- taking what a pass gave --- */
@@ -333,7 +397,7 @@ static void harvest_prompts(struct batch *b)
         keep(b, j);
         if (!j->max_new)
             finish(j, FINISH_LENGTH);
-        else if (b->max_drafted_rows && !j->no_speculation)
+        else if (j->n_ids == j->n_prompt && b->max_drafted_rows && !j->no_speculation)
             /* without memory for it, it does not speculate */
             (void)speculate_init(&j->speculate, j->ids, j->n_prompt, job_max_tokens(j),
                                  j->prediction, j->n_prediction);
@@ -345,28 +409,34 @@ static void harvest_prompts(struct batch *b)
     b->step.prompt += p->n_rows;
 }
 
-/* All rows of a span want logits, each of which gives the token after its own.  Rows behind a guess
- * that was not chosen are void: their positions come again in the next pass. */
-static void harvest_span(struct batch *b, const struct seq_span *span, struct job *j)
+/* Rows that want logits give the token after their own; o is the first such output of the span.
+ * Rows behind a guess that was not chosen are void: their positions come again in the next pass. */
+static size_t harvest_span(struct batch *b, const struct seq_span *span, struct job *j, size_t o)
 {
     const struct pass *p = &b->tokens;
+    size_t end = o;
 
-    for (size_t i = span->row; i < span->row + span->n; i++) {
+    while (end < p->n_outputs && p->out_jobs[end] == j)
+        end++;
+    j->n_done += span->n - (end - o);
+    for (size_t i = o; i < end; i++) {
         take_output(b, p, i);
         j->n_done++;
-        if (j->over || i + 1 == span->row + span->n || j->ids[j->n_ids - 1] != p->ids[i + 1])
+        if (j->over || i + 1 == end || j->ids[j->n_ids - 1] != p->ids[p->out_rows[i] + 1])
             break;
         b->step.accepted++;
     }
     tell(b, j);
+    return end;
 }
 
 static void harvest_tokens(struct batch *b)
 {
     struct pass *p = &b->tokens;
+    size_t o = 0;
 
     for (size_t i = 0; i < p->n_spans; i++)
-        harvest_span(b, &p->spans[i], p->span_jobs[i]);
+        o = harvest_span(b, &p->spans[i], p->span_jobs[i], o);
 }
 
 /* --- a step --- */
@@ -425,6 +495,7 @@ void batch_step(struct batch *b)
     b->step = (struct token_counts){ 0 };
     sweep(b);
     generate(b, slice_prompts(b));
+    requeue_preempted(b);
     scheduler_stepped(b->scheduler, &b->step, kvcache_use(b->cache));
     sweep(b);
 }

@@ -244,6 +244,7 @@ void engine_status(const struct engine *g, struct engine_status *out)
     out->waiting = s->n_waiting;
     out->done = s->n_ended;
     out->cancelled = s->n_cancelled;
+    out->preempted = s->n_preempted;
     out->prompt_tokens = s->tokens.prompt;
     out->generated_tokens = s->tokens.generated;
     out->cached_tokens = s->tokens.cached;

@@ -61,7 +61,8 @@ struct engine_status {
     int load_percent;         /* while loading */
     double load_ms;           /* from open to ready */
     size_t running, waiting;  /* jobs now */
-    uint64_t done, cancelled; /* since start, as the next five */
+    uint64_t done, cancelled; /* since start, as the next six */
+    uint64_t preempted;       /* times that a job had to give its pages up and wait again */
     uint64_t prompt_tokens;   /* evaluated */
     uint64_t cached_tokens;   /* of prompts, whose keys and values were still there */
     uint64_t generated_tokens;

@@ -47,7 +47,8 @@ struct job {
     struct answer answer;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
     bool over;                  /* its end was posted; leaves the batch after this step */
-    bool in_prompts;            /* in the pass of prompts under way, which needs its pages */
+    bool preempted;  /* its pages were given up; goes back to the queue when the step ends */
+    bool in_prompts; /* in the pass of prompts under way, which needs its pages */
     double queued_ms, started_ms, first_ms; /* clock_ms() at those moments */
 };
 

@@ -50,6 +50,16 @@ void scheduler_unref(struct scheduler *s)
     free(s);
 }
 
+enum { RESERVE_TOKENS = 64 }; /* that a sequence may grow by before pages can run out */
+
+/* What it needs now and soon; its ids are the engine thread's, unless it waits. */
+static size_t pages_soon(const struct scheduler *s, const struct job *j)
+{
+    size_t most = job_max_tokens(j), n = j->n_ids + RESERVE_TOKENS;
+
+    return ((n < most ? n : most) + s->page_tokens - 1) / s->page_tokens;
+}
+
 /* At worst: the whole prompt and all it may generate. */
 static size_t pages_of(const struct scheduler *s, const struct job *j)
 {
@@ -163,17 +173,20 @@ static void admit(struct scheduler *s, struct job *j)
 {
     unlink_waiting(s, j);
     j->state = JOB_RUNNING;
-    j->started_ms = clock_ms();
+    if (j->started) /* not one that comes back */
+        j->started_ms = clock_ms();
     s->n_running++;
-    s->pages_promised += pages_of(s, j);
     send(j, j->started);
     j->started = NULL;
 }
 
 bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n)
 {
+    size_t pages = 0;
     bool go;
 
+    for (size_t i = 0; i < *n; i++)
+        pages += pages_soon(s, jobs[i]);
     pthread_mutex_lock(&s->lock);
     if (*n == 0 && !s->head) {
         while (!s->head && !s->stop)
@@ -182,14 +195,33 @@ bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n)
     }
     go = !s->stop;
     /* Strictly in order: a large job at the head is not overtaken for ever by small ones. */
-    while (go && s->head && *n < s->max_batch &&
-           pages_of(s, s->head) <= s->n_pages - s->pages_promised) {
+    while (go && s->head && *n < s->max_batch && pages + pages_soon(s, s->head) <= s->n_pages) {
+        pages += pages_soon(s, s->head);
         jobs[*n] = s->head;
         admit(s, s->head);
         ++*n;
     }
     pthread_mutex_unlock(&s->lock);
     return go;
+}
+
+bool scheduler_requeue(struct scheduler *s, struct job *j)
+{
+    bool queued;
+
+    pthread_mutex_lock(&s->lock);
+    queued = !j->cancelled;
+    if (queued) {
+        s->n_running--;
+        s->n_preempted++;
+        j->state = JOB_WAITING;
+        j->next = s->head;
+        *(s->head ? &s->head->prev : &s->tail) = j;
+        s->head = j;
+        s->n_waiting++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return queued;
 }
 
 bool scheduler_cancelled(struct scheduler *s, const struct job *j)
@@ -229,7 +261,6 @@ void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use)
 
     pthread_mutex_lock(&s->lock);
     s->n_running--;
-    s->pages_promised -= pages_of(s, j);
     s->kv_use = use;
     gone = end(s, j);
     pthread_mutex_unlock(&s->lock);

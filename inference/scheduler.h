@@ -1,8 +1,9 @@
 /* scheduler.h - what callers and the engine thread share: the queue, the counters, and one lock.
  *
- * First come, first served.  A job is let into the batch when there is a slot and when the pages of
- * keys and values that it can need at worst are still unpromised: what runs is never thrown out for
- * lack of memory. Callers submit, cancel and look; the engine thread takes turns.  Lives as long as
+ * First come, first served.  A job is let into the batch when there is a slot and when there are
+ * pages for its prompt and some more tokens, beside those that run and some more of theirs.  Where
+ * they all grow longer than the pages reach, the batch sends the youngest back to the head of the
+ * queue, with what it has generated; its client sees a pause. Callers submit, cancel and look; the engine thread takes turns.  Lives as long as
  * the engine or any of its jobs (counted references). */
 #ifndef AIRSTRIP_SCHEDULER_H
 #define AIRSTRIP_SCHEDULER_H
@@ -29,9 +30,8 @@ struct scheduler {
     bool stop; /* engine_close() waits for the thread */
     struct job *head, *tail;
     size_t n_waiting, n_running;
-    size_t pages_promised;
     struct kv_use kv_use;
-    uint64_t n_ended, n_cancelled;
+    uint64_t n_ended, n_cancelled, n_preempted;
     struct token_counts tokens; /* of all steps */
     double last_step_ms;        /* clock_ms() of the last step's end, or when idleness ended */
 };
@@ -65,6 +65,10 @@ bool scheduler_cancelled(struct scheduler *s, const struct job *j);
 
 /* Sends an event of a running job, or frees it where nobody listens any more. */
 void scheduler_post(struct scheduler *s, struct job *j, struct event_node *n);
+
+/* The job leaves the batch, without pages, to be the next that joins.  False: it stays, and is over,
+ * since its client has left. */
+bool scheduler_requeue(struct scheduler *s, struct job *j);
 
 /* The job leaves the batch: j->last is filled by the caller and sent, and the engine's reference
  * given up. */

@@ -65,8 +65,9 @@ static void put_status(struct buf *b, const struct app_model *m)
                "\"prefix_evicted\":%llu",
                (unsigned long long)s.prefix_lookups, (unsigned long long)s.prefix_hits,
                s.prefix_pages, (unsigned long long)s.prefix_evicted);
-    buf_printf(b, ",\"done\":%llu,\"cancelled\":%llu", (unsigned long long)s.done,
-               (unsigned long long)s.cancelled);
+    buf_printf(b, ",\"done\":%llu,\"cancelled\":%llu,\"preempted\":%llu",
+               (unsigned long long)s.done, (unsigned long long)s.cancelled,
+               (unsigned long long)s.preempted);
     buf_printf(b, ",\"prompt_tokens\":%llu,\"cached_tokens\":%llu,\"generated_tokens\":%llu",
                (unsigned long long)s.prompt_tokens, (unsigned long long)s.cached_tokens,
                (unsigned long long)s.generated_tokens);

@@ -238,6 +238,57 @@ static void a_tight_cache_loses_nobody(void **state)
     engine_close(g);
 }
 
+/* Long answers in a cache that holds two of them: the others are sent back again and again, and
+ * nobody's text shows it. */
+static void the_preempted_answer_as_if_alone(void **state)
+{
+    enum { N = 8, LONG = 180 };
+    struct engine_config c = { .kv_bytes = 8 * 64 * 384, .prefix_cache = PREFIX_CACHE_PROMPTS };
+    struct engine *g = asking_open((struct engine_config){ .prefix_cache = PREFIX_CACHE_OFF });
+    struct answered alone[N], got;
+    struct inbox *in[N];
+    struct job *jobs[N];
+    int32_t ids[MAX_PROMPT] = { 0 };
+    struct engine_status s;
+
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        struct job_request r = request_of(i, ids, i % 2 ? 0.7f : 0);
+
+        r.n_ids = r.n_ids > 70 ? 70 : r.n_ids;
+        r.max_tokens = LONG;
+        assert_int_equal(ask(g, &r, &alone[i]), 0);
+    }
+    engine_close(g);
+    g = asking_open(c);
+    for (size_t i = 0; i < N; i++) {
+        struct job_request r = request_of(i, ids, i % 2 ? 0.7f : 0);
+
+        r.n_ids = r.n_ids > 70 ? 70 : r.n_ids;
+        r.max_tokens = LONG;
+        assert_int_equal(inbox_create(&in[i], NULL), 0);
+        assert_int_equal(engine_submit(g, &r, in[i], i, &jobs[i], NULL), 0);
+    }
+    for (size_t i = 0; i < N; i++) {
+        asking_collect(in[i], &got);
+        assert_false(got.failed);
+        assert_int_equal(got.usage.generated_tokens, LONG);
+        assert_int_equal(got.n_ids, alone[i].n_ids);
+        assert_memory_equal(got.ids, alone[i].ids, got.n_ids * sizeof *got.ids);
+        assert_string_equal(buf_str(&got.text), buf_str(&alone[i].text));
+        answered_done(&got);
+        answered_done(&alone[i]);
+        job_free(jobs[i]);
+        inbox_free(in[i]);
+    }
+    asking_settle(g);
+    engine_status(g, &s);
+    assert_true(s.preempted > 0);
+    assert_int_equal(s.done, N);
+    assert_int_equal(s.kv_pages_used, 0);
+    engine_close(g);
+}
+
 static void draining_finishes_what_is_there(void **state)
 {
     struct engine *g = asking_open((struct engine_config){ .max_batch = 2 });
@@ -417,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_refuses_and_recovers),
         cmocka_unit_test(cancelling_frees_the_slot),
         cmocka_unit_test(a_tight_cache_loses_nobody),
+        cmocka_unit_test(the_preempted_answer_as_if_alone),
         cmocka_unit_test(draining_finishes_what_is_there),
         cmocka_unit_test(closing_tells_everybody_once),
         cmocka_unit_test(closing_while_loading),

@@ -157,14 +157,14 @@ static void jobs_join_in_order_and_make_room(void **state)
     assert_true(scheduler_turn(s, jobs, &n));
     end(s, jobs, &n, 0);
     assert_int_equal(s->n_ended, 4);
-    assert_int_equal(s->pages_promised, 0);
     for (size_t i = 0; i < 4; i++)
         job_free(mine[i]);
     inbox_free(in);
     scheduler_unref(s);
 }
 
-static void pages_are_promised_for_the_worst_case(void **state)
+/* RESERVE_TOKENS are 4 pages. */
+static void there_are_pages_for_prompts_and_a_little(void **state)
 {
     struct scheduler *s = make(8, 10, 10);
     struct inbox *in = make_inbox();
@@ -173,29 +173,63 @@ static void pages_are_promised_for_the_worst_case(void **state)
     size_t n = 0;
 
     (void)state;
-    mine[0] = submit(s, 1, 6 * PAGE - 1, in, 0);  /* 6 pages */
-    mine[1] = submit(s, 4 * PAGE, 1, in, 1);      /* 5: does not fit beside it */
-    mine[2] = submit(s, 1, 1, in, 2);             /* would, but must not overtake */
-    mine[3] = submit(s, 10 * PAGE - 1, 1, in, 3); /* all 10 */
+    mine[0] = submit(s, PAGE, 9 * PAGE, in, 0);     /* 5 pages soon, though it may need 10 */
+    mine[1] = submit(s, 4 * PAGE, 2 * PAGE, in, 1); /* 6: do not fit beside them */
+    mine[2] = submit(s, 1, 1, in, 2);               /* would, but must not overtake */
+    mine[3] = submit(s, 10 * PAGE - 1, 1, in, 3);   /* all 10 */
     assert_true(scheduler_turn(s, jobs, &n));
     assert_int_equal(n, 1);
-    assert_int_equal(s->pages_promised, 6);
     end(s, jobs, &n, 0);
     assert_true(scheduler_turn(s, jobs, &n));
     assert_int_equal(n, 2);
-    assert_int_equal(s->pages_promised, 6);
     end(s, jobs, &n, 0);
     assert_true(scheduler_turn(s, jobs, &n));
     assert_int_equal(n, 1);
     end(s, jobs, &n, 0);
     assert_true(scheduler_turn(s, jobs, &n));
     assert_int_equal(n, 1);
-    assert_int_equal(s->pages_promised, 10);
     end(s, jobs, &n, 0);
     big = make_job(s, 10 * PAGE, 1, in, 4); /* could never run: refused, not queued for ever */
     assert_int_equal(scheduler_submit(s, big, &e), ERR_CONTEXT);
     job_free(big);
     for (size_t i = 0; i < 4; i++)
+        job_free(mine[i]);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
+static void the_preempted_come_first(void **state)
+{
+    struct scheduler *s = make(2, 10, 100);
+    struct inbox *in = make_inbox();
+    struct job *mine[3], *jobs[2];
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        mine[i] = submit(s, 3, 5, in, i);
+    assert_true(scheduler_turn(s, jobs, &n));
+    expect(in, EVENT_STARTED, 0);
+    expect(in, EVENT_STARTED, 1);
+    assert_true(scheduler_requeue(s, jobs[--n]));
+    assert_int_equal(s->n_waiting, 2);
+    assert_int_equal(s->n_preempted, 1);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 2);
+    assert_ptr_equal(jobs[1], mine[1]);
+    expect_nothing(in); /* it had started already */
+    job_cancel(mine[1]);
+    assert_false(scheduler_requeue(s, jobs[1])); /* to be ended where it is */
+    end(s, jobs, &n, 1);
+    assert_true(scheduler_requeue(s, jobs[--n]));
+    job_cancel(mine[0]); /* while it waits again */
+    assert_int_equal(s->n_waiting, 1);
+    assert_int_equal(s->n_cancelled, 2);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 1);
+    assert_ptr_equal(jobs[0], mine[2]);
+    end(s, jobs, &n, 0);
+    for (size_t i = 0; i < 3; i++)
         job_free(mine[i]);
     inbox_free(in);
     scheduler_unref(s);
@@ -336,7 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_join_in_order_and_make_room),
-        cmocka_unit_test(pages_are_promised_for_the_worst_case),
+        cmocka_unit_test(there_are_pages_for_prompts_and_a_little),
+        cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(cancelled_jobs_hear_nothing_more),
         cmocka_unit_test(each_state_has_its_answer),
