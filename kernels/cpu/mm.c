@@ -3,17 +3,11 @@
  * The n activation rows are cut into ranges that stay in the second-level cache, the weight rows
  * into units; a chunk is a run of units, of all matrices in order.  None of the cuts changes a
  * result. */
-#include <errno.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#include "kernels/cpu/mm_ops.h"
+#include "kernels/cpu/mm_act.h"
 
 enum {
-    PREPARE_ROWS = 8,     /* a chunk of mm_prepare() */
-    PRIVATE_BLOCKS = 128, /* up to here each thread quantises for itself: less than a barrier */
-    RANGE_ROWS = 192,     /* activation rows of a range: 450 kB at 1536 columns */
-    ROW_MULTIPLE = 12,    /* so that ranges are whole tiles */
+    RANGE_ROWS = 192,          /* activation rows of a range: 450 kB at 1536 columns */
+    ROW_MULTIPLE = 12,         /* so that ranges are whole tiles */
     PROMPT_BYTES = 1536 << 10, /* of prompt rows in a range: as many as the cache holds, since */
     PROMPT_MIN_ROWS = 128,     /* weights are spread out once a range */
     CHUNKS_PER_THREAD = 8,
@@ -37,143 +31,6 @@ static size_t ceil_div(size_t a, size_t b)
     return a / b + (a % b > 0);
 }
 
-/* From one activation row to the next, in bytes: an odd number of cache lines, so that the rows of
- * a tile do not meet in the same set. */
-static size_t act_stride(size_t cols)
-{
-    return (ceil_div(cols / MM_BLOCK * sizeof(struct act_block), 64) | 1) * 64;
-}
-
-static bool any_packed(const struct matmul *op)
-{
-    for (size_t i = 0; i < op->n_out; i++)
-        if (op->w[i]->kind == WEIGHT_PACKED)
-            return true;
-    return false;
-}
-
-/* Prompt rows with an arithmetic of their own. */
-static bool is_prompt(const struct mm_ops *ops, const struct matmul *op)
-{
-    return op->prompt && ops->prompt;
-}
-
-static bool is_private(const struct matmul *op)
-{
-    return op->n * (op->w[0]->cols / MM_BLOCK) <= PRIVATE_BLOCKS;
-}
-
-/* --- scratch: activations of all; then for each thread its own few activations, its panel of
- * floats, and what it needs for prompt rows --- */
-
-/* Strips are multiplied two at a time. */
-static size_t strips_bytes(size_t rows, size_t cols)
-{
-    return ceil_div(rows, 2 * MM_STRIP) * 2 * MM_STRIP * cols * sizeof(uint16_t);
-}
-
-static size_t private_bytes(void)
-{
-    return PRIVATE_BLOCKS *
-           (sizeof(struct act_block) + 128); /* rows of one block have the widest gaps */
-}
-
-int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
-                       struct err *e)
-{
-    size_t shared, thread;
-    void *base;
-
-    if (s->base && max_rows <= s->max_rows && max_cols <= s->max_cols && n_threads <= s->n_threads)
-        return 0;
-    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 8 / (2 * max_cols + 128) ||
-        n_threads > 65536)
-        return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns", max_rows,
-                       max_cols);
-    shared = max_size(max_rows * act_stride(max_cols), strips_bytes(max_rows, max_cols));
-    thread = private_bytes() + MM_FLOAT_ROWS * max_cols * sizeof(float);
-    thread = ceil_div(thread, 64) * 64 + sizeof(struct mm_prompt_buf);
-    thread = ceil_div(thread, 4096) * 4096;
-    shared = ceil_div(shared, 64) * 64;
-    base = mmap(NULL, shared + thread * n_threads, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED)
-        return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns: %s", max_rows,
-                       max_cols, strerror(errno));
-    mm_scratch_done(s);
-    *s = (struct mm_scratch){ base, shared, thread, max_rows, max_cols, n_threads };
-    return 0;
-}
-
-void mm_scratch_done(struct mm_scratch *s)
-{
-    if (s->base)
-        munmap(s->base, s->shared_bytes + s->thread_bytes * s->n_threads);
-    *s = (struct mm_scratch){ 0 };
-}
-
-static struct act_block *act_row(const struct matmul *op, const struct mm_scratch *s, size_t thread,
-                                 size_t row)
-{
-    unsigned char *base = s->base;
-
-    if (is_private(op))
-        base += s->shared_bytes + thread * s->thread_bytes;
-    return (void *)(base + row * act_stride(op->w[0]->cols));
-}
-
-static float *float_panel(const struct mm_scratch *s, size_t thread)
-{
-    return (void *)(s->base + s->shared_bytes + thread * s->thread_bytes + private_bytes());
-}
-
-/* At the end of the thread's part, which is whole lines. */
-static struct mm_prompt_buf *prompt_buf(const struct mm_scratch *s, size_t thread)
-{
-    return (void *)(s->base + s->shared_bytes + (thread + 1) * s->thread_bytes -
-                    sizeof(struct mm_prompt_buf));
-}
-
-/* --- activations --- */
-
-/* Where a row of a prompt stands in its strip. */
-static uint16_t *strip_row(const struct matmul *op, const struct mm_scratch *s, size_t row)
-{
-    uint16_t *base = (void *)s->base;
-
-    return base + row / MM_STRIP * MM_STRIP * op->w[0]->cols + row % MM_STRIP * MM_BLOCK;
-}
-
-static void quantise_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-                          size_t thread, size_t row, size_t end)
-{
-    size_t cols = op->w[0]->cols;
-
-    for (; row < end && is_prompt(ops, op); row++)
-        ops->to_bf16(strip_row(op, s, row), op->x + row * cols, cols / MM_BLOCK);
-    for (; row < end; row++)
-        ops->quantise(act_row(op, s, thread, row), op->x + row * cols, cols / MM_BLOCK);
-}
-
-size_t mm_prepare_chunks(const struct mm_ops *ops, const struct matmul *op)
-{
-    return any_packed(op) && (is_prompt(ops, op) || !is_private(op)) ? ceil_div(op->n, PREPARE_ROWS)
-                                                                     : 0;
-}
-
-void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-                size_t chunk)
-{
-    quantise_rows(ops, op, s, 0, chunk * PREPARE_ROWS, min_size((chunk + 1) * PREPARE_ROWS, op->n));
-}
-
-void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-              size_t thread)
-{
-    if (any_packed(op) && is_private(op) && !is_prompt(ops, op))
-        quantise_rows(ops, op, s, thread, 0, op->n);
-}
-
 /* --- chunks --- */
 
 /* Weight rows are handed out in units: one or two groups, or what a call of sgemm should have. */
@@ -181,7 +38,7 @@ static size_t unit_rows(const struct mm_ops *ops, const struct matmul *op, const
 {
     size_t n = op->n;
 
-    if (w->kind == WEIGHT_PACKED && is_prompt(ops, op))
+    if (w->kind == WEIGHT_PACKED && mm_is_prompt(ops, op))
         return 2 * MM_GROUP;
     if (w->kind == WEIGHT_FLOAT && mm_by_blas(w, n))
         return MM_FLOAT_ROWS;
@@ -198,7 +55,7 @@ static size_t range_count(const struct mm_ops *ops, const struct matmul *op)
 {
     size_t rows = RANGE_ROWS;
 
-    if (is_prompt(ops, op)) {
+    if (mm_is_prompt(ops, op)) {
         rows = PROMPT_BYTES / (op->w[0]->cols * sizeof(uint16_t));
         rows = min_size(max_size(rows, PROMPT_MIN_ROWS), MM_PROMPT_ROWS);
     }
@@ -257,7 +114,7 @@ static void packed_rows(const struct mm_ops *ops, const struct matmul *op, struc
     const struct weight *w = op->w[matrix];
     size_t unit = unit_rows(ops, op, w);
     struct mm_panel_buf buf[2];
-    struct mm_tile t = { .w = w, .a_stride = act_stride(w->cols), .n = n, .y_stride = w->rows };
+    struct mm_tile t = { .w = w, .a_stride = mm_act_stride(w->cols), .n = n, .y_stride = w->rows };
 
     for (; row < row_end; row += unit) {
         size_t group = row / MM_GROUP;
@@ -270,7 +127,7 @@ static void packed_rows(const struct mm_ops *ops, const struct matmul *op, struc
             t.n_blocks = weight_blocks(w, p);
             t.first = p == 0;
             t.last = p == w->n_panels - 1;
-            t.a = act_row(op, s, thread, i) + p * w->panel_blocks;
+            t.a = mm_act_row(op, s, thread, i) + p * w->panel_blocks;
             if (ops->few && n <= MM_FEW_ROWS) {
                 ops->few(&t, weight_codes(w, group, p), weight_scales(w, group, p));
                 continue;
@@ -291,9 +148,11 @@ static void prompt_rows(const struct mm_ops *ops, const struct matmul *op,
                         size_t i, size_t n, size_t thread)
 {
     const struct weight *w = op->w[matrix];
-    struct mm_prompt p = { .w = w, .n = n, .y_stride = w->rows, .buf = prompt_buf(s, thread) };
+    struct mm_prompt p = {
+        .w = w, .n = n, .y_stride = w->rows, .buf = mm_prompt_buf_of(s, thread)
+    };
 
-    p.a = strip_row(op, s, i);
+    p.a = mm_act_strip(op, s, i);
     for (; row < row_end; row += 2 * MM_GROUP) {
         p.group = row / MM_GROUP;
         p.n_groups = min_size(2, w->n_groups - p.group);
@@ -301,6 +160,21 @@ static void prompt_rows(const struct mm_ops *ops, const struct matmul *op,
         p.bias = op->bias[matrix] ? op->bias[matrix] + row : NULL;
         ops->prompt(&p);
     }
+}
+
+/* The same for generated rows in tiles. */
+static void many_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                      size_t matrix, size_t row, size_t row_end, size_t i, size_t n, size_t thread)
+{
+    const struct weight *w = op->w[matrix];
+
+    ops->many(&(struct mm_many){ .w = w,
+                                 .group = row / MM_GROUP,
+                                 .group_end = ceil_div(row_end, MM_GROUP),
+                                 .a = mm_act_tiles(op, s, thread, i),
+                                 .n = n,
+                                 .y = op->y[matrix] + i * w->rows,
+                                 .bias = op->bias[matrix] });
 }
 
 /* Units begin .. end - 1 of all matrices times n activation rows from i. */
@@ -312,12 +186,14 @@ static void multiply(const struct mm_ops *ops, const struct matmul *op, struct m
         size_t count = unit_count(ops, op, w), unit = unit_rows(ops, op, w);
         size_t row = min_size(begin, count) * unit, row_end = min_size(end * unit, w->rows);
 
-        if (row < row_end && w->kind == WEIGHT_PACKED && is_prompt(ops, op))
+        if (row < row_end && w->kind == WEIGHT_PACKED && mm_is_prompt(ops, op))
             prompt_rows(ops, op, s, m, row, row_end, i, n, thread);
+        else if (row < row_end && w->kind == WEIGHT_PACKED && mm_in_tiles(ops, op))
+            many_rows(ops, op, s, m, row, row_end, i, n, thread);
         else if (row < row_end && w->kind == WEIGHT_PACKED)
             packed_rows(ops, op, s, m, row, row_end, i, n, thread);
         else if (row < row_end)
-            mm_float(ops, op, m, row, row_end - row, i, n, float_panel(s, thread));
+            mm_float(ops, op, m, row, row_end - row, i, n, mm_float_panel(s, thread));
         begin -= min_size(begin, count);
         end -= min_size(end, count);
     }
@@ -328,7 +204,9 @@ void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scrat
 {
     size_t units = all_units(ops, op), ranges = range_count(ops, op), items = units * ranges;
     size_t item = first_item(items, n_chunks, chunk), end = first_item(items, n_chunks, chunk + 1);
-    size_t multiple = is_prompt(ops, op) ? 2 * MM_STRIP : ROW_MULTIPLE;
+    size_t multiple = mm_is_prompt(ops, op)  ? 2 * MM_STRIP
+                      : mm_in_tiles(ops, op) ? MM_STRIP
+                                             : ROW_MULTIPLE;
     size_t step = ceil_div(ceil_div(op->n, ranges), multiple) * multiple;
 
     while (item < end) {

@@ -293,5 +293,6 @@ const struct mm_ops mm_amx = {
     .few = mm_few_avx512,
     .to_bf16 = to_bf16,
     .prompt = prompt,
+    .many = mm_many_amx,
     .dots = mm_avx512_dots,
 };

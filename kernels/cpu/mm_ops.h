@@ -89,6 +89,13 @@ struct act_block {
     int32_t start_hi; /* the part of it that comes from codes 16 .. 31 */
 };
 
+/* A block of 16 activation rows, those that there are not being zero: struct act_block's values in
+ * the order of a tile. */
+struct act_tile {
+    int8_t code[MM_STRIP][MM_BLOCK];
+    float scale[MM_STRIP], ssum[MM_STRIP];
+} __attribute__((aligned(64)));
+
 struct mm_panel_buf {
     uint8_t code[MM_PANEL_BLOCKS * MM_STEPS * MM_STEP_BYTES];
     float scale[MM_PANEL_BLOCKS * 2 * MM_GROUP]; /* [blocks][subs][16] */
@@ -136,6 +143,16 @@ struct mm_prompt_buf {
     float out[4 * MM_STRIP * MM_GROUP];
 } __attribute__((aligned(64)));
 
+/* Groups group .. group_end - 1 of a matrix times n activation rows. */
+struct mm_many {
+    const struct weight *w;
+    size_t group, group_end;
+    const struct act_tile *a; /* [ceil(n / 16)][w->n_blocks] */
+    size_t n;
+    float *y;          /* [n][w->rows] */
+    const float *bias; /* [w->rows] or NULL */
+};
+
 struct mm_ops {
     const char *name;
 
@@ -156,6 +173,10 @@ struct mm_ops {
      * activations into its strip, block b to a + b * MM_STRIP * MM_BLOCK. */
     void (*to_bf16)(uint16_t *a, const float *x, size_t n_blocks);
     void (*prompt)(const struct mm_prompt *p);
+
+    /* As tile() and few(), and with the same results to the bit, for more than MM_FEW_ROWS generated
+     * rows.  NULL where there is none. */
+    void (*many)(const struct mm_many *s);
 
     /* y[i * y_stride] = sum of w[c] * x[i][c], i < n, always in the same order whatever n is.
      * w: cols values of F32, F16 or BF16, unaligned. */
@@ -187,6 +208,8 @@ void pack_groups(struct weight *w, bool mapped, struct pool *pool);
 void mm_few_avx2(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 void mm_few_avxvnni(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
+
+void mm_many_amx(const struct mm_many *s);
 
 /* mm_avx512.c: what the AMX table takes over. */
 void mm_avx512_quantise(struct act_block *a, const float *x, size_t n_blocks);

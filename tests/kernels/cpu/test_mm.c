@@ -231,7 +231,8 @@ static void every_shape(const char *isa_name, bool prompt)
 /* A row's result is the same bit for bit whatever else is in the batch, however it is cut. */
 static void same_whatever_n(const char *isa_name, bool prompt)
 {
-    static const size_t sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 33, 64, 193, 200, 600 };
+    static const size_t sizes[] = { 1,  2,  3,  4,  5,  6,  7,   8,   11,
+                                    12, 13, 16, 25, 33, 64, 193, 200, 600 };
     const struct mm_ops *ops = isa(isa_name);
     const struct quant_format *const *formats;
     size_t n_formats, cols = 1792, rows[2] = { 81, 16 };

@@ -1,0 +1,205 @@
+/* mm_act.c - activations of one op in the order that its arithmetic wants: blocks of bytes a row,
+ * or in tiles of 16 rows, or strips of bf16; and the memory of all that. */
+#include "kernels/cpu/mm_act.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    PREPARE_ROWS = 8,     /* a chunk of mm_prepare(), or half the columns of 16 in tiles */
+    PRIVATE_BLOCKS = 128, /* up to here each thread quantises for itself: less than a barrier */
+};
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return a / b + (a % b > 0);
+}
+
+size_t mm_act_stride(size_t cols)
+{
+    return (ceil_div(cols / MM_BLOCK * sizeof(struct act_block), 64) | 1) * 64;
+}
+
+static bool any_packed(const struct matmul *op)
+{
+    for (size_t i = 0; i < op->n_out; i++)
+        if (op->w[i]->kind == WEIGHT_PACKED)
+            return true;
+    return false;
+}
+
+static bool is_private(const struct matmul *op)
+{
+    return op->n * (op->w[0]->cols / MM_BLOCK) <= PRIVATE_BLOCKS;
+}
+
+/* --- scratch: activations of all; then for each thread its own few activations, its panel of
+ * floats, and what it needs for prompt rows --- */
+
+/* Strips are multiplied two at a time. */
+static size_t strips_bytes(size_t rows, size_t cols)
+{
+    return ceil_div(rows, 2 * MM_STRIP) * 2 * MM_STRIP * cols * sizeof(uint16_t);
+}
+
+static size_t private_bytes(void)
+{
+    return PRIVATE_BLOCKS *
+           (sizeof(struct act_block) + 128); /* rows of one block have the widest gaps */
+}
+
+int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
+                       struct err *e)
+{
+    size_t shared, thread;
+    void *base;
+
+    if (s->base && max_rows <= s->max_rows && max_cols <= s->max_cols && n_threads <= s->n_threads)
+        return 0;
+    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 8 / (2 * max_cols + 128) ||
+        n_threads > 65536)
+        return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns", max_rows,
+                       max_cols);
+    /* a tile has whole rows, and its blocks are no larger than rows' are */
+    shared = max_size((max_rows + MM_STRIP - 1) * mm_act_stride(max_cols),
+                      strips_bytes(max_rows, max_cols));
+    thread = private_bytes() + MM_FLOAT_ROWS * max_cols * sizeof(float);
+    thread = ceil_div(thread, 64) * 64 + sizeof(struct mm_prompt_buf);
+    thread = ceil_div(thread, 4096) * 4096;
+    shared = ceil_div(shared, 64) * 64;
+    base = mmap(NULL, shared + thread * n_threads, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns: %s", max_rows,
+                       max_cols, strerror(errno));
+    mm_scratch_done(s);
+    *s = (struct mm_scratch){ base, shared, thread, max_rows, max_cols, n_threads };
+    return 0;
+}
+
+void mm_scratch_done(struct mm_scratch *s)
+{
+    if (s->base)
+        munmap(s->base, s->shared_bytes + s->thread_bytes * s->n_threads);
+    *s = (struct mm_scratch){ 0 };
+}
+
+static unsigned char *acts(const struct matmul *op, const struct mm_scratch *s, size_t thread)
+{
+    return is_private(op) ? s->base + s->shared_bytes + thread * s->thread_bytes : s->base;
+}
+
+struct act_block *mm_act_row(const struct matmul *op, const struct mm_scratch *s, size_t thread,
+                             size_t row)
+{
+    return (void *)(acts(op, s, thread) + row * mm_act_stride(op->w[0]->cols));
+}
+
+/* The tiles that begin with activation row `row`, a multiple of 16. */
+struct act_tile *mm_act_tiles(const struct matmul *op, const struct mm_scratch *s, size_t thread,
+                              size_t row)
+{
+    return (struct act_tile *)(void *)acts(op, s, thread) +
+           row / MM_STRIP * (op->w[0]->cols / MM_BLOCK);
+}
+
+float *mm_float_panel(const struct mm_scratch *s, size_t thread)
+{
+    return (void *)(s->base + s->shared_bytes + thread * s->thread_bytes + private_bytes());
+}
+
+/* At the end of the thread's part, which is whole lines. */
+struct mm_prompt_buf *mm_prompt_buf_of(const struct mm_scratch *s, size_t thread)
+{
+    return (void *)(s->base + s->shared_bytes + (thread + 1) * s->thread_bytes -
+                    sizeof(struct mm_prompt_buf));
+}
+
+/* --- activations --- */
+
+/* Where a row of a prompt stands in its strip. */
+uint16_t *mm_act_strip(const struct matmul *op, const struct mm_scratch *s, size_t row)
+{
+    uint16_t *base = (void *)s->base;
+
+    return base + row / MM_STRIP * MM_STRIP * op->w[0]->cols + row % MM_STRIP * MM_BLOCK;
+}
+
+static void quantise_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                          size_t thread, size_t row, size_t end)
+{
+    size_t cols = op->w[0]->cols;
+
+    for (; row < end && mm_is_prompt(ops, op); row++)
+        ops->to_bf16(mm_act_strip(op, s, row), op->x + row * cols, cols / MM_BLOCK);
+    for (; row < end; row++)
+        ops->quantise(mm_act_row(op, s, thread, row), op->x + row * cols, cols / MM_BLOCK);
+}
+
+/* The tiles of 16 rows from `row`: their blocks block .. end - 1, which lie together, so that
+ * threads do not write to the same lines. */
+static void quantise_tile(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                          size_t thread, size_t row, size_t block, size_t end)
+{
+    struct act_tile *a = mm_act_tiles(op, s, thread, row);
+    struct act_block blocks[MM_PANEL_BLOCKS];
+    size_t n;
+
+    for (; block < end; block += n) {
+        n = min_size(end - block, MM_PANEL_BLOCKS);
+        for (size_t r = 0; r < MM_STRIP; r++) {
+            if (row + r < op->n)
+                ops->quantise(blocks, op->x + (row + r) * op->w[0]->cols + block * MM_BLOCK, n);
+            else if (row + r == op->n) /* rows that there are not */
+                memset(blocks, 0, sizeof blocks);
+            for (size_t b = 0; b < n; b++) {
+                memcpy(a[block + b].code[r], blocks[b].code, sizeof blocks[b].code);
+                a[block + b].scale[r] = blocks[b].scale;
+                a[block + b].ssum[r] = blocks[b].ssum;
+            }
+        }
+    }
+}
+
+size_t mm_prepare_chunks(const struct mm_ops *ops, const struct matmul *op)
+{
+    return any_packed(op) && (mm_is_prompt(ops, op) || !is_private(op))
+               ? ceil_div(op->n, PREPARE_ROWS)
+               : 0;
+}
+
+void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+                size_t chunk)
+{
+    size_t row = chunk * PREPARE_ROWS, blocks = op->w[0]->cols / MM_BLOCK, half = chunk % 2;
+
+    if (!mm_in_tiles(ops, op)) {
+        quantise_rows(ops, op, s, 0, row, min_size(row + PREPARE_ROWS, op->n));
+        return;
+    }
+    row -= half * PREPARE_ROWS;
+    quantise_tile(ops, op, s, 0, row, half * (blocks / 2),
+                  half || op->n - row <= PREPARE_ROWS ? blocks : blocks / 2);
+}
+
+void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t thread)
+{
+    if (!any_packed(op) || !is_private(op) || mm_is_prompt(ops, op))
+        return;
+    if (!mm_in_tiles(ops, op))
+        quantise_rows(ops, op, s, thread, 0, op->n);
+    for (size_t row = 0; mm_in_tiles(ops, op) && row < op->n; row += MM_STRIP)
+        quantise_tile(ops, op, s, thread, row, 0, op->w[0]->cols / MM_BLOCK);
+}
