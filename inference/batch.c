@@ -122,8 +122,11 @@ static bool prompts_are_vain(const struct batch *b)
     return true;
 }
 
+/* Between passes its jobs may be gone. */
 static void give_up_prompts(struct batch *b)
 {
+    if (!pass_under_way(&b->prompts))
+        return;
     for (size_t i = 0; i < b->prompts.n_spans; i++)
         b->prompts.span_jobs[i]->in_prompts = false;
     pass_clear(&b->prompts);
