@@ -1,7 +1,7 @@
 /* forward_ops.c - the ops of each stage of a step, in terms of struct backend. */
 #include "inference/forward_state.h"
 
-/* y = norm(x + add), over n rows of n_embd; the sum stays in x. */
+/* y = norm(x + add), over n rows of the residual stream; the sum stays in x. */
 static void norm(const struct forward *f, float *y, float *x, const float *add, const float *w,
                  const float *bias, size_t n)
 {
@@ -15,7 +15,7 @@ static void norm(const struct forward *f, float *y, float *x, const float *add, 
                                                 .b = bias,
                                                 .n = n,
                                                 .cols = m->n_embd,
-                                                .eps = m->norm_eps });
+                                                .eps = m->stream_eps });
 }
 
 /* x = norm(x), over n rows of cols; nothing where there is no such norm. */
@@ -68,7 +68,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
         .q_norm = l->q_norm,
         .k_norm = l->k_norm,
         .eps = m->norm_eps,
-        .kind = m->rope,
+        .kind = l->rope,
         .n_rot = m->n_rot,
         .inv_freq = l->inv_freq,
         .mscale = m->rope_mscale,
@@ -134,7 +134,7 @@ static void feed_forward(struct forward *f, const struct model_layer *l, const f
         in.bias[0] = l->bup;
     }
     b->matmul(m->device, &in);
-    b->gated_act(m->device, f->gate, f->gate, l->gate ? f->up : NULL, n * m->n_ff, m->arch->act);
+    b->gated_act(m->device, f->gate, f->gate, l->gate ? f->up : NULL, n * m->n_ff, m->act);
     b->matmul(m->device, &(struct matmul){ .n_out = 1,
                                            .w = { l->down },
                                            .y = { f->y },
@@ -161,7 +161,12 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
                                                     .n = n,
                                                     .prompt = prompt });
     norm_in_place(f, f->y, l->attn_post_norm, n, m->n_embd);
-    in = part_input(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
+    if (m->parallel) {
+        in = part_input(f, h, x, NULL, l->ffn_norm, l->ffn_norm_bias, n);
+        norm(f, NULL, x, f->y, NULL, NULL, n); /* only adds */
+    } else {
+        in = part_input(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
+    }
     feed_forward(f, l, in, n, prompt);
     norm_in_place(f, f->y, l->ffn_post_norm, n, m->n_embd);
 }

@@ -36,6 +36,19 @@ struct hf {
  */
 const struct value *hf_setting(const struct hf *h, const char *name);
 
+/* "<family>.<suffix>", and what helps to put it. */
+struct hf_key {
+    char text[96];
+};
+struct hf_key hf_key(const struct hf *h, const char *suffix);
+bool hf_is_number(const struct value *v); /* NULL is none */
+double hf_number(const struct value *v);  /* of one that is */
+int hf_put_number(struct hf *h, const char *suffix, const struct value *v,
+                  struct err *e) MUST_CHECK;
+
+/* The part of hf_put_config() that is about rotation. */
+int hf_put_rope(struct hf *h, struct err *e) MUST_CHECK;
+
 /* Settings to keys; errors: ERR_UNSUPPORTED naming a setting that would change the results. */
 int hf_put_config(struct hf *h, struct err *e) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /* hf_tensors.c - a folder's tensors under the names of a GGUF file, by the family's table.
  *
  * Parts of fused projections are runs of rows, so they stay where they are.  Only what is stored
- * transposed, or less 1, is copied.  A tensor that no row fits keeps its name, and model_check()
- * refuses it. */
+ * transposed, mixed, or less 1, is copied.  A tensor that no row fits keeps its name, and
+ * model_check() refuses it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +58,13 @@ static void put_layer(const char *pattern, unsigned layer, char out[static HF_NA
         snprintf(out, HF_NAME_BYTES, "%s", pattern);
 }
 
+/* Tensors that have no prefix. */
+static bool outside(const char *own)
+{
+    return strncmp(own, "lm_head.", strlen("lm_head.")) == 0 ||
+           strcmp(own, "embed_out.weight") == 0;
+}
+
 const char *hf_name(const struct arch *arch, const char *name, char buf[static HF_NAME_BYTES])
 {
     const struct arch_hf *hf = arch->hf;
@@ -69,8 +76,7 @@ const char *hf_name(const struct arch *arch, const char *name, char buf[static H
             for (size_t k = 0; k < 3 && row->to[k]; k++)
                 if (fits(row->to[k], name, &layer)) {
                     put_layer(row->from, layer, own);
-                    snprintf(buf, HF_NAME_BYTES, "%s%.*s",
-                             strcmp(own, "lm_head.weight") == 0 ? "" : hf->prefix,
+                    snprintf(buf, HF_NAME_BYTES, "%s%.*s", outside(own) ? "" : hf->prefix,
                              HF_NAME_BYTES - 40, own);
                     return buf;
                 }
@@ -119,6 +125,29 @@ static int plus_one(struct hf *h, struct tensor *t, struct err *e)
     t->mapped = false;
     t->dtype = DTYPE_F32;
     t->bytes = n * sizeof *to;
+    return 0;
+}
+
+/* A copy with the rows of all queries first, then of all keys, then of all values. */
+static int ungroup(struct hf *h, struct tensor *t, struct err *e)
+{
+    size_t per = h->n_kv ? h->n_head / h->n_kv : 0; /* queries for each key */
+    size_t head = t->shape[0] ? h->head_dim * (t->bytes / t->shape[0]) : 0;
+    const unsigned char *from = t->data;
+    unsigned char *to;
+
+    if (per == 0 || h->n_head % h->n_kv || t->shape[0] != (h->n_head + 2 * h->n_kv) * h->head_dim)
+        return 0; /* put_parts() will say so */
+    to = weights_room(h->w, t->bytes);
+    if (!to)
+        return err_set(e, ERR_NOMEM, "tensor %.100s: no memory for %zu bytes", t->name, t->bytes);
+    for (size_t k = 0; k < h->n_kv; k++, from += (per + 2) * head) {
+        memcpy(to + k * per * head, from, per * head);
+        memcpy(to + (h->n_head + k) * head, from + per * head, head);
+        memcpy(to + (h->n_head + h->n_kv + k) * head, from + (per + 1) * head, head);
+    }
+    t->data = to;
+    t->mapped = false;
     return 0;
 }
 
@@ -186,6 +215,8 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
         rc = transpose(h, &t, e);
     if (rc == 0 && row->how & HF_PLUS_ONE)
         rc = plus_one(h, &t, e);
+    if (rc == 0 && row->how & HF_GROUPED)
+        rc = ungroup(h, &t, e);
     if (rc)
         return rc;
     if (row->to[1])

@@ -90,8 +90,8 @@ static float *pack(struct packer *p, size_t count, float **host)
     return p->host ? p->device + at : NULL;
 }
 
-/* A norm weight or bias of any float type in the file; NULL where there is none. */
-static float *pack_tensor(struct packer *p, const struct tensor *t)
+/* A norm weight or bias of any float type in the file, times scale; NULL where there is none. */
+static float *pack_scaled(struct packer *p, const struct tensor *t, float scale)
 {
     float *host;
     float *device;
@@ -101,7 +101,14 @@ static float *pack_tensor(struct packer *p, const struct tensor *t)
     device = pack(p, tensor_count(t), &host);
     if (host)
         quant_format(t->dtype)->decode(host, t->data, tensor_count(t));
+    for (size_t i = 0; host && scale != 1 && i < tensor_count(t); i++)
+        host[i] *= scale;
     return device;
+}
+
+static float *pack_tensor(struct packer *p, const struct tensor *t)
+{
+    return pack_scaled(p, t, 1);
 }
 
 /* Angles per position: base^(-2i/n_rot), divided by the linear scaling's factor and, where the file
@@ -141,14 +148,19 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
     p->used = 0;
     m->inv_freq[0] = pack_inv_freq(p, m, m->rope_base[0], m->rope_scale, factors);
     m->inv_freq[1] = local ? pack_inv_freq(p, m, m->rope_base[1], 1.0, NULL) : NULL;
-    m->final_norm = pack_tensor(p, weights_tensor(w, "output_norm.weight"));
-    m->final_norm_bias = pack_tensor(p, weights_tensor(w, "output_norm.bias"));
+    m->final_norm = pack_scaled(p, weights_tensor(w, "output_norm.weight"), m->logit_scale);
+    m->final_norm_bias = pack_scaled(p, weights_tensor(w, "output_norm.bias"), m->logit_scale);
     for (size_t l = 0; l < m->n_layers; l++) {
         struct model_layer *layer = &m->layers[l];
 
         for (int s = 0; s < SLOT_FIRST_MATRIX; s++)
             *slot_vector(layer, (enum arch_slot)s) =
                 pack_tensor(p, slot_tensor(m, w, l, (enum arch_slot)s));
+        if (m->parallel && !layer->ffn_norm) {
+            layer->ffn_norm = layer->attn_norm;
+            layer->ffn_norm_bias = layer->attn_norm_bias;
+        }
+        layer->rope = m->unrotated_every && (l + 1) % m->unrotated_every == 0 ? ROPE_NONE : m->rope;
         layer->window = is_global(m, l) ? 0 : m->window;
         layer->inv_freq = layer->window && local ? m->inv_freq[1] : m->inv_freq[0];
     }

@@ -24,19 +24,27 @@ struct model_layer {
     float *attn_norm_bias, *ffn_norm_bias;
     struct weight *gate, *up, *down; /* [n_ff, n_embd] x2, [n_embd, n_ff] */
     size_t window;                   /* 0 = attends to everything */
-    const float *inv_freq;           /* device [n_rot/2]: one of model.inv_freq */
+    enum rope_kind rope;
+    const float *inv_freq; /* device [n_rot/2]: one of model.inv_freq */
 };
 
 struct model {
     const struct arch *arch;
     bool huggingface;    /* read from a folder */
     enum rope_kind rope; /* the family's, as the file at hand stores q and k */
+    enum act_kind act;   /* of the feed-forward part */
+    bool parallel;       /* see enum arch_parallel */
     const struct backend *backend;
     struct device *device;
 
     size_t n_layers, n_embd, n_head, n_kv, head_dim, n_ff, n_vocab;
     size_t n_ctx_train, n_rot;
-    float norm_eps, embed_scale, attn_scale, attn_softcap, final_softcap, rope_mscale;
+    size_t unrotated_every; /* layer l is not rotated where (l + 1) % this == 0; 0: all are */
+    float norm_eps, attn_scale, attn_softcap, final_softcap, rope_mscale;
+    /* Where what layers add is to be multiplied by r, the residual stream is kept divided by r: the
+     * embeddings' scale and the eps of its norms allow for that, and nothing else notices. */
+    float embed_scale, stream_eps;
+    float logit_scale;     /* of the final norm */
     size_t window;         /* positions a sliding-window layer sees; 0: there is no such layer */
     size_t window_pattern; /* layer l is global where (l + 1) % pattern == 0; 0: none is */
     double rope_base[2];   /* of global layers, and of sliding-window layers */

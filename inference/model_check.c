@@ -157,17 +157,61 @@ static int read_attention(struct model *m, const struct keys *k, struct err *e)
                     e);
 }
 
+/* Granite's multipliers: of the embeddings, of what each part of a layer adds, and the logits'
+ * divisor.  Elsewhere refuse_others() sees them. */
+static int read_multipliers(struct model *m, const struct keys *k, struct err *e)
+{
+    double embed = m->embed_scale, residual = 1, logits = 1;
+    int rc;
+
+    if (m->arch->multipliers &&
+        ((rc = key_real(k, "embedding_scale", false, 1e-6, 1e6, &embed, e)) ||
+         (rc = key_real(k, "residual_scale", false, 1e-6, 1e6, &residual, e)) ||
+         (rc = key_real(k, "logit_scale", false, 1e-6, 1e6, &logits, e))))
+        return rc;
+    m->embed_scale = (float)(embed / residual);
+    m->stream_eps = (float)((double)m->norm_eps / (residual * residual));
+    m->logit_scale = (float)(1 / logits);
+    return 0;
+}
+
+/* How a layer's parts stand to each other, and the feed-forward part's function. */
+static int read_block(struct model *m, const struct keys *k, struct err *e)
+{
+    char name[MAX_KEY_BYTES];
+    struct str act = { "", 0 };
+    int rc = weights_str(k->w, key_name(k, "hidden_activation", name), &act, e);
+
+    m->act = m->arch->act;
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (rc == 0 && !arch_find_act(act.data, act.len, &m->act))
+        return err_set(e, ERR_UNSUPPORTED, "metadata key %s is \"%.*s\", which is not supported",
+                       name, (int)(act.len < 40 ? act.len : 40), act.data);
+    m->parallel = m->arch->parallel != ARCH_SEQUENTIAL;
+    if (m->arch->parallel == ARCH_PARALLEL_BY_NORM)
+        m->parallel = !slot_tensor(m, k->w, 0, SLOT_FFN_NORM);
+    if (m->arch->parallel == ARCH_PARALLEL_BY_KEY) {
+        rc = weights_bool(k->w, key_name(k, "use_parallel_residual", name), &m->parallel, e);
+        if (rc && rc != ERR_NOTFOUND)
+            return rc;
+    }
+    m->unrotated_every = m->arch->unrotated_every;
+    return key_size(k, "rope.unrotated_every", false, 0, MAX_LAYERS, &m->unrotated_every, e);
+}
+
 /* Keys that would change the result, with the value at which they do not. */
-static int refuse_others(const struct keys *k, struct err *e)
+static int refuse_others(const struct model *m, const struct keys *k, struct err *e)
 {
     static const struct {
         const char *suffix;
         double neutral;
+        bool multiplier;
     } keys[] = {
-        { "expert_count", 0 },         { "logit_scale", 1 },
-        { "residual_scale", 1 },       { "embedding_scale", 1 },
-        { "attention.clamp_kqv", 0 },  { "attention.max_alibi_bias", 0 },
-        { "nextn_predict_layers", 0 },
+        { "expert_count", 0, false },         { "logit_scale", 1, true },
+        { "residual_scale", 1, true },        { "embedding_scale", 1, true },
+        { "attention.clamp_kqv", 0, false },  { "attention.max_alibi_bias", 0, false },
+        { "nextn_predict_layers", 0, false },
     };
     char name[MAX_KEY_BYTES];
 
@@ -177,7 +221,7 @@ static int refuse_others(const struct keys *k, struct err *e)
 
         if (rc)
             return rc;
-        if (v != keys[i].neutral && v != 0)
+        if (v != keys[i].neutral && v != 0 && !(keys[i].multiplier && m->arch->multipliers))
             return err_set(e, ERR_UNSUPPORTED, "metadata key %s is %g, which is not supported",
                            key_name(k, keys[i].suffix, name), v);
     }
@@ -376,7 +420,8 @@ int model_check(struct model *m, const struct weights *w, struct err *e)
     m->rope = m->huggingface ? m->arch->hf->rope : m->arch->rope;
     k.prefix = m->arch->name;
     if ((rc = read_sizes(m, &k, e)) || (rc = read_rope(m, &k, e)) ||
-        (rc = read_attention(m, &k, e)) || (rc = refuse_others(&k, e)) ||
+        (rc = read_attention(m, &k, e)) || (rc = read_multipliers(m, &k, e)) ||
+        (rc = read_block(m, &k, e)) || (rc = refuse_others(m, &k, e)) ||
         (rc = check_globals(m, w, e)) || (rc = check_layers(m, w, e)) || (rc = survey(m, w, e)))
         return rc;
     rc = weights_str(w, "general.name", &name, e);

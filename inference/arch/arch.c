@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const struct arch *const families[] = {
-    &arch_llama, &arch_gemma2, &arch_gemma3, &arch_gpt2,
-    &arch_olmo2, &arch_qwen2,  &arch_qwen3,  &arch_starcoder2,
+    &arch_llama, &arch_gemma2, &arch_gemma3, &arch_gpt2,  &arch_gptneox, &arch_granite,
+    &arch_olmo2, &arch_phi3,   &arch_qwen2,  &arch_qwen3, &arch_smollm3, &arch_starcoder2,
 };
 
 const struct arch *const *arch_all(size_t *n)
@@ -32,4 +32,24 @@ const struct arch *arch_find_hf(const char *model_type)
                 return families[i];
     }
     return NULL;
+}
+
+bool arch_find_act(const char *name, size_t len, enum act_kind *out)
+{
+    static const struct {
+        const char *name;
+        enum act_kind act;
+    } names[] = {
+        { "silu", ACT_SILU },           { "swish", ACT_SILU },
+        { "gelu_new", ACT_GELU_TANH },  { "gelu_pytorch_tanh", ACT_GELU_TANH },
+        { "gelu_fast", ACT_GELU_TANH }, { "gelu", ACT_GELU_ERF },
+        { "relu", ACT_RELU },
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i].name) == len && memcmp(names[i].name, name, len) == 0) {
+            *out = names[i].act;
+            return true;
+        }
+    return false;
 }

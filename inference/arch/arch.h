@@ -53,6 +53,7 @@ enum arch_hf_how {
     HF_AS_IS = 0,
     HF_TRANSPOSED = 1, /* stored [cols, rows] */
     HF_PLUS_ONE = 2,   /* stored as what is to be added to 1 */
+    HF_GROUPED = 4,    /* rows of q, k and v stand together by head of k: its queries, it, its v */
 };
 
 struct arch_hf_tensor {
@@ -73,6 +74,15 @@ struct arch_hf {
 
 extern const struct arch_hf_tensor arch_hf_decoder[]; /* the names most families use */
 
+/* Do attention and feed-forward part read the same residual stream, rather than one after the
+ * other?  The latter reads attention's norm of it where it has none of its own. */
+enum arch_parallel {
+    ARCH_SEQUENTIAL,
+    ARCH_PARALLEL,
+    ARCH_PARALLEL_BY_KEY,  /* use_parallel_residual, true where it is absent */
+    ARCH_PARALLEL_BY_NORM, /* where layers have no norm of their own for the feed-forward part */
+};
+
 struct arch {
     const char *name;         /* general.architecture, and the prefix of its keys */
     const struct arch_hf *hf; /* NULL: read from GGUF files only */
@@ -88,6 +98,10 @@ struct arch {
     bool scale_embedding; /* embeddings times sqrt(n_embd) */
     bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
     bool softcaps;     /* attn_logit_softcapping and final_logit_softcapping are obeyed */
+    bool multipliers;  /* embedding_scale, residual_scale and logit_scale (a divisor) are obeyed */
+    enum arch_parallel parallel;
+    size_t unrotated_every; /* layers whose number + 1 is a multiple of it are not rotated; 0: all
+                             * are.  rope.unrotated_every, where a file has it, wins */
 
     /* Sliding window: layers whose number + 1 is a multiple of the pattern attend to everything,
      * the others to attention.sliding_window positions.  A file may give its own pattern; 0: the
@@ -102,13 +116,16 @@ struct arch {
 };
 
 extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
-    arch_starcoder2, arch_olmo2;
+    arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);
 
 /* The family that a folder's config.json calls model_type, or NULL. */
 const struct arch *arch_find_hf(const char *model_type);
+
+/* The function of a feed-forward part by its name in Hugging Face's library (len bytes). */
+bool arch_find_act(const char *name, size_t len, enum act_kind *out);
 
 /* All families; *n is set to their number. */
 const struct arch *const *arch_all(size_t *n);

@@ -17,7 +17,8 @@ import tap  # noqa: E402
 from probe import Probe, Refused, isas, program, shared  # noqa: E402
 
 models = shared / "models"
-FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2"]
+FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2",
+            "smollm3", "granite", "phi3", "gpt_neox"]
 
 
 def lines(command, model, requests):
@@ -235,7 +236,7 @@ def damaged(scratch):
         ("unknown family", lambda f: edit(f, "config.json", model_type="zebra"), ["zebra", "llama", "qwen3"]),
         ("no family", lambda f: edit(f, "config.json", model_type=...), ["model_type is missing"]),
         ("missing setting", lambda f: edit(f, "config.json", num_hidden_layers=...), ["num_hidden_layers is missing"]),
-        ("another activation", lambda f: edit(f, "config.json", hidden_act="relu"), ["relu"]),
+        ("another activation", lambda f: edit(f, "config.json", hidden_act="mish"), ["mish"]),
         ("another scaling", lambda f: edit(f, "config.json", rope_scaling={"type": "zigzag", "factor": 2}), ["zigzag"]),
         ("quantised weights", lambda f: edit(f, "config.json", quantization_config={"quant_method": "awq"}), ["awq"]),
         ("missing tensor", weights(lambda t: t.pop(q)), [q, "missing"]),
