@@ -113,35 +113,22 @@ void forward_attend(struct forward *f, size_t layer, const struct part *p)
            f->step.prompt);
 }
 
-/* y = (act(h Wgate^T) * h Wup^T) Wdown^T  (Shazeer 2020), or without a gate act(h Wup^T) Wdown^T.
- */
 static void feed_forward(struct forward *f, const struct model_layer *l, const float *h, size_t n,
                          bool prompt)
 {
     const struct model *m = f->m;
-    const struct backend *b = m->backend;
-    struct matmul in = { .n_out = 2,
-                         .w = { l->gate, l->up },
-                         .y = { f->gate, f->up },
-                         .bias = { NULL, l->bup },
-                         .x = h,
-                         .n = n,
-                         .prompt = prompt };
 
-    if (!l->gate) {
-        in.n_out = 1;
-        in.w[0] = l->up;
-        in.bias[0] = l->bup;
-    }
-    b->matmul(m->device, &in);
-    b->gated_act(m->device, f->gate, f->gate, l->gate ? f->up : NULL, n * m->n_ff, m->act);
-    b->matmul(m->device, &(struct matmul){ .n_out = 1,
-                                           .w = { l->down },
-                                           .y = { f->y },
-                                           .bias = { l->bdown },
-                                           .x = f->gate,
-                                           .n = n,
-                                           .prompt = prompt });
+    m->backend->feed_forward(m->device, &(struct feed_forward){ .gate = l->gate,
+                                                                .up = l->up,
+                                                                .down = l->down,
+                                                                .up_bias = l->bup,
+                                                                .down_bias = l->bdown,
+                                                                .act = m->act,
+                                                                .y = f->y,
+                                                                .x = h,
+                                                                .hidden = { f->gate, f->up },
+                                                                .n = n,
+                                                                .prompt = prompt });
 }
 
 /* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward

@@ -113,6 +113,21 @@ struct attend {
 
 enum act_kind { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
 
+/* y = (act(x gate^T) * (x up^T + up_bias)) down^T + down_bias  (Shazeer 2020), or without a gate
+ * y = act(x up^T + up_bias) down^T + down_bias.  One op, so that a backend may keep what stands
+ * between the products as it likes. */
+struct feed_forward {
+    const struct weight *gate;          /* [n_ff, cols] or NULL */
+    const struct weight *up, *down;     /* [n_ff, cols], [rows, n_ff] */
+    const float *up_bias, *down_bias;   /* [n_ff], [rows], or NULL */
+    enum act_kind act;
+    float *y;          /* [n, rows] */
+    const float *x;    /* [n, cols] */
+    float *hidden[2];  /* [n, n_ff] to work in; the second one only with a gate */
+    size_t n;
+    bool prompt; /* as in struct matmul */
+};
+
 struct kv_shape {
     size_t n_layers, n_kv, head_dim;
     size_t n_pages, page_tokens; /* page_tokens: a power of two, 16 .. 256 */
@@ -159,6 +174,7 @@ struct backend {
                    size_t n, size_t cols);                      /* y[i] = x[rows[i]]; y is not x */
     void (*norm)(struct device *d, const struct norm *op);
     void (*matmul)(struct device *d, const struct matmul *op);
+    void (*feed_forward)(struct device *d, const struct feed_forward *op);
     void (*rope_kv)(struct device *d, const struct rope_kv *op);
     void (*attend)(struct device *d, const struct attend *op);
     void (*kv_copy)(struct device *d, struct kv *kv, int32_t from, int32_t to, /* pages, not the same */

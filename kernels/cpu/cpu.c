@@ -260,29 +260,20 @@ static void cpu_norm(struct device *d, const struct norm *norm)
 
 /* Rows are quantised by all threads together where that is work enough for a gate of its own; else
  * each thread does it for itself (mm_begin). */
-static void cpu_matmul(struct device *d, const struct matmul *op)
+static void put_prepare(struct device *d, const struct matmul *op)
 {
-    size_t prepare;
+    size_t prepare = mm_prepare_chunks(d->ops->mm, op);
 
-    if (op->n == 0 || op->n_out == 0)
-        return;
-    prepare = mm_prepare_chunks(d->ops->mm, op);
     if (prepare > 0)
         queue_put(d, OP_MM_PREPARE, prepare, 0)->matmul = *op;
-    queue_put(d, OP_MATMUL, mm_chunks(d->ops->mm, op, d->n_threads), 0)->matmul = *op;
 }
 
-/* A chunk is a layer.  What stands behind the n positions is copied too, and read by nobody. */
-static void cpu_kv_copy(struct device *d, struct kv *kv, int32_t from, int32_t to, size_t n)
+static void cpu_matmul(struct device *d, const struct matmul *op)
 {
-    struct op *op;
-
-    if (n == 0)
+    if (op->n == 0 || op->n_out == 0)
         return;
-    op = queue_put(d, OP_KV_COPY, kv->shape.n_layers, 1);
-    op->kv_copy.kv = kv;
-    op->kv_copy.from = (size_t)from;
-    op->kv_copy.to = (size_t)to;
+    put_prepare(d, op);
+    queue_put(d, OP_MATMUL, mm_chunks(d->ops->mm, op, d->n_threads), 0)->matmul = *op;
 }
 
 static void cpu_gated_act(struct device *d, float *y, const float *gate, const float *up,
@@ -298,6 +289,69 @@ static void cpu_gated_act(struct device *d, float *y, const float *gate, const f
     op->act.up = up;
     op->act.count = count;
     op->act.kind = kind;
+}
+
+/* Matrix products and what stands between them, one after the other. */
+static void put_feed_forward(struct device *d, const struct feed_forward *op, struct matmul *in,
+                             const struct matmul *out)
+{
+    float *y = op->hidden[0];
+
+    if (!op->gate) {
+        in->n_out = 1;
+        in->w[0] = op->up;
+        in->bias[0] = op->up_bias;
+    }
+    cpu_matmul(d, in);
+    cpu_gated_act(d, y, y, op->gate ? op->hidden[1] : NULL, op->n * weight_rows(op->up), op->act);
+    cpu_matmul(d, out);
+}
+
+/* On rows of a prompt, where the instruction set can, the first half's results stay in its
+ * scratch, in the order that the second half reads. */
+static void cpu_feed_forward(struct device *d, const struct feed_forward *op)
+{
+    const struct mm_ops *mm = d->ops->mm;
+    struct matmul in = { .n_out = 2,
+                         .w = { op->gate, op->up },
+                         .y = { op->hidden[0], op->hidden[1] },
+                         .bias = { NULL, op->up_bias },
+                         .x = op->x,
+                         .n = op->n,
+                         .prompt = op->prompt };
+    const struct matmul out = { .n_out = 1,
+                                .w = { op->down },
+                                .y = { op->y },
+                                .bias = { op->down_bias },
+                                .x = op->hidden[0],
+                                .n = op->n,
+                                .prompt = op->prompt };
+    struct op *join;
+
+    if (op->n == 0)
+        return;
+    if (!op->gate || !mm_joins(mm, &in, &out)) {
+        put_feed_forward(d, op, &in, &out);
+        return;
+    }
+    put_prepare(d, &in);
+    join = queue_put(d, OP_MM_JOIN, mm_join_chunks(mm, &in, d->n_threads), 0);
+    join->join.in = in;
+    join->join.act = op->act;
+    queue_put(d, OP_MM_HIDDEN, mm_chunks(mm, &out, d->n_threads), 0)->matmul = out;
+}
+
+/* A chunk is a layer.  What stands behind the n positions is copied too, and read by nobody. */
+static void cpu_kv_copy(struct device *d, struct kv *kv, int32_t from, int32_t to, size_t n)
+{
+    struct op *op;
+
+    if (n == 0)
+        return;
+    op = queue_put(d, OP_KV_COPY, kv->shape.n_layers, 1);
+    op->kv_copy.kv = kv;
+    op->kv_copy.from = (size_t)from;
+    op->kv_copy.to = (size_t)to;
 }
 
 static void cpu_softcap(struct device *d, float *x, size_t count, float cap)
@@ -337,6 +391,7 @@ const struct backend backend_cpu = {
     .gather = cpu_gather,
     .norm = cpu_norm,
     .matmul = cpu_matmul,
+    .feed_forward = cpu_feed_forward,
     .rope_kv = rope_enqueue,
     .attend = attend_enqueue,
     .kv_copy = cpu_kv_copy,

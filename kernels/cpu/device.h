@@ -30,6 +30,8 @@ enum op_kind {
     OP_NORM,
     OP_MM_PREPARE,
     OP_MATMUL,
+    OP_MM_JOIN,   /* the first half of a feed-forward op, into scratch */
+    OP_MM_HIDDEN, /* the second half, from there */
     OP_ROPE_TABLE,
     OP_ROPE_KV,
     OP_ATTEND,
@@ -67,6 +69,10 @@ struct op {
         } gather;
         struct norm norm;
         struct matmul matmul;
+        struct {
+            struct matmul in;
+            enum act_kind act;
+        } join;
         struct {
             struct rope_kv op;
             size_t slot; /* which rope table */

@@ -148,18 +148,15 @@ static void prompt_rows(const struct mm_ops *ops, const struct matmul *op,
                         size_t i, size_t n, size_t thread)
 {
     const struct weight *w = op->w[matrix];
-    struct mm_prompt p = {
-        .w = w, .n = n, .y_stride = w->rows, .buf = mm_prompt_buf_of(s, thread)
-    };
 
-    p.a = mm_act_strip(op, s, i);
-    for (; row < row_end; row += 2 * MM_GROUP) {
-        p.group = row / MM_GROUP;
-        p.n_groups = min_size(2, w->n_groups - p.group);
-        p.y = op->y[matrix] + i * w->rows + row;
-        p.bias = op->bias[matrix] ? op->bias[matrix] + row : NULL;
-        ops->prompt(&p);
-    }
+    ops->prompt(&(struct mm_prompt){ .w = { w, w },
+                                     .unit = row / (2 * MM_GROUP),
+                                     .n_units = ceil_div(row_end - row, 2 * MM_GROUP),
+                                     .a = mm_act_strip(op, s, i),
+                                     .n = n,
+                                     .bias = { op->bias[matrix], op->bias[matrix] },
+                                     .y = op->y[matrix] + i * w->rows,
+                                     .buf = mm_prompt_buf_of(s, thread) });
 }
 
 /* The same for generated rows in tiles. */
@@ -199,23 +196,91 @@ static void multiply(const struct mm_ops *ops, const struct matmul *op, struct m
     }
 }
 
-void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-              size_t n_chunks, size_t chunk, size_t thread)
+/* What chunk `chunk` of n_chunks does of units x ranges items. */
+struct walk {
+    size_t units, step; /* step: activation rows of a range */
+    size_t item, end;
+};
+
+static struct walk walk_start(const struct mm_ops *ops, const struct matmul *op, size_t units,
+                              size_t n_chunks, size_t chunk)
 {
-    size_t units = all_units(ops, op), ranges = range_count(ops, op), items = units * ranges;
-    size_t item = first_item(items, n_chunks, chunk), end = first_item(items, n_chunks, chunk + 1);
+    size_t ranges = range_count(ops, op), items = units * ranges;
     size_t multiple = mm_is_prompt(ops, op)  ? 2 * MM_STRIP
                       : mm_in_tiles(ops, op) ? MM_STRIP
                                              : ROW_MULTIPLE;
-    size_t step = ceil_div(ceil_div(op->n, ranges), multiple) * multiple;
 
-    while (item < end) {
-        size_t range = item / units, begin = item % units;
-        size_t stop = min_size(units, begin + (end - item)), i = min_size(range * step, op->n);
-        size_t n = min_size(step, op->n - i);
+    return (struct walk){ .units = units,
+                          .step = ceil_div(ceil_div(op->n, ranges), multiple) * multiple,
+                          .item = first_item(items, n_chunks, chunk),
+                          .end = first_item(items, n_chunks, chunk + 1) };
+}
 
+/* The next units begin .. stop - 1 with rows i .. i + n - 1 out of n_rows; n may be 0. */
+static bool walk_next(struct walk *k, size_t n_rows, size_t *begin, size_t *stop, size_t *i,
+                      size_t *n)
+{
+    if (k->item >= k->end)
+        return false;
+    *begin = k->item % k->units;
+    *stop = min_size(k->units, *begin + (k->end - k->item));
+    *i = min_size(k->item / k->units * k->step, n_rows);
+    *n = min_size(k->step, n_rows - *i);
+    k->item += *stop - *begin;
+    return true;
+}
+
+void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
+              size_t n_chunks, size_t chunk, size_t thread)
+{
+    struct walk k = walk_start(ops, op, all_units(ops, op), n_chunks, chunk);
+    size_t begin, stop, i, n;
+
+    while (walk_next(&k, op->n, &begin, &stop, &i, &n))
         if (n > 0)
             multiply(ops, op, s, begin, stop, i, n, thread);
-        item += stop - begin;
-    }
+}
+
+/* --- a feed-forward op's first half: a unit is a group of both matrices --- */
+
+bool mm_joins(const struct mm_ops *ops, const struct matmul *in, const struct matmul *out)
+{
+    const struct weight *gate = in->w[0], *up = in->w[1], *down = out->w[0];
+
+    return mm_is_prompt(ops, in) && gate->kind == WEIGHT_PACKED && up->kind == WEIGHT_PACKED &&
+           down->kind == WEIGHT_PACKED && gate->rows == up->rows && down->cols == up->rows;
+}
+
+size_t mm_join_chunks(const struct mm_ops *ops, const struct matmul *in, size_t n_threads)
+{
+    return min_size(mm_chunks(ops, in, n_threads), in->w[0]->n_groups * range_count(ops, in));
+}
+
+void mm_join_chunk(const struct mm_ops *ops, const struct matmul *in, const struct mm_join *join,
+                   struct mm_scratch *s, size_t n_chunks, size_t chunk, size_t thread)
+{
+    struct walk k = walk_start(ops, in, in->w[0]->n_groups, n_chunks, chunk);
+    struct mm_scratch hidden = mm_hidden(s);
+    size_t begin, stop, i, n;
+
+    while (walk_next(&k, in->n, &begin, &stop, &i, &n))
+        if (n > 0)
+            ops->prompt(&(struct mm_prompt){
+                .w = { in->w[0], in->w[1] },
+                .unit = begin,
+                .n_units = stop - begin,
+                .a = mm_act_strip(in, s, i),
+                .n = n,
+                .bias = { in->bias[0], in->bias[1] },
+                .join = join,
+                .strips = (uint16_t *)(void *)(hidden.base + hidden.strips_at) + i * in->w[0]->rows,
+                .buf = mm_prompt_buf_of(s, thread) });
+}
+
+struct mm_scratch mm_hidden(const struct mm_scratch *s)
+{
+    struct mm_scratch hidden = *s;
+
+    hidden.strips_at = s->hidden_at;
+    return hidden;
 }

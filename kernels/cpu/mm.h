@@ -60,7 +60,8 @@ extern const struct mm_ops mm_scalar, mm_avx2, mm_avxvnni, mm_avx512, mm_amx;
 struct mm_scratch {
     unsigned char *base;
     size_t shared_bytes,
-        thread_bytes; /* what follows: one part for all, then one for each thread */
+        thread_bytes;            /* what follows: one part for all, then one for each thread */
+    size_t strips_at, hidden_at; /* of the shared part, in bytes: x in strips, and their product */
     size_t max_rows, max_cols;
     size_t n_threads;
 };
@@ -82,5 +83,22 @@ void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scrat
 size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_threads);
 void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t n_chunks, size_t chunk, size_t thread);
+
+/* --- a feed-forward op on rows of a prompt, its middle kept in the scratch --- */
+
+/* What makes one of a gate and its up, elementwise; see struct isa_ops. */
+struct mm_join {
+    void (*act)(float *y, const float *gate, const float *up, size_t n, enum act_kind kind);
+    enum act_kind kind;
+};
+
+/* Can in's two results be joined on the way, to be out's input?  Then, mm_prepare() being done:
+ * mm_join_chunk(in) in place of mm_chunk(), and behind a barrier mm_chunk(out) with the scratch
+ * that mm_hidden() makes of this one.  The same bits as with floats in between. */
+bool mm_joins(const struct mm_ops *ops, const struct matmul *in, const struct matmul *out);
+size_t mm_join_chunks(const struct mm_ops *ops, const struct matmul *in, size_t n_threads);
+void mm_join_chunk(const struct mm_ops *ops, const struct matmul *in, const struct mm_join *join,
+                   struct mm_scratch *s, size_t n_chunks, size_t chunk, size_t thread);
+struct mm_scratch mm_hidden(const struct mm_scratch *s);
 
 #endif

@@ -62,12 +62,12 @@ static size_t private_bytes(void)
 int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
                        struct err *e)
 {
-    size_t shared, thread;
+    size_t shared, thread, hidden;
     void *base;
 
     if (s->base && max_rows <= s->max_rows && max_cols <= s->max_cols && n_threads <= s->n_threads)
         return 0;
-    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 8 / (2 * max_cols + 128) ||
+    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 16 / (2 * max_cols + 128) ||
         n_threads > 65536)
         return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns", max_rows,
                        max_cols);
@@ -77,14 +77,21 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
     thread = private_bytes() + MM_FLOAT_ROWS * max_cols * sizeof(float);
     thread = ceil_div(thread, 64) * 64 + sizeof(struct mm_prompt_buf);
     thread = ceil_div(thread, 4096) * 4096;
-    shared = ceil_div(shared, 64) * 64;
+    hidden = ceil_div(shared, 64) * 64;
+    shared = hidden + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
     base = mmap(NULL, shared + thread * n_threads, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns: %s", max_rows,
                        max_cols, strerror(errno));
     mm_scratch_done(s);
-    *s = (struct mm_scratch){ base, shared, thread, max_rows, max_cols, n_threads };
+    *s = (struct mm_scratch){ .base = base,
+                              .shared_bytes = shared,
+                              .thread_bytes = thread,
+                              .hidden_at = hidden,
+                              .max_rows = max_rows,
+                              .max_cols = max_cols,
+                              .n_threads = n_threads };
     return 0;
 }
 
@@ -131,7 +138,7 @@ struct mm_prompt_buf *mm_prompt_buf_of(const struct mm_scratch *s, size_t thread
 /* Where a row of a prompt stands in its strip. */
 uint16_t *mm_act_strip(const struct matmul *op, const struct mm_scratch *s, size_t row)
 {
-    uint16_t *base = (void *)s->base;
+    uint16_t *base = (void *)(s->base + s->strips_at);
 
     return base + row / MM_STRIP * MM_STRIP * op->w[0]->cols + row % MM_STRIP * MM_BLOCK;
 }

@@ -125,22 +125,26 @@ struct mm_tile {
     const float *bias;     /* [rows] or NULL */
 };
 
-/* One or two groups of weights times n rows of a prompt; see "Prompt rows" above. */
+/* A run of units times n rows of a prompt; see "Prompt rows" above.  A unit is two groups of one
+ * matrix (the last may have but one), or with `join` a group of a gate and the same of its up. */
 struct mm_prompt {
-    const struct weight *w;
-    size_t group, n_groups; /* 1 or 2 of them */
-    const uint16_t *a;      /* strips, the first row's first; up to the next even one is read */
-    size_t n;               /* 1 .. MM_PROMPT_ROWS */
-    float *y;               /* [n][rows of these groups] */
-    size_t y_stride;        /* in floats */
-    const float *bias;      /* of these rows, or NULL */
+    const struct weight *w[2]; /* the matrix twice, or gate and up */
+    size_t unit, n_units;
+    const uint16_t *a;    /* strips, the first row's first; up to the next even one is read */
+    size_t n;             /* 1 .. MM_PROMPT_ROWS */
+    const float *bias[2]; /* of the whole matrices, or NULL */
+
+    /* Where results go: rows of y, or after join the strips of the next product. */
+    float *y; /* [n][y_stride] */
+    const struct mm_join *join;
+    uint16_t *strips; /* as a, of as many blocks as there are rows of weights */
     struct mm_prompt_buf *buf;
 };
 
 struct mm_prompt_buf {
-    uint16_t weight[MM_PROMPT_BLOCKS * 2 * MM_GROUP * MM_BLOCK];
+    uint16_t weight[2][MM_PROMPT_BLOCKS * 2 * MM_GROUP * MM_BLOCK];
     float acc[MM_PROMPT_ROWS * 2 * MM_GROUP]; /* sums over the blocks so far */
-    float out[4 * MM_STRIP * MM_GROUP];
+    float out[2][4 * MM_STRIP * MM_GROUP];
 } __attribute__((aligned(64)));
 
 /* Groups group .. group_end - 1 of a matrix times n activation rows. */

@@ -90,6 +90,20 @@ static void act_chunk(const struct device *d, const struct op *op, size_t chunk)
                       n, op->act.kind);
 }
 
+static void join_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread)
+{
+    const struct mm_join join = { d->ops->gated_act, op->join.act };
+
+    mm_join_chunk(d->ops->mm, &op->join.in, &join, &d->mm, op->n_chunks, chunk, thread);
+}
+
+static void hidden_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread)
+{
+    struct mm_scratch hidden = mm_hidden(&d->mm);
+
+    mm_chunk(d->ops->mm, &op->matmul, &hidden, op->n_chunks, chunk, thread);
+}
+
 static void softcap_chunk(const struct device *d, const struct op *op, size_t chunk)
 {
     size_t from = chunk * op->per, n = min_size(op->per, op->softcap.count - from);
@@ -121,6 +135,12 @@ static void run_chunk(struct device *d, const struct op *op, size_t chunk, size_
         if (!*begun)
             mm_begin(d->ops->mm, &op->matmul, &d->mm, thread);
         mm_chunk(d->ops->mm, &op->matmul, &d->mm, op->n_chunks, chunk, thread);
+        break;
+    case OP_MM_JOIN:
+        join_chunk(d, op, chunk, thread);
+        break;
+    case OP_MM_HIDDEN:
+        hidden_chunk(d, op, chunk, thread);
         break;
     case OP_ROPE_TABLE:
         rope_table_chunk(d, op, chunk);

@@ -347,6 +347,27 @@ static void ref_gated_act(struct device *d, float *y, const float *gate, const f
         y[i] = (float)(act((double)gate[i], kind) * (up ? (double)up[i] : 1.0));
 }
 
+static void ref_feed_forward(struct device *d, const struct feed_forward *op)
+{
+    size_t last = op->gate ? 1 : 0; /* where x up^T goes */
+    struct matmul in = { .n_out = 1 + last, .x = op->x, .n = op->n };
+
+    in.w[0] = op->gate;
+    in.w[last] = op->up;
+    in.bias[last] = op->up_bias;
+    in.y[0] = op->hidden[0];
+    in.y[last] = op->hidden[last];
+    ref_matmul(d, &in);
+    ref_gated_act(d, op->hidden[0], op->hidden[0], op->gate ? op->hidden[1] : NULL,
+                  op->n * op->up->rows, op->act);
+    ref_matmul(d, &(struct matmul){ .n_out = 1,
+                                    .w = { op->down },
+                                    .y = { op->y },
+                                    .bias = { op->down_bias },
+                                    .x = op->hidden[0],
+                                    .n = op->n });
+}
+
 static void ref_softcap(struct device *d, float *x, size_t count, float cap)
 {
     (void)d;
@@ -394,6 +415,7 @@ const struct backend refbackend = {
     .gather = ref_gather,
     .norm = ref_norm,
     .matmul = ref_matmul,
+    .feed_forward = ref_feed_forward,
     .rope_kv = ref_rope_kv,
     .kv_copy = ref_kv_copy,
     .attend = ref_attend,
