@@ -57,7 +57,7 @@ enum {
 
 enum weight_kind {
     WEIGHT_PACKED, /* codes in groups, see above */
-    WEIGHT_FLOAT,  /* F32, F16, BF16 in the source, or what has to be decoded to floats */
+    WEIGHT_FLOAT,  /* F32, F16, BF16, or what has to be decoded to floats: rows as in the file */
     WEIGHT_ROWS,   /* only weight_row() */
 };
 
@@ -65,10 +65,10 @@ struct weight {
     enum weight_kind kind;
     const struct quant_format *format;
     size_t rows, cols;
-    const unsigned char *source; /* borrowed; NULL where it is no longer read */
+    const unsigned char *source; /* borrowed, or packed; NULL where it is no longer read */
     size_t row_bytes;            /* of the source */
 
-    /* WEIGHT_PACKED */
+    /* WEIGHT_PACKED; of WEIGHT_FLOAT the slab and the groups, 16 rows each */
     struct weight_slab *slab;
     unsigned char *packed; /* [n_groups][group_bytes], in the slab */
     size_t n_groups, n_blocks;
@@ -178,8 +178,8 @@ struct mm_ops {
     void (*to_bf16)(uint16_t *a, const float *x, size_t n_blocks);
     void (*prompt)(const struct mm_prompt *p);
 
-    /* As tile() and few(), and with the same results to the bit, for more than MM_FEW_ROWS generated
-     * rows.  NULL where there is none. */
+    /* As tile() and few(), and with the same results to the bit, for more than MM_FEW_ROWS
+     * generated rows.  NULL where there is none. */
     void (*many)(const struct mm_many *s);
 
     /* y[i * y_stride] = sum of w[c] * x[i][c], i < n, always in the same order whatever n is.

@@ -181,6 +181,13 @@ static void copy_group(const struct weight *w, size_t group)
     }
 }
 
+static void copy_rows(const struct weight *w, size_t group)
+{
+    size_t row = group * MM_GROUP, rows = w->rows - row < MM_GROUP ? w->rows - row : MM_GROUP;
+
+    memcpy(w->packed + group * w->group_bytes, w->source + row * w->row_bytes, rows * w->row_bytes);
+}
+
 /* --- all groups of a matrix, by a team --- */
 
 struct packing {
@@ -231,7 +238,9 @@ static void pack_member(void *arg, size_t index)
         size_t end = (c + 1) * p->per < p->w->n_groups ? (c + 1) * p->per : p->w->n_groups;
 
         for (size_t g = c * p->per; g < end; g++) {
-            if (p->w->format->codes_at > 0)
+            if (p->w->kind == WEIGHT_FLOAT)
+                copy_rows(p->w, g);
+            else if (p->w->format->codes_at > 0)
                 copy_group(p->w, g);
             else
                 pack_group(p->w, g);

@@ -378,7 +378,7 @@ static void rows_are_exact(void **state)
 
             assert_int_equal(weight_create(&w, &store, &t, use, &e), 0);
             assert_int_equal(weight_needs_source(w),
-                             w->kind == WEIGHT_FLOAT || (use & WEIGHT_EMBED) != 0);
+                             w->kind != WEIGHT_FLOAT && (use & WEIGHT_EMBED) != 0);
             assert_int_equal(weight_rows(w), 19);
             assert_int_equal(weight_cols(w), cols);
             for (size_t r = 0; (use & WEIGHT_EMBED) && r < 19; r++) {
