@@ -1,6 +1,7 @@
 /* From a model's name to its file or folder.  NAME is a path; or, in each models folder in turn:
  * NAME, NAME.gguf, what follows the last '/' of an id such as org/model where that is a model's
- * folder, or the one file that begins with it. */
+ * folder, or the one file that begins with it; or in huggingface_hub's cache.  NAME may end in
+ * :TAG, which the file's name must then have in it. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 #include <sys/stat.h>
 
 #include "fcgi/config_keys.h"
+#include "hub/cache.h"
+#include "hub/name.h"
+#include "hub/pick.h"
 #include "kernels/base/buf.h"
 
 enum { MAX_DIRS = 4 };
@@ -64,11 +68,12 @@ static int fit(const char *file, const char *last)
 }
 
 /* Looks for the best fit in one folder.  0 with *path NULL: none. */
-static int search(struct config *c, const char *dir, const char *last, const char **path,
-                  struct err *e)
+static int search(struct config *c, const char *dir, const char *last, const char *tag,
+                  const char **path, struct err *e)
 {
     char best[256] = "", other[256] = "";
     struct dirent *entry;
+    size_t part, parts, stem;
     int best_fit = 0;
     struct buf b = { 0 };
     DIR *d = opendir(dir);
@@ -79,6 +84,9 @@ static int search(struct config *c, const char *dir, const char *last, const cha
     while ((entry = readdir(d))) {
         int f = fit(entry->d_name, last);
 
+        hub_part(entry->d_name, &part, &parts, &stem);
+        if (part > 1 || (*tag && !hub_tag_fits(entry->d_name, tag)))
+            continue;
         if (f > best_fit) {
             best_fit = f;
             snprintf(best, sizeof best, "%s", entry->d_name);
@@ -102,6 +110,19 @@ static int search(struct config *c, const char *dir, const char *last, const cha
     return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
 }
 
+/* In huggingface_hub's cache. */
+static int search_cache(struct config *c, const struct hub_name *name, const char **path,
+                        struct err *e)
+{
+    struct buf found = { 0 };
+    int rc = hub_find(name, &found, e);
+
+    if (!rc && !(*path = arena_strndup(&c->storage, found.data, found.len)))
+        rc = err_set(e, ERR_NOMEM, "no memory for a file name");
+    buf_done(&found);
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
 /* dir/name + suffix where that is a model, else NULL. */
 static const char *exact(struct config *c, const char *dir, const char *name, const char *suffix)
 {
@@ -115,15 +136,34 @@ static const char *exact(struct config *c, const char *dir, const char *name, co
     return path;
 }
 
-int models_dir_find(struct config *c, const char *model, const char **path, struct err *e)
+/* In the models folders.  places: where, for a sentence. */
+static int search_dirs(struct config *c, const char *model, const struct hub_name *name,
+                       const char **path, struct buf *places, struct err *e)
 {
-    const char *dirs[MAX_DIRS], *last = strrchr(model, '/');
+    const char *dirs[MAX_DIRS], *base = *name->tag ? name->repo : model;
+    const char *last = strrchr(base, '/');
     size_t n = list_dirs(c, dirs);
-    char places[300] = "";
     int rc = 0;
 
+    last = last ? last + 1 : base;
+    for (size_t i = 0; !rc && !*path && i < n; i++) {
+        buf_printf(places, "%s%s", i ? ", " : "", dirs[i]);
+        if (!(*path = exact(c, dirs[i], model, "")) &&
+            !(*path = exact(c, dirs[i], model, ".gguf")) &&
+            !(*last && !*name->tag && (*path = exact(c, dirs[i], last, ""))))
+            rc = *last ? search(c, dirs[i], last, name->tag, path, e) : 0;
+    }
+    return rc;
+}
+
+int models_dir_find(struct config *c, const char *model, const char **path, struct err *e)
+{
+    struct hub_name name;
+    struct buf places = { 0 };
+    bool of_hub = !hub_name_parse(&name, model, NULL);
+    int rc;
+
     *path = NULL;
-    last = last ? last + 1 : model;
     if (is_model(model)) {
         *path = arena_strndup(&c->storage, model, strlen(model));
         return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
@@ -132,18 +172,21 @@ int models_dir_find(struct config *c, const char *model, const char **path, stru
     if (*model == '/')
         return err_param(e, "model", ERR_NOTFOUND, "model: there is no file or model folder %.300s",
                          model);
-    for (size_t i = 0; !rc && !*path && i < n; i++) {
-        size_t used = strlen(places);
-
-        snprintf(places + used, sizeof places - used, "%s%s", i ? ", " : "", dirs[i]);
-        if (!(*path = exact(c, dirs[i], model, "")) &&
-            !(*path = exact(c, dirs[i], model, ".gguf")) &&
-            !(*last && (*path = exact(c, dirs[i], last, ""))))
-            rc = *last ? search(c, dirs[i], last, path, e) : 0;
-    }
-    if (!rc && !*path)
+    rc = search_dirs(c, model, &name, path, &places, e);
+    if (!rc && !*path && of_hub)
+        rc = search_cache(c, &name, path, e);
+    if (!rc && !*path && of_hub) {
+        buf_puts(&places, ", ");
+        hub_cache(&places);
         rc = err_param(e, "model", ERR_NOTFOUND,
-                       "model \"%.100s\" is neither a file, a model folder, nor found in %s", model,
-                       places);
+                       "model \"%.100s\" is not here; to bring it from the hub, run: "
+                       "airstrip-fetch %.100s  (looked for in %.200s)",
+                       model, model, buf_str(&places));
+    } else if (!rc && !*path) {
+        rc = err_param(e, "model", ERR_NOTFOUND,
+                       "model \"%.100s\" is neither a file, a model folder, nor found in %.300s",
+                       model, buf_str(&places));
+    }
+    buf_done(&places);
     return rc;
 }

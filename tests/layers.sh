@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..14
+echo 1..16
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
@@ -34,5 +34,7 @@ check inference/constrain $base inference/constrain/
 check inference/arch $base $quant kernels/backend.h inference/arch/
 check inference $base $quant kernels/backend.h $text inference/
 check tools kernels/ inference/ tools/
-check fcgi $base inference/engine.h fcgi/
+check hub $base hub/
+check fetch $base hub/ fetch/
+check fcgi $base hub/ inference/engine.h fcgi/
 check fcgi/api $base inference/engine.h fcgi/
