@@ -19,11 +19,22 @@ static void to_bf16(uint16_t *a, const float *x, size_t n_blocks)
 
 /* --- products --- */
 
+enum { AHEAD = 2 }; /* blocks: activations come from the second cache, and a tile waits for them */
+
+SPECIALISED void fetch(const uint16_t *tile)
+{
+    for (int k = 0; k < TILE_ROWS; k++)
+        _mm_prefetch((const char *)tile + k * TILE_ROW_BYTES, _MM_HINT_T0);
+}
+
 /* T tiles of activations times G of weights, for n blocks; a1 is read where T is 2. */
 SPECIALISED void products(const uint16_t *a0, const uint16_t *a1, const uint16_t *w, size_t n,
                           const int T, const int G)
 {
     for (; n > 0; n--, a0 += TILE, a1 += TILE, w += G * TILE) {
+        fetch(a0 + AHEAD * TILE);
+        if (T == 2)
+            fetch(a1 + AHEAD * TILE);
         _tile_loadd(4, a0, TILE_ROW_BYTES);
         _tile_loadd(6, w, TILE_ROW_BYTES);
         _tile_dpbf16ps(0, 4, 6);

@@ -52,7 +52,7 @@ enum {
 
     MM_STRIP = 16,         /* activation rows of a tile */
     MM_PROMPT_ROWS = 512,  /* the most that mm_ops.prompt takes at once */
-    MM_PROMPT_BLOCKS = 10, /* blocks it spreads out at once: with the activations half of 48 kB */
+    MM_PROMPT_BLOCKS = 24, /* blocks it spreads out at once: a panel */
 };
 
 enum weight_kind {
