@@ -97,7 +97,7 @@ static void keep(struct batch *b, struct job *j)
 
     if (b->prefix_cache == PREFIX_CACHE_PROMPTS && n > j->n_prompt)
         n = j->n_prompt;
-    if (b->prefix_cache != PREFIX_CACHE_OFF)
+    if (b->prefix_cache != PREFIX_CACHE_OFF && !j->far)
         kvcache_keep(b->cache, &j->table, j->ids, n);
 }
 
@@ -162,6 +162,33 @@ void batch_clear(struct batch *b)
 
 /* --- composing passes --- */
 
+/* Where a sequence becomes far, all of it is evaluated anew: its keys stand otherwise rotated in
+ * the cache.  What is known of far ones is not kept for others, whose may be near. */
+static void go_far(struct batch *b)
+{
+    for (size_t i = 0; b->near_tokens && i < b->n_jobs; i++) {
+        struct job *j = b->jobs[i];
+
+        if (j->far || j->over || j->in_prompts || j->n_ids <= b->near_tokens)
+            continue;
+        keep(b, j);
+        kvcache_drop(b->cache, &j->table);
+        j->n_done = 0;
+        j->far = true;
+    }
+}
+
+/* How many guesses may be evaluated beside what j has: one token comes for sure, what comes last is
+ * never evaluated, and no guess may lie where the sequence would be far. */
+static size_t most_drafts(const struct batch *b, const struct job *j)
+{
+    size_t most = job_max_tokens(j) - j->n_ids - 1;
+
+    if (b->near_tokens && !j->far && most > b->near_tokens - j->n_ids)
+        most = b->near_tokens - j->n_ids;
+    return most;
+}
+
 /* Its prompt is in the cache: what waits for evaluation was generated. */
 static bool is_generating(const struct job *j)
 {
@@ -211,7 +238,7 @@ static void look_up_prefix(struct batch *b, struct job *j)
 {
     bool again = j->n_ids > j->n_prompt; /* it was preempted, and has its first token */
 
-    if (j->n_done || b->prefix_cache == PREFIX_CACHE_OFF)
+    if (j->n_done || j->far || b->prefix_cache == PREFIX_CACHE_OFF)
         return;
     j->n_done = kvcache_reuse(b->cache, &j->table, j->ids, again ? j->n_prompt : j->n_prompt - 1);
     if (!again)
@@ -279,10 +306,8 @@ static void compose_tokens(struct batch *b, bool after_slice)
 
         if (!is_generating(j) || j->over || j->preempted)
             continue;
-        /* One token comes for sure, and what comes last is never evaluated. */
-        b->drafters[n] =
-            (struct drafter){ .speculate = &j->speculate,
-                              .most = catches_up ? 0 : job_max_tokens(j) - j->n_ids - 1 };
+        b->drafters[n] = (struct drafter){ .speculate = &j->speculate,
+                                           .most = catches_up ? 0 : most_drafts(b, j) };
         b->drafter_jobs[n++] = j;
     }
     if (after_slice && n + DRAFTS_BESIDE_PROMPT < max_rows)
@@ -497,6 +522,7 @@ void batch_step(struct batch *b)
 {
     b->step = (struct token_counts){ 0 };
     sweep(b);
+    go_far(b);
     generate(b, slice_prompts(b));
     requeue_preempted(b);
     scheduler_stepped(b->scheduler, &b->step, kvcache_use(b->cache));

@@ -26,7 +26,8 @@ struct batch {
     struct pass prompts; /* under way for as many steps as it has slices */
     struct pass tokens;  /* of this step */
     struct pace pace;
-    enum prefix_cache prefix_cache; /* set after batch_open() */
+    enum prefix_cache prefix_cache; /* set after batch_open(), as the next one */
+    size_t near_tokens;             /* struct model's */
     struct drafts drafts;
     struct drafter *drafters;  /* [max_batch] of the pass of tokens being composed ... */
     struct job **drafter_jobs; /* ... and whose they are */

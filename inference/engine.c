@@ -89,6 +89,7 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
     f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows, l->max_drafted_rows };
     rc = batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
     b->prefix_cache = g->prefix_cache;
+    b->near_tokens = l->model.near_tokens;
     return rc;
 }
 

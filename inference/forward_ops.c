@@ -71,6 +71,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
         .kind = l->rope,
         .n_rot = m->n_rot,
         .inv_freq = l->inv_freq,
+        .far_inv_freq = m->far_inv_freq,
         .mscale = m->rope_mscale,
         .kv = f->cache->kv,
         .layer = layer,

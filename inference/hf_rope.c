@@ -62,11 +62,102 @@ static int put_llama3(struct hf *h, const struct value *map, double base, struct
     return weights_put_tensor(h->w, &t, e);
 }
 
+/* A list of divisors as the tensor that a GGUF file has for it. */
+static int put_factors(struct hf *h, const struct value *list, const char *name, struct err *e)
+{
+    size_t n = list && list->kind == VALUE_LIST ? list->list.len : 0;
+    struct tensor t = { .name = name,
+                        .dtype = DTYPE_F32,
+                        .n_dims = 1,
+                        .shape = { n, 1, 1, 1 },
+                        .bytes = n * sizeof(float) };
+    float *out = n ? weights_room(h->w, t.bytes) : NULL;
+
+    if (n && !out)
+        return err_set(e, ERR_NOMEM, "no memory for rope frequencies");
+    for (size_t i = 0; i < n; i++)
+        if (!hf_is_number(list->list.items[i]) || !(hf_number(list->list.items[i]) > 0))
+            return err_set(e, ERR_FORMAT, "config.json: a factor of longrope is not positive");
+        else
+            out[i] = (float)hf_number(list->list.items[i]);
+    if (!n)
+        return err_set(
+            e, ERR_FORMAT,
+            "config.json: longrope needs short_factor and long_factor, lists of numbers");
+    t.data = out;
+    return weights_put_tensor(h->w, &t, e);
+}
+
+/* Positions that the model was first trained for; 0: config.json does not say. */
+static double old_context(const struct hf *h, const struct value *map)
+{
+    const struct value *v = hf_setting(h, "original_max_position_embeddings");
+
+    return hf_is_number(v) ? hf_number(v) : factor(map, "original_max_position_embeddings", 0);
+}
+
+static int put_longrope(struct hf *h, const struct value *map, struct err *e)
+{
+    const struct value *max = hf_setting(h, "max_position_embeddings");
+    double old = old_context(h, map), attention = factor(map, "attention_factor", 0);
+    double by = hf_is_number(max) ? hf_number(max) / old : 0;
+    int rc;
+
+    if (!(old >= 2 && old <= 1 << 30))
+        return err_set(e, ERR_FORMAT,
+                       "config.json: longrope needs original_max_position_embeddings");
+    if (!(attention > 0))
+        attention = by > 1 ? sqrt(1 + log(by) / log(old)) : 1;
+    if ((rc = put_factors(h, value_get(map, "short_factor"), "rope_factors_short.weight", e)) ||
+        (rc = put_factors(h, value_get(map, "long_factor"), "rope_factors_long.weight", e)) ||
+        (rc = weights_put_f64(h->w, hf_key(h, "rope.scaling.attn_factor").text, attention, e)))
+        return rc;
+    return weights_put_u64(h->w, hf_key(h, "rope.scaling.original_context_length").text,
+                           (uint64_t)old, e);
+}
+
+/* What YaRN multiplies q and k by grows with the factor, unless config.json has a say. */
+static double yarn_attention(const struct value *map, double by)
+{
+    double usual = by > 1 ? 0.1 * log(by) + 1 : 1, given = factor(map, "attention_factor", 0);
+    double one = factor(map, "mscale", 0), all = factor(map, "mscale_all_dim", 0);
+
+    if (given > 0)
+        return given / usual;
+    if (one != 0 && all != 0 && by > 1)
+        return (0.1 * one * log(by) + 1) / (0.1 * all * log(by) + 1) / usual;
+    return 1;
+}
+
+static int put_yarn(struct hf *h, const struct value *map, struct err *e)
+{
+    const struct value *whole = value_get(map, "truncate");
+    double old = factor(map, "original_max_position_embeddings", 0);
+    const struct {
+        const char *suffix;
+        double v;
+    } rows[] = {
+        { "rope.scaling.yarn_beta_fast", factor(map, "beta_fast", 32) },
+        { "rope.scaling.yarn_beta_slow", factor(map, "beta_slow", 1) },
+        { "rope.scaling.yarn_attn_factor", yarn_attention(map, factor(map, "factor", 1)) },
+    };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof rows / sizeof *rows; i++)
+        rc = weights_put_f64(h->w, hf_key(h, rows[i].suffix).text, rows[i].v, e);
+    if (rc == 0 && whole && whole->kind == VALUE_BOOL)
+        rc =
+            weights_put_bool(h->w, hf_key(h, "rope.scaling.yarn_truncate").text, whole->boolean, e);
+    if (rc == 0 && old >= 1 && old <= 1 << 30)
+        rc = weights_put_u64(h->w, hf_key(h, "rope.scaling.original_context_length").text,
+                             (uint64_t)old, e);
+    return rc;
+}
+
 static int put_scaling(struct hf *h, const struct value *map, double base, struct err *e)
 {
     const struct value *type = value_get(map, "rope_type");
-    struct hf_key name = hf_key(h, "rope.scaling.type");
-    int rc;
+    int rc = 0;
 
     if (!type)
         type = value_get(map, "type");
@@ -74,8 +165,15 @@ static int put_scaling(struct hf *h, const struct value *map, double base, struc
         return 0;
     if (strcmp(type->string.data, "llama3") == 0 && h->arch->rope_factors)
         return put_llama3(h, map, base, e);
+    if ((strcmp(type->string.data, "longrope") == 0 || strcmp(type->string.data, "su") == 0) &&
+        h->arch->longrope)
+        return put_longrope(h, map, e);
+    if (strcmp(type->string.data, "yarn") == 0)
+        rc = put_yarn(h, map, e);
     /* model_check() refuses what it does not know */
-    rc = weights_put_copy(h->w, name.text, (struct str){ type->string.data, type->string.len }, e);
+    if (rc == 0)
+        rc = weights_put_copy(h->w, hf_key(h, "rope.scaling.type").text,
+                              (struct str){ type->string.data, type->string.len }, e);
     if (rc == 0 && hf_is_number(value_get(map, "factor")))
         rc = hf_put_number(h, "rope.scaling.factor", value_get(map, "factor"), e);
     return rc;

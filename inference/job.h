@@ -41,6 +41,7 @@ struct job {
     int32_t *ids;    /* [n_prompt + max_new]: the prompt, then what was generated */
     size_t n_ids;    /* known */
     size_t n_done;   /* their keys and values are in the cache */
+    bool far;        /* its spans are (struct model's near_tokens) */
     size_t n_cached; /* of the prompt, found there and not evaluated */
     struct kv_table table;
     struct rng rng;

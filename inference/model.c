@@ -5,11 +5,11 @@
  * device. */
 #include "inference/model.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "inference/model_rope.h"
 #include "inference/model_slots.h"
 #include "kernels/quant/quant.h"
 
@@ -111,23 +111,15 @@ static float *pack_tensor(struct packer *p, const struct tensor *t)
     return pack_scaled(p, t, 1);
 }
 
-/* Angles per position: base^(-2i/n_rot), divided by the linear scaling's factor and, where the file
- * has them, by Llama 3's own factors (rope_freqs.weight). */
-static float *pack_inv_freq(struct packer *p, const struct model *m, double base, double scale,
+/* Angles per position; factors: tensor of divisors, or NULL. */
+static float *pack_inv_freq(struct packer *p, const struct model *m, bool local,
                             const struct tensor *factors)
 {
-    size_t n = m->n_rot / 2;
     float *host;
-    float *device = pack(p, n, &host);
+    float *device = pack(p, m->n_rot / 2, &host);
 
-    if (!host)
-        return device;
-    for (size_t i = 0; i < n; i++)
-        host[i] = 1.0f;
-    if (factors)
-        quant_format(factors->dtype)->decode(host, factors->data, n);
-    for (size_t i = 0; i < n; i++)
-        host[i] = (float)(pow(base, -2.0 * (double)i / (double)m->n_rot) / scale / (double)host[i]);
+    if (host)
+        model_inv_freq(m, local, factors, host);
     return device;
 }
 
@@ -145,9 +137,13 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
 
     if (m->arch->rope_factors)
         factors = weights_tensor(w, "rope_freqs.weight");
+    if (m->near_tokens)
+        factors = weights_tensor(w, ROPE_SHORT);
     p->used = 0;
-    m->inv_freq[0] = pack_inv_freq(p, m, m->rope_base[0], m->rope_scale, factors);
-    m->inv_freq[1] = local ? pack_inv_freq(p, m, m->rope_base[1], 1.0, NULL) : NULL;
+    m->inv_freq[0] = pack_inv_freq(p, m, false, factors);
+    m->inv_freq[1] = local ? pack_inv_freq(p, m, true, NULL) : NULL;
+    m->far_inv_freq =
+        m->near_tokens ? pack_inv_freq(p, m, false, weights_tensor(w, ROPE_LONG)) : NULL;
     m->final_norm = pack_scaled(p, weights_tensor(w, "output_norm.weight"), m->logit_scale);
     m->final_norm_bias = pack_scaled(p, weights_tensor(w, "output_norm.bias"), m->logit_scale);
     for (size_t l = 0; l < m->n_layers; l++) {

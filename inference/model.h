@@ -49,16 +49,23 @@ struct model {
     size_t window_pattern; /* layer l is global where (l + 1) % pattern == 0; 0: none is */
     double rope_base[2];   /* of global layers, and of sliding-window layers */
     double rope_scale;     /* positions of global layers are divided by it (linear scaling) */
+    bool yarn;             /* but those that turn fast are not: */
+    double yarn_low,
+        yarn_high; /* pairs up to low turn as ever, from high on by rope_scale slower */
+    /* Longrope: a sequence of more tokens than this is far, all of it: its spans say so, and what
+     * was evaluated while it was shorter does not count.  0: none ever is. */
+    size_t near_tokens;
 
     struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied */
     struct weight *positions;    /* [n_ctx_train, n_embd], added to the embeddings; or NULL */
     float *final_norm, *final_norm_bias; /* [n_embd]; the latter may be NULL */
     float *inv_freq[2];         /* global, and local (sliding-window layers) where it differs */
+    float *far_inv_freq;        /* of far sequences; NULL where none ever is */
     struct model_layer *layers; /* [n_layers] */
     float *vectors;             /* device memory that all of the above float vectors lie in */
 
     bool multiplies_floats; /* some matrices are floats, not codes */
-    enum dtype kv_dtype; /* F32 where all matrices are float, else F16 */
+    enum dtype kv_dtype;    /* F32 where all matrices are float, else F16 */
     uint64_t n_params;
     uint64_t bytes_per_token; /* of matrices read for one token */
     char name[128], quantisation[32];

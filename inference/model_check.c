@@ -5,6 +5,7 @@
  * is refused by name instead.  Keys are those of ggml's docs/gguf.md. */
 #include "inference/hf.h"
 #include "inference/model_keys.h"
+#include "inference/model_rope.h"
 #include "inference/model_slots.h"
 
 #include <math.h>
@@ -87,40 +88,6 @@ static int read_sizes(struct model *m, const struct keys *k, struct err *e)
     if (m->n_rot % 2)
         return err_set(e, ERR_FORMAT, "%zu rotated values of a head; expected an even number",
                        m->n_rot);
-    return 0;
-}
-
-/* Rotary position embedding: bases, and linear scaling (Chen et al. 2023), which holds for global
- * layers only.  YaRN, longrope and others would need other angles: refused. */
-static int read_rope(struct model *m, const struct keys *k, struct err *e)
-{
-    char name[MAX_KEY_BYTES];
-    struct str type = { "linear", strlen("linear") };
-    double factor = 1.0;
-    int rc;
-
-    m->rope_mscale = 1.0f;
-    m->rope_scale = 1.0;
-    m->rope_base[0] = 10000.0;
-    if ((rc = key_real(k, "rope.freq_base", false, 1.0, 1e12, &m->rope_base[0], e)))
-        return rc;
-    m->rope_base[1] = m->arch->local_rope_base > 0 ? m->arch->local_rope_base : m->rope_base[0];
-    if ((rc = key_real(k, "rope.freq_base_swa", false, 1.0, 1e12, &m->rope_base[1], e)))
-        return rc;
-
-    rc = weights_str(k->w, key_name(k, "rope.scaling.type", name), &type, e);
-    if (rc && rc != ERR_NOTFOUND)
-        return rc;
-    if (type.len == strlen("none") && memcmp(type.data, "none", type.len) == 0)
-        return 0;
-    if (type.len != strlen("linear") || memcmp(type.data, "linear", type.len) != 0)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "rope scaling \"%.*s\" is not supported; supported are: none, linear",
-                       (int)(type.len < 64 ? type.len : 64), type.data);
-    if ((rc = key_real(k, "rope.scale_linear", false, 0.0, 1e6, &factor, e)) ||
-        (rc = key_real(k, "rope.scaling.factor", false, 0.0, 1e6, &factor, e)))
-        return rc;
-    m->rope_scale = factor > 0 ? factor : 1.0; /* llama.cpp: 0 means none */
     return 0;
 }
 
@@ -276,6 +243,10 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
     if (factors && m->arch->rope_factors &&
         (rc = check_tensor(m, factors, "rope_freqs.weight", 0, m->n_rot / 2, e)))
         return rc;
+    if (m->arch->longrope && (weights_tensor(w, ROPE_SHORT) || weights_tensor(w, ROPE_LONG)) &&
+        ((rc = check_tensor(m, weights_tensor(w, ROPE_SHORT), ROPE_SHORT, 0, m->n_rot / 2, e)) ||
+         (rc = check_tensor(m, weights_tensor(w, ROPE_LONG), ROPE_LONG, 0, m->n_rot / 2, e))))
+        return rc;
     rc = weights_array(w, "tokenizer.ggml.tokens", &tokens, e);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
@@ -339,6 +310,8 @@ static bool tensor_known(const struct model *m, const char *name)
         return m->arch->final_norm_bias;
     if (strcmp(name, "rope_freqs.weight") == 0)
         return m->arch->rope_factors;
+    if (strcmp(name, ROPE_SHORT) == 0 || strcmp(name, ROPE_LONG) == 0)
+        return m->arch->longrope;
     if (sscanf(name, "blk.%4zu.%n", &layer, &used) != 1 || used == 0 || layer >= m->n_layers)
         return false;
     for (int s = 0; s < N_SLOTS; s++)
@@ -419,7 +392,7 @@ int model_check(struct model *m, const struct weights *w, struct err *e)
     m->huggingface = m->arch->hf && weights_has(w, HF_KEY);
     m->rope = m->huggingface ? m->arch->hf->rope : m->arch->rope;
     k.prefix = m->arch->name;
-    if ((rc = read_sizes(m, &k, e)) || (rc = read_rope(m, &k, e)) ||
+    if ((rc = read_sizes(m, &k, e)) || (rc = model_read_rope(m, &k, e)) ||
         (rc = read_attention(m, &k, e)) || (rc = read_multipliers(m, &k, e)) ||
         (rc = read_block(m, &k, e)) || (rc = refuse_others(m, &k, e)) ||
         (rc = check_globals(m, w, e)) || (rc = check_layers(m, w, e)) || (rc = survey(m, w, e)))

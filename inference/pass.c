@@ -42,8 +42,9 @@ void pass_clear(struct pass *p)
 void pass_add(struct pass *p, struct job *j, const int32_t *ids, size_t n, size_t n_outputs)
 {
     memcpy(p->ids + p->n_rows, ids, n * sizeof *ids);
-    p->spans[p->n_spans] =
-        (struct seq_span){ .row = p->n_rows, .n = n, .pos = j->n_done, .pages = j->table.pages };
+    p->spans[p->n_spans] = (struct seq_span){
+        .row = p->n_rows, .n = n, .pos = j->n_done, .pages = j->table.pages, .far = j->far
+    };
     p->span_jobs[p->n_spans++] = j;
     p->n_rows += n;
     for (size_t i = n_outputs; i > 0; i--) {

@@ -73,6 +73,7 @@ struct seq_span {
     size_t row, n;        /* rows row .. row+n-1 of the batch */
     size_t pos;           /* position of the first of them */
     const int32_t *pages; /* HOST memory: page of position p is pages[p / page_tokens]; valid until sync() */
+    bool far;             /* rope_kv rotates by far_inv_freq */
 };
 
 /* Heads of q and k are normalised (where a weight is given), rotated, and k and v are written to the cache
@@ -87,6 +88,7 @@ struct rope_kv {
     enum rope_kind kind;
     size_t n_rot;          /* leading values of a head that are rotated, even, <= head_dim */
     const float *inv_freq; /* DEVICE [n_rot / 2]: angle of pair i at position p is p * inv_freq[i] */
+    const float *far_inv_freq; /* the same of spans that are far; NULL where none is */
     float mscale;          /* factor on cos and sin (YaRN, longrope), else 1 */
     struct kv *kv;
     size_t layer;

@@ -89,7 +89,8 @@ static double time_generation(struct run *r, size_t depth, size_t n)
                           .n_outputs = r->n_batch };
 
         for (size_t i = 0; i < r->n_batch; i++) {
-            r->spans[i] = (struct seq_span){ i, 1, pos, r->tables[i].pages };
+            r->spans[i] =
+                (struct seq_span){ .row = i, .n = 1, .pos = pos, .pages = r->tables[i].pages };
             r->out_rows[i] = (int32_t)i;
         }
         forward_run(r->l->tokens, &s);

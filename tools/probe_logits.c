@@ -171,11 +171,17 @@ static void print_scores(const float *logits, size_t n_vocab, const struct value
     putchar(']');
 }
 
+/* Of a sequence of n tokens: see struct model's near_tokens. */
+static bool is_far(const struct run *r, size_t n)
+{
+    return r->model.near_tokens && n > r->model.near_tokens;
+}
+
 /* Rows pos .. pos+n-1 of the sequence; logits of the last row, or of all of them. */
 static void step(struct run *r, const int32_t *ids, size_t pos, size_t n, bool prompt,
-                 bool all_rows, const struct kv_table *table)
+                 bool all_rows, bool far, const struct kv_table *table)
 {
-    struct seq_span span = { .row = 0, .n = n, .pos = pos, .pages = table->pages };
+    struct seq_span span = { .row = 0, .n = n, .pos = pos, .pages = table->pages, .far = far };
     int32_t rows[MAX_ROWS];
 
     for (size_t i = 0; i < n; i++)
@@ -201,7 +207,7 @@ static void answer(struct run *r, struct ask *q, const struct kv_table *table)
     for (size_t pos = 0; pos < q->n; pos += q->chunk) {
         size_t n = q->n - pos < q->chunk ? q->n - pos : q->chunk;
 
-        step(r, q->ids, pos, n, true, every, table);
+        step(r, q->ids, pos, n, true, every, is_far(r, q->n), table);
         for (size_t i = 0; every && i < n; i++) {
             if (pos + i)
                 putchar(',');
@@ -221,7 +227,10 @@ static void answer(struct run *r, struct ask *q, const struct kv_table *table)
     for (size_t i = 0; i < q->n_greedy; i++, last = 0) {
         best[i] = forward_argmax(r->forward, last);
         printf("%s%d", i ? "," : ",\"greedy_ids\":[", best[i]);
-        step(r, q->ids, q->n + i, 1, false, false, table);
+        if (is_far(r, q->n + i + 1) && !is_far(r, q->n + i)) /* all of it anew */
+            for (size_t pos = 0; pos < q->n + i; pos++)
+                step(r, q->ids, pos, 1, pos < q->n, false, true, table);
+        step(r, q->ids, q->n + i, 1, false, false, is_far(r, q->n + i + 1), table);
     }
     puts(q->n_greedy ? "]}" : "}");
 }

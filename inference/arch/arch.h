@@ -97,6 +97,7 @@ struct arch {
     bool final_norm_bias; /* output_norm.bias */
     bool scale_embedding; /* embeddings times sqrt(n_embd) */
     bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
+    bool longrope;     /* rope_factors_short.weight and _long.weight, where they are there */
     bool softcaps;     /* attn_logit_softcapping and final_logit_softcapping are obeyed */
     bool multipliers;  /* embedding_scale, residual_scale and logit_scale (a divisor) are obeyed */
     enum arch_parallel parallel;

@@ -45,6 +45,7 @@ const struct arch arch_phi3 = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
+    .longrope = true,
     .fused = fused,
     .hf = &huggingface,
 };

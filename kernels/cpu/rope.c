@@ -12,13 +12,14 @@ enum { TABLE_ROWS = 32 }; /* of a chunk: 32 rows of 32 angles are about 20 us of
 
 /* Row layout: cs[0 .. n_rot-1] factors of the value itself, then those of its partner, signs
  * included. */
-static void angles(float *cs, size_t pos, const struct rope_kv *op)
+static void angles(float *cs, const struct seq_span *span, size_t row, const struct rope_kv *op)
 {
-    size_t half = op->n_rot / 2;
+    size_t half = op->n_rot / 2, pos = span->pos + row - span->row;
+    const float *inv_freq = span->far ? op->far_inv_freq : op->inv_freq;
 
     for (size_t p = 0; p < half; p++) {
         size_t i = op->kind == ROPE_NORM ? 2 * p : p, j = op->kind == ROPE_NORM ? i + 1 : p + half;
-        float angle = (float)pos * op->inv_freq[p];
+        float angle = (float)pos * inv_freq[p];
         float c = cosf(angle) * op->mscale, s = sinf(angle) * op->mscale;
 
         cs[i] = cs[j] = c;
@@ -43,11 +44,8 @@ void rope_table_chunk(struct device *d, const struct op *op, size_t chunk)
     float *table = d->rope[op->rope.slot].base;
     size_t to = min_size((chunk + 1) * op->per, r->n);
 
-    for (size_t row = chunk * op->per; row < to; row++) {
-        const struct seq_span *s = span_of(r, row);
-
-        angles(table + row * 2 * r->n_rot, s->pos + row - s->row, r);
-    }
+    for (size_t row = chunk * op->per; row < to; row++)
+        angles(table + row * 2 * r->n_rot, span_of(r, row), row, r);
 }
 
 /* Pointers tell steps apart: spans stay where they are until the queue has run, and slots are
@@ -123,7 +121,7 @@ static void rope_kv_row(struct device *d, const struct rope_kv *op, size_t row, 
     if (op->kind != ROPE_NONE && slot < ROPE_SLOTS) {
         cs = (const float *)d->rope[slot].base + row * 2 * op->n_rot;
     } else if (op->kind != ROPE_NONE) {
-        angles(own, pos, op);
+        angles(own, span, row, op);
         cs = own;
     }
     for (size_t h = 0; h < op->n_head; h++)

@@ -193,16 +193,17 @@ static void ref_matmul(struct device *d, const struct matmul *op)
     }
 }
 
-static void rotate(float *x, const struct rope_kv *op, size_t pos)
+static void rotate(float *x, const struct rope_kv *op, bool far, size_t pos)
 {
     size_t half = op->n_rot / 2;
+    const float *inv_freq = far ? op->far_inv_freq : op->inv_freq;
 
     if (op->kind == ROPE_NONE)
         return;
     for (size_t i = 0; i < half; i++) {
         size_t a = op->kind == ROPE_NEOX ? i : 2 * i,
                b = op->kind == ROPE_NEOX ? i + half : 2 * i + 1;
-        double angle = (double)pos * (double)op->inv_freq[i];
+        double angle = (double)pos * (double)inv_freq[i];
         double c = cos(angle) * (double)op->mscale, s = sin(angle) * (double)op->mscale;
         double xa = (double)x[a], xb = (double)x[b];
 
@@ -261,12 +262,12 @@ static void ref_rope_kv(struct device *d, const struct rope_kv *op)
             for (size_t a = 0; a < op->n_head; a++, q += hd) {
                 if (op->q_norm)
                     rms(q, q, op->q_norm, hd, op->eps);
-                rotate(q, op, pos);
+                rotate(q, op, s->far, pos);
             }
             for (size_t a = 0; a < h->n_kv; a++) {
                 if (op->k_norm)
                     rms(k + a * hd, k + a * hd, op->k_norm, hd, op->eps);
-                rotate(k + a * hd, op, pos);
+                rotate(k + a * hd, op, s->far, pos);
             }
             store(h, kv_at(op->kv, op->kv->k, op->layer, s, pos), k);
             store(h, kv_at(op->kv, op->kv->v, op->layer, s, pos), op->v + row * h->n_kv * hd);

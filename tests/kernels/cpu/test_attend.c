@@ -200,7 +200,8 @@ static void run_spans(const struct rig *r, const struct world *w, struct kv *kv,
     for (size_t i = 0; i < MAX_SEQS; i++) {
         if (from[i] == to[i])
             continue;
-        spans[n_spans++] = (struct seq_span){ n, to[i] - from[i], from[i], pages[i] };
+        spans[n_spans++] =
+            (struct seq_span){ .row = n, .n = to[i] - from[i], .pos = from[i], .pages = pages[i] };
         n += to[i] - from[i];
     }
     q = rig_floats(r, n * w->q_cols);
