@@ -1,5 +1,5 @@
-/* isa.c - CPUID says what the processor has, XGETBV what the system saves at a task switch: both
- * must agree (Intel SDM vol. 1, 14.3 and 15.2). */
+/* isa.c - x86: CPUID says what the processor has, XGETBV what the system saves at a task switch:
+ * both must agree (Intel SDM vol. 1, 14.3 and 15.2).  64-bit ARM: Linux says both in AT_HWCAP. */
 #include "kernels/cpu/isa.h"
 
 #include <pthread.h>
@@ -12,6 +12,10 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 struct candidate {
@@ -161,6 +165,23 @@ static const char *amx_missing(void)
 
 #endif
 
+#if defined(__aarch64__) && defined(__linux__)
+
+static const char *neon_missing(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? NULL
+                                               : "the processor lacks dot products (ASIMDDP)";
+}
+
+#else
+
+static const char *neon_missing(void)
+{
+    return "the processor is no 64-bit ARM, or the system no Linux";
+}
+
+#endif
+
 static const char *nothing_missing(void)
 {
     return NULL;
@@ -177,6 +198,11 @@ static const struct candidate candidates[] = {
     { &isa_avx512, "avx512", avx512_missing },
 #else
     { NULL, "avx512", avx512_missing },
+#endif
+#ifdef HAVE_ISA_NEON
+    { &isa_neon, "neon", neon_missing },
+#else
+    { NULL, "neon", neon_missing },
 #endif
 #ifdef HAVE_ISA_AVXVNNI
     { &isa_avxvnni, "avxvnni", avxvnni_missing },
@@ -195,7 +221,9 @@ enum { N_CANDIDATES = sizeof candidates / sizeof *candidates };
 
 const char *const *isa_names(void)
 {
-    static const char *const names[] = { "amx", "avx512", "avxvnni", "avx2", "scalar", NULL };
+    static const char *const names[] = {
+        "amx", "avx512", "avxvnni", "avx2", "neon", "scalar", NULL
+    };
 
     return names;
 }
@@ -216,8 +244,9 @@ const struct isa_ops *isa_pick(const char *name, struct err *e)
             return NULL;
         }
     }
-    err_set(e, ERR_UNSUPPORTED,
-            "instruction set \"%s\" is not known: expected amx, avx512, avxvnni, avx2 or scalar",
-            name ? name : "");
+    err_set(
+        e, ERR_UNSUPPORTED,
+        "instruction set \"%s\" is not known: expected amx, avx512, avxvnni, avx2, neon or scalar",
+        name ? name : "");
     return NULL;
 }
