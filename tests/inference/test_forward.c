@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/inference/refbackend.h"
+#include "tests/brief.h"
 #include "tests/inference/rig.h"
 
 enum { MAX_IDS = 320, MAX_VOCAB = 704 };
@@ -276,7 +277,7 @@ static void limits(void **state)
 }
 
 /* --- the CPU backend, one instruction set after the other --- */
-static const char *const isas[] = { "scalar", "avx2", "avxvnni", "avx512", "amx" };
+static const char *const isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" };
 
 /* False where this build or machine does not have it. */
 static bool has_isa(const char *isa)
@@ -403,6 +404,12 @@ static void cuts_on_avxvnni(void **state)
     cuts_on("avxvnni");
 }
 
+static void cuts_on_neon(void **state)
+{
+    (void)state;
+    cuts_on("neon");
+}
+
 static void cuts_on_avx512(void **state)
 {
     (void)state;
@@ -423,8 +430,10 @@ int main(void)
         cmocka_unit_test(golden_on_cpu),        cmocka_unit_test(cuts_on_scalar),
         cmocka_unit_test(cuts_on_avx2),         cmocka_unit_test(cuts_on_avx512),
         cmocka_unit_test(cuts_on_amx),          cmocka_unit_test(cuts_on_avxvnni),
+        cmocka_unit_test(cuts_on_neon),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    brief_begin(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

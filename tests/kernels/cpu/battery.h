@@ -14,8 +14,9 @@
 #include <cmocka.h>
 
 #include "kernels/backend.h"
+#include "tests/brief.h"
 
-static const char *const battery_isas[] = { "scalar", "avx2", "avxvnni", "avx512", "amx" };
+static const char *const battery_isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" };
 static const size_t battery_threads[] = { 1, 2, 3, 5 };
 
 enum {
@@ -82,6 +83,7 @@ static inline void assert_near(float a, double b, double rel, double abs)
         fail_msg("%.9g is not %.9g", (double)a, b);
 }
 
+/* After brief_begin(). */
 static inline int run_battery(const char *name, const struct CMUnitTest *tests, size_t n)
 {
     struct CMUnitTest *all = calloc(n * N_ISAS, sizeof *all);

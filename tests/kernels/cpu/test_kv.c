@@ -140,5 +140,6 @@ int main(void)
         cmocka_unit_test(sizes),
     };
 
+    brief_begin(NULL);
     return run_battery("kv", tests, sizeof tests / sizeof *tests);
 }

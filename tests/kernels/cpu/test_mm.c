@@ -9,36 +9,10 @@
 
 #include <cmocka.h>
 
-#include "kernels/cpu/isa.h"
-#include "kernels/cpu/mm_ops.h"
-#include "tests/kernels/cpu/mm_case.h"
+#include "tests/brief.h"
+#include "tests/kernels/cpu/mm_rig.h"
 
 enum { MAX_N = 600, MAX_ROWS = 576, MAX_COLS = 1792 };
-
-/* NULL where the machine or the build has it not. */
-static const struct mm_ops *isa(const char *name)
-{
-    struct err e;
-    const struct isa_ops *o = isa_pick(name, &e);
-
-    return o ? o->mm : NULL;
-}
-
-/* --- running one op --- */
-
-static void run(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
-                size_t n_threads)
-{
-    size_t chunks = mm_chunks(ops, op, n_threads);
-
-    for (size_t c = 0; c < mm_prepare_chunks(ops, op); c++)
-        mm_prepare(ops, op, s, c);
-    for (size_t t = 0; t < n_threads; t++)
-        mm_begin(ops, op, s, t);
-    assert_true(chunks > 0);
-    for (size_t c = chunks; c-- > 0;)
-        mm_chunk(ops, op, s, chunks, c, c % n_threads);
-}
 
 /* What the kernels are to compute with: blocks of 32 codes of 8 bits. */
 static void quantised(double *a, const float *x, size_t cols)
@@ -215,6 +189,7 @@ static void every_shape(const char *isa_name, bool prompt)
         { 1, { 17 }, 256, 7, false, -1, FILL_SPIKE },
         { 1, { 17 }, 512, 7, false, -2, FILL_RANDOM },
     };
+    enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
     const struct mm_ops *ops = isa(isa_name);
     const struct quant_format *const *formats;
     size_t n;
@@ -223,8 +198,9 @@ static void every_shape(const char *isa_name, bool prompt)
         skip();
     formats = quant_all(&n);
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
-            if (shapes[k].cols % formats[i]->block_values == 0)
+        for (size_t k = 0; k < N_SHAPES; k++)
+            if (shapes[k].cols % formats[i]->block_values == 0 &&
+                !brief_leaves_out(i * N_SHAPES + k, 3))
                 check_shape(ops, isa_name, formats[i], &shapes[k], prompt);
 }
 
@@ -236,7 +212,8 @@ static void same_whatever_n(const char *isa_name, bool prompt)
     const struct mm_ops *ops = isa(isa_name);
     const struct quant_format *const *formats;
     size_t n_formats, cols = 1792, rows[2] = { 81, 16 };
-    size_t most = prompt ? MAX_N : 200; /* rows of a prompt are cut from 438 on */
+    size_t most = brief() ? 33 : prompt ? MAX_N : 200; /* rows of a prompt are cut from 438 on */
+    size_t more_threads = brief() ? 64 : 8;
     static float x[MAX_N * 1792], all[2][MAX_N * 81], y[2][MAX_N * 81];
 
     if (!ops)
@@ -265,7 +242,7 @@ static void same_whatever_n(const char *isa_name, bool prompt)
 
             if (blas || n > most)
                 continue;
-            for (size_t threads = 1; threads <= 64; threads *= 8) {
+            for (size_t threads = 1; threads <= 64; threads *= more_threads) {
                 op.n = n;
                 for (size_t m = 0; m < 2; m++)
                     op.y[m] = keep && threads == 1 ? all[m] : y[m];
@@ -302,6 +279,12 @@ static void avxvnni_shapes(void **state)
     every_shape("avxvnni", false);
 }
 
+static void neon_shapes(void **state)
+{
+    (void)state;
+    every_shape("neon", false);
+}
+
 static void avx512_shapes(void **state)
 {
     (void)state;
@@ -330,6 +313,12 @@ static void avxvnni_same(void **state)
 {
     (void)state;
     same_whatever_n("avxvnni", false);
+}
+
+static void neon_same(void **state)
+{
+    (void)state;
+    same_whatever_n("neon", false);
 }
 
 static void avx512_same(void **state)
@@ -432,7 +421,9 @@ int main(void)
         cmocka_unit_test(prompt_shapes),  cmocka_unit_test(prompt_same),
         cmocka_unit_test(amx_shapes),     cmocka_unit_test(amx_same),
         cmocka_unit_test(avxvnni_shapes), cmocka_unit_test(avxvnni_same),
+        cmocka_unit_test(neon_shapes),    cmocka_unit_test(neon_same),
     };
 
+    brief_begin("every third case of shapes and formats, and batches of up to 33 rows");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

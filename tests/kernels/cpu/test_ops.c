@@ -296,5 +296,6 @@ int main(void)
         cmocka_unit_test(the_queue_keeps_order),
     };
 
+    brief_begin(NULL);
     return run_battery("ops", tests, sizeof tests / sizeof *tests);
 }
