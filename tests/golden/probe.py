@@ -2,10 +2,13 @@
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 
 here = pathlib.Path(__file__).resolve().parent
 program = pathlib.Path(os.environ.get("AIRSTRIP_PLAIN", ".")).resolve() / "airstrip-probe"
+# What runs a program that was built for another processor, where it was: tests/cross/emulate and its first argument.
+emulator = shlex.split(os.environ.get("AIRSTRIP_EMULATE", ""))
 shared = pathlib.Path(os.environ.get("AIRSTRIP_SHARED", here.parents[2] / "shared")) / "golden"
 
 
@@ -15,7 +18,7 @@ class Refused(Exception):
 
 class Probe:
     def __init__(self, model, isa=""):
-        self.process = subprocess.Popen([program, "logits", str(model)], stdin=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([*emulator, program, "logits", str(model)], stdin=subprocess.PIPE, text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env={**os.environ, "AIRSTRIP_ISA": isa})
 

@@ -146,5 +146,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(same_as_its_parts) };
 
+    brief_begin(NULL);
     return run_battery("feed_forward", tests, sizeof tests / sizeof *tests);
 }
