@@ -113,7 +113,9 @@ static void caches_that_cannot_be(void **state)
         { { 2, 2, 64, 10, 8, DTYPE_F16 }, ERR_INVALID },
         { { 2, 2, 64, 10, 48, DTYPE_F16 }, ERR_INVALID },
         { { 2, 2, 64, 10, 512, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 64, 10, 16, DTYPE_Q8_0 }, ERR_INVALID },
+        { { 2, 2, 64, 10, 16, DTYPE_Q8_0 }, 0 },
+        { { 2, 2, 80, 10, 16, DTYPE_Q8_0 }, ERR_UNSUPPORTED },
+        { { 2, 2, 64, 10, 16, DTYPE_Q4_0 }, ERR_INVALID },
         { { 2, 2, 64, SIZE_MAX / 2, 16, DTYPE_F16 }, ERR_NOMEM },
         { { SIZE_MAX / 4096, 2, 64, 100, 16, DTYPE_F16 }, ERR_NOMEM },
     };
