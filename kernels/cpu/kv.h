@@ -5,7 +5,8 @@
  * their scores come out side by side, without sums across a vector; V: [page_tokens][v_cols],
  * head_dim rounded up to 16, the rest zero. Q8_0 has codes there, and behind all codes of a page's
  * K and of its V their scales: [groups][head_dim / 32][16] and [page_tokens][head_dim / 32] halves.
- * Pages never touched are not resident.  One thread opens and closes; ops write each position once
+ * All layers of a page lie together, so that large pages of the system hold what is in use and
+ * pages never touched are not resident.  One thread opens and closes; ops write each position once
  * and read it after the gate.
  */
 #ifndef AIRSTRIP_CPU_KV_H
@@ -22,7 +23,7 @@ struct kv {
     size_t value_bytes; /* of a code or number: 1, 2 or 4 */
     size_t v_cols;
     size_t k_bytes, head_bytes; /* of one page and kv head: K alone, K and V */
-    unsigned char *base;        /* [n_layers][n_pages][n_kv][head_bytes] */
+    unsigned char *base;        /* [n_pages][n_layers][n_kv][head_bytes] */
     size_t total_bytes;
 };
 
@@ -39,7 +40,7 @@ static inline unsigned char *kv_keys(const struct kv *kv, size_t layer, size_t p
 {
     const struct kv_shape *s = &kv->shape;
 
-    return kv->base + ((layer * s->n_pages + page) * s->n_kv + head) * kv->head_bytes;
+    return kv->base + ((page * s->n_layers + layer) * s->n_kv + head) * kv->head_bytes;
 }
 
 static inline unsigned char *kv_values(const struct kv *kv, size_t layer, size_t page, size_t head)
