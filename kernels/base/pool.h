@@ -51,6 +51,12 @@ static inline bool pool_claim(struct pool_gate *g, size_t n_chunks, size_t *chun
 /* One claimed chunk is finished; whoever pool_wait()s for the gate sees what was written. */
 void pool_finish(struct pool_gate *g, size_t n_chunks);
 
+/* Are all chunks finished?  For those who can do something useful meanwhile, before pool_wait(). */
+static inline bool pool_finished(struct pool_gate *g, size_t n_chunks)
+{
+    return atomic_load_explicit(&g->done, memory_order_relaxed) >= n_chunks;
+}
+
 /* Returns when all chunks are finished: spins briefly, then sleeps. */
 void pool_wait(struct pool_gate *g, size_t n_chunks);
 

@@ -20,6 +20,7 @@ enum {
     /* A chunk should outlast the passing of a gate between processors, about 0.2 us, many times. */
     CHUNK_BYTES = 65536, /* of a write */
     CHUNK_VALUES = 8192, /* of elementwise ops */
+    ACT_VALUES = 64,     /* their chunks are multiples of that: whole vectors */
 };
 
 /* --- memory --- */
@@ -250,12 +251,21 @@ static void cpu_gather(struct device *d, float *y, const float *x, const int32_t
     op->gather.cols = cols;
 }
 
+/* n pieces in chunks of about `per` and all alike: an even number of them, since the last thread to
+ * finish is who the others wait for. */
+static size_t even_chunks(size_t n, size_t per)
+{
+    return n <= per ? n : ceil_div(n, ceil_div(n, 2 * per) * 2);
+}
+
 static void cpu_norm(struct device *d, const struct norm *norm)
 {
     size_t per = max_size(1, CHUNK_VALUES / max_size(1, norm->cols));
 
-    if (norm->n > 0 && norm->cols > 0)
-        queue_put(d, OP_NORM, ceil_div(norm->n, per), per)->norm = *norm;
+    if (norm->n == 0 || norm->cols == 0)
+        return;
+    per = even_chunks(norm->n, per);
+    queue_put(d, OP_NORM, ceil_div(norm->n, per), per)->norm = *norm;
 }
 
 /* Rows are quantised by all threads together where that is work enough for a gate of its own; else
@@ -279,11 +289,12 @@ static void cpu_matmul(struct device *d, const struct matmul *op)
 static void cpu_gated_act(struct device *d, float *y, const float *gate, const float *up,
                           size_t count, enum act_kind kind)
 {
+    size_t per = even_chunks(ceil_div(count, ACT_VALUES), CHUNK_VALUES / ACT_VALUES) * ACT_VALUES;
     struct op *op;
 
     if (count == 0)
         return;
-    op = queue_put(d, OP_GATED_ACT, ceil_div(count, CHUNK_VALUES), CHUNK_VALUES);
+    op = queue_put(d, OP_GATED_ACT, ceil_div(count, per), per);
     op->act.y = y;
     op->act.gate = gate;
     op->act.up = up;

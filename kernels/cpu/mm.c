@@ -92,6 +92,31 @@ size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_thr
     return min_size(min_size(chunks, MAX_CHUNKS), all_units(ops, op) * range_count(ops, op));
 }
 
+const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, size_t n_chunks,
+                     size_t chunk, size_t *bytes)
+{
+    size_t item;
+
+    if (chunk >= n_chunks)
+        return NULL;
+    item = first_item(all_units(ops, op), n_chunks, chunk);
+    for (size_t m = 0; m < op->n_out; m++) {
+        const struct weight *w = op->w[m];
+        size_t count = unit_count(ops, op, w), group;
+
+        if (item >= count) {
+            item -= count;
+            continue;
+        }
+        if (w->kind != WEIGHT_PACKED)
+            return NULL;
+        group = item * unit_rows(ops, op, w) / MM_GROUP;
+        *bytes = (w->n_groups - group) * w->group_bytes;
+        return (const char *)w->packed + group * w->group_bytes;
+    }
+    return NULL;
+}
+
 /* What the tile after this one reads: the next panels of its groups, or the first ones of the next
  * groups, if they belong to this chunk; another chunk may be another thread's. */
 static void look_ahead(struct mm_tile *t, size_t group, size_t p, size_t group_end)

@@ -9,6 +9,12 @@
 
 #include "kernels/cpu/device.h"
 
+enum {
+    AHEAD_OPS = 6,           /* how far to look for a matrix product */
+    AHEAD_BYTES = 128 << 10, /* what a thread fetches of it at most: a part of its own cache */
+    AHEAD_STEP = 1024,       /* between two looks at the gate */
+};
+
 int queue_open(struct device *d, struct err *e)
 {
     d->queue = calloc(QUEUE_MAX, sizeof *d->queue);
@@ -184,12 +190,45 @@ static size_t step_end(const struct device *d, size_t i)
     return end;
 }
 
+/* What one thread has fetched of the weights that come next. */
+struct ahead {
+    size_t op;    /* whose */
+    size_t bytes; /* of them */
+};
+
+/* A thread that has to wait at a gate fetches weights of the next matrix product of generated rows
+ * into its cache, until the gate is finished: they are what such a pass spends its time on.  Who
+ * finishes the gate is first at the next one and takes chunk 0; the others come behind. */
+static void fetch_ahead(struct device *d, struct ahead *ahead, struct pool_gate *gate,
+                        size_t n_chunks, size_t next, size_t thread)
+{
+    const struct op *op;
+    const char *at;
+    size_t bytes;
+
+    for (size_t i = 0; i < AHEAD_OPS && next < d->n_ops && d->queue[next].kind != OP_MATMUL; i++)
+        next++;
+    if (next >= d->n_ops || d->queue[next].kind != OP_MATMUL || d->queue[next].matmul.prompt)
+        return;
+    op = &d->queue[next];
+    at = mm_ahead(d->ops->mm, &op->matmul, op->n_chunks, max_size(thread, 1), &bytes);
+    if (!at)
+        return;
+    bytes = min_size(bytes, AHEAD_BYTES);
+    if (ahead->op != next)
+        *ahead = (struct ahead){ .op = next };
+    for (; ahead->bytes < bytes && !pool_finished(gate, n_chunks); ahead->bytes += AHEAD_STEP)
+        for (size_t i = 0; i < AHEAD_STEP; i += 64)
+            __builtin_prefetch(at + ahead->bytes + i, 0, 2);
+}
+
 /* Every thread of the pool, each at its own pace.  One that comes late finds the first gates
  * finished and runs after the others; the wait at a gate's end is what keeps an op from reading
  * unfinished input. */
 static void walk(void *arg, size_t thread)
 {
     struct device *d = arg;
+    struct ahead ahead = { 0 };
 
     for (size_t i = 0, end; i < d->n_ops; i = end) {
         struct pool_gate *gate = &d->gates[i];
@@ -205,6 +244,8 @@ static void walk(void *arg, size_t thread)
             }
             pool_finish(gate, n_chunks);
         }
+        if (!pool_finished(gate, n_chunks))
+            fetch_ahead(d, &ahead, gate, n_chunks, end, thread);
         pool_wait(gate, n_chunks);
     }
 }
