@@ -18,6 +18,12 @@ static int buffer(struct forward *f, size_t rows, size_t cols, void **out, struc
     return f->m->backend->alloc(f->m->device, bytes, out, e);
 }
 
+/* Of the feed-forward part that all rows go through. */
+static size_t width_ff(const struct model *m)
+{
+    return m->n_ff_shared > m->n_ff ? m->n_ff_shared : m->n_ff;
+}
+
 /* Everything a step touches, once: forward_run() allocates nothing, so that nothing can fail there.
  * alloc() gives memory that is not resident before it is touched; unused rows cost addresses only.
  */
@@ -36,8 +42,8 @@ static int buffers(struct forward *f, struct err *e)
         { &f->att, n, n_q },
         { &f->k, n, n_k },
         { &f->v, n, n_k },
-        { &f->gate, n, m->n_ff },
-        { &f->up, n, m->n_ff },
+        { &f->gate, n, width_ff(m) },
+        { &f->up, n, width_ff(m) },
         { &f->logits, f->max_outputs, m->n_vocab },
         { &f->argmax, f->max_outputs, 1 },
     };
@@ -91,6 +97,8 @@ int forward_open(struct forward **out, const struct model *m, struct kvcache *ca
     if (rc == 0)
         rc = buffers(f, e);
     if (rc == 0)
+        rc = forward_experts_open(f, e);
+    if (rc == 0)
         rc = m->backend->reserve(m->device, max_rows, e);
     if (rc) {
         forward_close(f);
@@ -111,6 +119,7 @@ void forward_close(struct forward *f)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
             f->m->backend->free(f->m->device, all[i]);
+    forward_experts_close(f);
     free(f->parts);
     free(f->part_spans);
     free(f->out_spans);

@@ -99,6 +99,7 @@ static void attend(struct forward *f, size_t layer, float *y, const float *q, si
                                                     .scale = m->attn_scale,
                                                     .window = m->layers[layer].window,
                                                     .softcap = m->attn_softcap,
+                                                    .sinks = m->layers[layer].sinks,
                                                     .kv = f->cache->kv,
                                                     .layer = layer,
                                                     .spans = spans,
@@ -155,7 +156,10 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
     } else {
         in = part_input(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
     }
-    feed_forward(f, l, in, n, prompt);
+    if (l->router)
+        forward_experts(f, l, in, n, prompt);
+    else
+        feed_forward(f, l, in, n, prompt);
     norm_in_place(f, f->y, l->ffn_post_norm, n, m->n_embd);
 }
 

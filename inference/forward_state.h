@@ -31,8 +31,13 @@ struct forward {
     float *q, *att;   /* [rows, n_head * head_dim] */
     float *k, *v;     /* [rows, n_kv * head_dim] */
     float *gate, *up; /* [rows, n_ff] */
-    float *logits;    /* [outputs, n_vocab] */
-    int32_t *argmax;  /* [outputs] */
+    /* Of experts, used = n_expert_used; NULL where there are none. */
+    float *expert_rows;                   /* [rows * used, n_embd] */
+    float *expert_gate, *expert_up;       /* [rows * used, n_ff_expert] */
+    float *expert_scores, *expert_shares; /* [rows, n_expert], [rows, used + 1] */
+    int32_t *expert_places;
+    float *logits;   /* [outputs, n_vocab] */
+    int32_t *argmax; /* [outputs] */
 };
 
 /* --- forward_ops.c: each enqueues one stage --- */
@@ -41,5 +46,14 @@ void forward_qkv(struct forward *f, size_t layer);
 void forward_attend(struct forward *f, size_t layer, const struct part *p);
 void forward_output(struct forward *f, size_t layer);
 void forward_finish(struct forward *f);
+
+/* --- forward_experts.c --- */
+
+int forward_experts_open(struct forward *f, struct err *e) MUST_CHECK;
+void forward_experts_close(struct forward *f);
+
+/* y of the layer's feed-forward part, from n rows of h. */
+void forward_experts(struct forward *f, const struct model_layer *l, const float *h, size_t n,
+                     bool prompt);
 
 #endif

@@ -68,6 +68,9 @@ static int put_numbers(struct hf *h, struct err *e)
         { "residual_scale", { "residual_multiplier" }, false },
         { "logit_scale", { "logits_scaling" }, false },
         { "expert_count", { "num_local_experts", "num_experts", "n_routed_experts" }, false },
+        { "expert_used_count", { "num_experts_per_tok", "experts_per_token" }, false },
+        { "expert_feed_forward_length", { "moe_intermediate_size" }, false },
+        { "expert_shared_feed_forward_length", { "shared_expert_intermediate_size" }, false },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -264,6 +267,15 @@ static int put_scale(struct hf *h, struct err *e)
     return weights_put_f64(h->w, hf_key(h, "attention.scale").text, 1 / sqrt(hf_number(v)), e);
 }
 
+static int put_experts(struct hf *h, struct err *e)
+{
+    const struct value *norm = hf_setting(h, "norm_topk_prob");
+
+    if (!norm || norm->kind != VALUE_BOOL)
+        return 0;
+    return weights_put_bool(h->w, hf_key(h, "expert_weights_norm").text, norm->boolean, e);
+}
+
 int hf_put_config(struct hf *h, struct err *e)
 {
     int rc;
@@ -272,7 +284,7 @@ int hf_put_config(struct hf *h, struct err *e)
     h->tied = is_true(hf_setting(h, "tie_word_embeddings"));
     if ((rc = put_activation(h, e)) || (rc = put_parallel(h, e)) || (rc = refuse_others(h, e)) ||
         (rc = put_numbers(h, e)) || (rc = put_inner(h, e)) || (rc = hf_put_rope(h, e)) ||
-        (rc = put_window(h, e)) || (rc = put_scale(h, e)))
+        (rc = put_window(h, e)) || (rc = put_scale(h, e)) || (rc = put_experts(h, e)))
         return rc;
     return 0;
 }

@@ -9,12 +9,17 @@
 #include "inference/hf.h"
 #include "kernels/quant/quant.h"
 
-enum { MAX_LAYER = 9999 };
+enum { MAX_NUMBER = 9999 };
 
-/* Does name fit the pattern?  '%' stands for a number, which goes to *layer. */
-static bool fits(const char *pattern, const char *name, unsigned *layer)
+/* The layer's number, and of an expert's own tensor the expert's. */
+struct numbers {
+    unsigned at[2];
+};
+
+/* Does name fit the pattern?  '%' stands for a number, which goes to *n. */
+static bool fits(const char *pattern, const char *name, struct numbers *numbers)
 {
-    for (; *pattern; pattern++) {
+    for (size_t i = 0; *pattern; pattern++) {
         unsigned n = 0;
         size_t digits = 0;
 
@@ -23,17 +28,18 @@ static bool fits(const char *pattern, const char *name, unsigned *layer)
                 return false;
             continue;
         }
-        for (; name[digits] >= '0' && name[digits] <= '9' && n <= MAX_LAYER; digits++)
+        for (; name[digits] >= '0' && name[digits] <= '9' && n <= MAX_NUMBER; digits++)
             n = n * 10 + (unsigned)(name[digits] - '0');
-        if (digits == 0 || n > MAX_LAYER || (digits > 1 && *name == '0'))
+        if (digits == 0 || n > MAX_NUMBER || (digits > 1 && *name == '0') || i == 2)
             return false;
-        *layer = n;
+        numbers->at[i++] = n;
         name += digits;
     }
     return *name == '\0';
 }
 
-static const struct arch_hf_tensor *find_row(const struct hf *h, const char *name, unsigned *layer)
+static const struct arch_hf_tensor *find_row(const struct hf *h, const char *name,
+                                             struct numbers *numbers)
 {
     const struct arch_hf *hf = h->arch->hf;
     size_t prefix = strlen(hf->prefix);
@@ -42,20 +48,22 @@ static const struct arch_hf_tensor *find_row(const struct hf *h, const char *nam
         name += prefix;
     for (size_t i = 0; i < sizeof hf->tensors / sizeof *hf->tensors && hf->tensors[i]; i++)
         for (const struct arch_hf_tensor *row = hf->tensors[i]; row->from; row++)
-            if (fits(row->from, name, layer))
+            if (fits(row->from, name, numbers))
                 return row;
     return NULL;
 }
 
-static void put_layer(const char *pattern, unsigned layer, char out[static HF_NAME_BYTES])
+static void put_numbers(const char *pattern, const struct numbers *numbers,
+                        char out[static HF_NAME_BYTES])
 {
-    const char *percent = strchr(pattern, '%');
+    size_t len = 0, i = 0;
 
-    if (percent)
-        snprintf(out, HF_NAME_BYTES, "%.*s%u%s", (int)(percent - pattern), pattern, layer,
-                 percent + 1);
-    else
-        snprintf(out, HF_NAME_BYTES, "%s", pattern);
+    for (; *pattern && len < HF_NAME_BYTES - 8; pattern++)
+        if (*pattern == '%' && i < 2)
+            len += (size_t)snprintf(out + len, 8, "%u", numbers->at[i++]);
+        else
+            out[len++] = *pattern;
+    out[len] = '\0';
 }
 
 /* Tensors that have no prefix. */
@@ -69,13 +77,13 @@ const char *hf_name(const struct arch *arch, const char *name, char buf[static H
 {
     const struct arch_hf *hf = arch->hf;
     char own[HF_NAME_BYTES];
-    unsigned layer = 0;
+    struct numbers numbers = { 0 };
 
     for (size_t i = 0; i < sizeof hf->tensors / sizeof *hf->tensors && hf->tensors[i]; i++)
         for (const struct arch_hf_tensor *row = hf->tensors[i]; row->from; row++)
             for (size_t k = 0; k < 3 && row->to[k]; k++)
-                if (fits(row->to[k], name, &layer)) {
-                    put_layer(row->from, layer, own);
+                if (fits(row->to[k], name, &numbers)) {
+                    put_numbers(row->from, &numbers, own);
                     snprintf(buf, HF_NAME_BYTES, "%s%.*s", outside(own) ? "" : hf->prefix,
                              HF_NAME_BYTES - 40, own);
                     return buf;
@@ -163,7 +171,7 @@ static size_t part_rows(const struct hf *h, const struct arch_hf_tensor *row, si
 }
 
 /* Each part under its own name. */
-static int put_parts(struct hf *h, const struct arch_hf_tensor *row, unsigned layer,
+static int put_parts(struct hf *h, const struct arch_hf_tensor *row, const struct numbers *numbers,
                      const struct tensor *t, struct err *e)
 {
     size_t all = t->shape[0], at = 0, row_bytes = all ? t->bytes / all : 0;
@@ -181,7 +189,7 @@ static int put_parts(struct hf *h, const struct arch_hf_tensor *row, unsigned la
         part.data = (const unsigned char *)t->data + at * row_bytes;
         part.bytes = part.shape[0] * row_bytes;
         at += part.shape[0];
-        put_layer(row->to[i], layer, name);
+        put_numbers(row->to[i], numbers, name);
         part.name = name;
         rc = weights_put_tensor(h->w, &part, e);
         if (rc)
@@ -192,8 +200,8 @@ static int put_parts(struct hf *h, const struct arch_hf_tensor *row, unsigned la
 
 static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
 {
-    unsigned layer = 0;
-    const struct arch_hf_tensor *row = find_row(h, s->t.name, &layer);
+    struct numbers numbers = { 0 };
+    const struct arch_hf_tensor *row = find_row(h, s->t.name, &numbers);
     struct tensor t = s->t;
     char name[HF_NAME_BYTES];
     int rc = 0;
@@ -220,8 +228,8 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
     if (rc)
         return rc;
     if (row->to[1])
-        return put_parts(h, row, layer, &t, e);
-    put_layer(row->to[0], layer, name);
+        return put_parts(h, row, &numbers, &t, e);
+    put_numbers(row->to[0], &numbers, name);
     t.name = name;
     return weights_put_tensor(h->w, &t, e);
 }
@@ -232,8 +240,8 @@ int hf_put_tensors(struct hf *h, struct err *e)
 
     for (size_t i = 0; i < h->folder->tensors.n; i++) {
         const struct st_tensor *s = &h->folder->tensors.items[i];
-        unsigned layer;
-        const struct arch_hf_tensor *row = find_row(h, s->t.name, &layer);
+        struct numbers numbers;
+        const struct arch_hf_tensor *row = find_row(h, s->t.name, &numbers);
         int rc = put_tensor(h, s, e);
 
         if (rc)
@@ -250,11 +258,11 @@ int hf_put_tensors(struct hf *h, struct err *e)
 static int put_unfused(void *arg, struct weights *w, const struct tensor *t, struct err *e)
 {
     struct hf *h = arg;
-    unsigned layer = 0;
+    struct numbers numbers = { 0 };
 
     for (const struct arch_hf_tensor *row = h->arch->fused; row->from; row++)
-        if (fits(row->from, t->name, &layer))
-            return put_parts(h, row, layer, t, e);
+        if (fits(row->from, t->name, &numbers))
+            return put_parts(h, row, &numbers, t, e);
     return weights_put_tensor(w, t, e);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inference/model_experts.h"
 #include "inference/model_rope.h"
 #include "inference/model_slots.h"
 #include "kernels/quant/quant.h"
@@ -43,6 +44,28 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
     return 0;
 }
 
+/* Matrices of all experts of a layer.  Lists are as long as the model has experts. */
+static int upload_experts(struct upload *u, size_t layer, struct err *e)
+{
+    struct model *m = u->m;
+    int rc = 0;
+
+    for (int s = 0; rc == 0 && s < N_EXPERT_SLOTS; s++) {
+        struct weight **all = calloc(m->n_expert, sizeof(struct weight *));
+
+        m->layers[layer].experts[s] = all;
+        if (!all)
+            return err_set(e, ERR_NOMEM, "no memory for %zu experts", m->n_expert);
+        for (size_t x = 0; rc == 0 && x < m->n_expert; x++) {
+            struct tensor t;
+
+            if (experts_tensor(m, u->w, layer, (enum arch_slot)(SLOT_FIRST_EXPERTS + s), x, &t))
+                rc = upload_matrix(u, &t, WEIGHT_MATMUL, &all[x], e);
+        }
+    }
+    return rc;
+}
+
 /* In the order of the forward pass, but the head, the largest, first: while a matrix is packed it
  * is there twice, and at the end that should be a small one.  A tied table is uploaded once, for
  * both uses. */
@@ -60,14 +83,17 @@ static int upload_matrices(struct upload *u, struct err *e)
         rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
     else
         m->head = m->embed;
-    for (size_t l = 0; rc == 0 && l < m->n_layers; l++)
-        for (int s = SLOT_FIRST_MATRIX; rc == 0 && s < N_SLOTS; s++) {
+    for (size_t l = 0; rc == 0 && l < m->n_layers; l++) {
+        for (int s = SLOT_FIRST_MATRIX; rc == 0 && s < SLOT_FIRST_EXPERTS; s++) {
             const struct tensor *t = slot_tensor(m, u->w, l, (enum arch_slot)s);
 
             if (t)
                 rc = upload_matrix(u, t, WEIGHT_MATMUL,
                                    slot_matrix(&m->layers[l], (enum arch_slot)s), e);
         }
+        if (rc == 0 && m->layers[l].router)
+            rc = upload_experts(u, l, e);
+    }
     return rc;
 }
 
@@ -213,10 +239,17 @@ void model_close(struct model *m)
 {
     const struct backend *b = m->backend;
 
-    for (size_t l = 0; m->layers && l < m->n_layers; l++)
-        for (int s = SLOT_FIRST_MATRIX; s < N_SLOTS; s++)
+    for (size_t l = 0; m->layers && l < m->n_layers; l++) {
+        for (int s = SLOT_FIRST_MATRIX; s < SLOT_FIRST_EXPERTS; s++)
             if (*slot_matrix(&m->layers[l], (enum arch_slot)s))
                 b->weight_free(m->device, *slot_matrix(&m->layers[l], (enum arch_slot)s));
+        for (int s = 0; s < N_EXPERT_SLOTS; s++) {
+            for (size_t x = 0; m->layers[l].experts[s] && x < m->n_expert; x++)
+                if (m->layers[l].experts[s][x])
+                    b->weight_free(m->device, m->layers[l].experts[s][x]);
+            free(m->layers[l].experts[s]);
+        }
+    }
     if (m->head && m->head != m->embed)
         b->weight_free(m->device, m->head);
     if (m->positions)

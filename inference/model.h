@@ -22,8 +22,13 @@ struct model_layer {
         *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
     float *bq, *bk, *bv, *bo, *bup, *bdown;
     float *attn_norm_bias, *ffn_norm_bias;
-    struct weight *gate, *up, *down; /* [n_ff, n_embd] x2, [n_embd, n_ff] */
-    size_t window;                   /* 0 = attends to everything */
+    float *sinks;                                /* [n_head] */
+    float *router, *router_bias, *shared_router; /* NULL: a dense layer; see enum arch_slot */
+    float *bgate_exps, *bup_exps, *bdown_exps;   /* [n_expert, ...] */
+    struct weight *shared_gate, *shared_up, *shared_down;
+    struct weight **experts[N_EXPERT_SLOTS]; /* gate, up and down: [n_expert] each */
+    struct weight *gate, *up, *down;         /* [n_ff, n_embd] x2, [n_embd, n_ff] */
+    size_t window;                           /* 0 = attends to everything */
     enum rope_kind rope;
     const float *inv_freq; /* device [n_rot/2]: one of model.inv_freq */
 };
@@ -39,6 +44,9 @@ struct model {
 
     size_t n_layers, n_embd, n_head, n_kv, head_dim, n_ff, n_vocab;
     size_t n_ctx_train, n_rot;
+    size_t n_expert, n_expert_used, n_ff_expert, n_ff_shared; /* 0: there are no experts */
+    bool expert_norm;                                         /* shares of those used add up to 1 */
+    float expert_scale;
     size_t unrotated_every; /* layer l is not rotated where (l + 1) % this == 0; 0: all are */
     float norm_eps, attn_scale, attn_softcap, final_softcap, rope_mscale;
     /* Where what layers add is to be multiplied by r, the residual stream is kept divided by r: the

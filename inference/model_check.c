@@ -4,6 +4,7 @@
  * What the forward pass would silently ignore (an unknown tensor, a scaling that changes results)
  * is refused by name instead.  Keys are those of ggml's docs/gguf.md. */
 #include "inference/hf.h"
+#include "inference/model_experts.h"
 #include "inference/model_keys.h"
 #include "inference/model_rope.h"
 #include "inference/model_slots.h"
@@ -175,9 +176,11 @@ static int refuse_others(const struct model *m, const struct keys *k, struct err
         double neutral;
         bool multiplier;
     } keys[] = {
-        { "expert_count", 0, false },         { "logit_scale", 1, true },
-        { "residual_scale", 1, true },        { "embedding_scale", 1, true },
-        { "attention.clamp_kqv", 0, false },  { "attention.max_alibi_bias", 0, false },
+        { "logit_scale", 1, true },
+        { "residual_scale", 1, true },
+        { "embedding_scale", 1, true },
+        { "attention.clamp_kqv", 0, false },
+        { "attention.max_alibi_bias", 0, false },
         { "nextn_predict_layers", 0, false },
     };
     char name[MAX_KEY_BYTES];
@@ -192,6 +195,16 @@ static int refuse_others(const struct model *m, const struct keys *k, struct err
             return err_set(e, ERR_UNSUPPORTED, "metadata key %s is %g, which is not supported",
                            key_name(k, keys[i].suffix, name), v);
     }
+    return 0;
+}
+
+static int check_plain(const struct tensor *t, const char *name, struct err *e)
+{
+    const struct quant_format *f = quant_format(t->dtype);
+
+    if (f->code_bits)
+        return err_param(e, name, ERR_UNSUPPORTED, "tensor %s is of type %s; expected plain floats",
+                         name, f->name);
     return 0;
 }
 
@@ -211,14 +224,12 @@ static int check_tensor(const struct model *m, const struct tensor *t, const cha
     if (!f)
         return err_param(e, name, ERR_UNSUPPORTED, "tensor %s is of unsupported type %d", name,
                          (int)t->dtype);
-    if (t->n_dims != dims || tensor_rows(t) != (rows ? rows : 1) || tensor_cols(t) != cols)
+    if ((t->n_dims != dims && (rows || t->n_dims != 2)) || tensor_rows(t) != (rows ? rows : 1) ||
+        tensor_cols(t) != cols)
         return err_param(e, name, ERR_FORMAT,
                          "tensor %s has %d dimensions, [%zu, %zu]; expected %d, [%zu, %zu]", name,
                          t->n_dims, tensor_rows(t), tensor_cols(t), dims, rows ? rows : 1, cols);
-    if (!rows && f->code_bits)
-        return err_param(e, name, ERR_UNSUPPORTED, "tensor %s is of type %s; expected plain floats",
-                         name, f->name);
-    return 0;
+    return rows ? 0 : check_plain(t, name, e);
 }
 
 /* The tensors outside of layers.  The vocabulary is as large as the embedding table: vocab_size is
@@ -270,22 +281,33 @@ static int check_layers(const struct model *m, const struct weights *w, struct e
 {
     char name[SLOT_NAME_BYTES];
 
-    for (size_t l = 0; l < m->n_layers; l++)
-        for (int s = 0; s < N_SLOTS; s++) {
+    for (size_t l = 0; l < m->n_layers; l++) {
+        bool experts = experts_in_layer(m, w, l);
+        int rc;
+
+        for (int s = 0; s < SLOT_FIRST_EXPERTS; s++) {
             enum arch_slot slot = (enum arch_slot)s;
             const struct tensor *t = slot_tensor(m, w, l, slot);
             size_t rows, cols;
-            int rc;
 
-            if (!t && m->arch->layer[slot].presence != ARCH_REQUIRED)
+            if (!t && (m->arch->layer[slot].presence != ARCH_REQUIRED ||
+                       !experts_slot_fits(slot, experts)))
                 continue;
+            slot_name(m, l, slot, name);
+            if (!experts_slot_fits(slot, experts))
+                return err_param(e, name, ERR_UNSUPPORTED,
+                                 "tensor %s in a layer that has %s experts", name,
+                                 experts ? "" : "no");
             slot_shape(m, slot, &rows, &cols);
-            if (s < SLOT_FIRST_MATRIX)
-                rows = 0;
-            rc = check_tensor(m, t, slot_name(m, l, slot, name), rows, cols, e);
+            rc = check_tensor(m, t, name, rows, cols, e);
+            if (rc == 0 && s < SLOT_FIRST_MATRIX)
+                rc = check_plain(t, name, e);
             if (rc)
                 return rc;
         }
+        if (experts && (rc = experts_check(m, w, l, e)))
+            return rc;
+    }
     return 0;
 }
 
@@ -318,8 +340,24 @@ static bool tensor_known(const struct model *m, const char *name)
         if (m->arch->layer[s].presence != ARCH_ABSENT &&
             strcmp(name, slot_name(m, layer, (enum arch_slot)s, expected)) == 0)
             return true;
+    if (experts_name(m, name + used))
+        return true;
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         if (strcmp(name + used, harmless[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Of a layer, and not multiplied as matrices are: such as the scores of experts. */
+static bool is_vector(const struct model *m, const char *name)
+{
+    size_t layer;
+    int used = 0;
+
+    if (sscanf(name, "blk.%4zu.%n", &layer, &used) != 1 || used == 0)
+        return false;
+    for (int s = 0; s < SLOT_FIRST_MATRIX; s++)
+        if (m->arch->layer[s].name && strcmp(name + used, m->arch->layer[s].name) == 0)
             return true;
     return false;
 }
@@ -349,8 +387,8 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
         /* an untied embedding table gives a row per token, everything else is read whole */
         if (head && strcmp(t->name, "token_embd.weight") == 0)
             continue;
-        m->bytes_per_token += t->bytes;
-        if (!quant_format(t->dtype)->code_bits)
+        m->bytes_per_token += (uint64_t)((double)t->bytes * experts_share(m, t->name));
+        if (!quant_format(t->dtype)->code_bits && !is_vector(m, t->name))
             m->multiplies_floats = true;
     }
     return 0;
@@ -392,10 +430,11 @@ int model_check(struct model *m, const struct weights *w, struct err *e)
     m->huggingface = m->arch->hf && weights_has(w, HF_KEY);
     m->rope = m->huggingface ? m->arch->hf->rope : m->arch->rope;
     k.prefix = m->arch->name;
-    if ((rc = read_sizes(m, &k, e)) || (rc = model_read_rope(m, &k, e)) ||
-        (rc = read_attention(m, &k, e)) || (rc = read_multipliers(m, &k, e)) ||
-        (rc = read_block(m, &k, e)) || (rc = refuse_others(m, &k, e)) ||
-        (rc = check_globals(m, w, e)) || (rc = check_layers(m, w, e)) || (rc = survey(m, w, e)))
+    if ((rc = read_sizes(m, &k, e)) || (rc = experts_read(m, &k, e)) ||
+        (rc = model_read_rope(m, &k, e)) || (rc = read_attention(m, &k, e)) ||
+        (rc = read_multipliers(m, &k, e)) || (rc = read_block(m, &k, e)) ||
+        (rc = refuse_others(m, &k, e)) || (rc = check_globals(m, w, e)) ||
+        (rc = check_layers(m, w, e)) || (rc = survey(m, w, e)))
         return rc;
     rc = weights_str(w, "general.name", &name, e);
     if (rc && rc != ERR_NOTFOUND)

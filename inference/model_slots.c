@@ -5,7 +5,18 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum dim { DIM_ONE, DIM_EMBD, DIM_HEAD, DIM_Q, DIM_KV, DIM_FF };
+enum dim {
+    DIM_ONE,
+    DIM_EMBD,
+    DIM_HEAD,
+    DIM_Q,
+    DIM_KV,
+    DIM_FF,
+    DIM_HEADS,
+    DIM_EXPERTS,
+    DIM_FF_EXPERT,
+    DIM_FF_SHARED
+};
 
 struct place {
     size_t offset; /* in struct model_layer, of a pointer */
@@ -31,6 +42,13 @@ static const struct place places[N_SLOTS] = {
     [SLOT_FFN_NORM_BIAS] = { AT(ffn_norm_bias), DIM_ONE, DIM_EMBD },
     [SLOT_BUP] = { AT(bup), DIM_ONE, DIM_FF },
     [SLOT_BDOWN] = { AT(bdown), DIM_ONE, DIM_EMBD },
+    [SLOT_SINKS] = { AT(sinks), DIM_ONE, DIM_HEADS },
+    [SLOT_ROUTER] = { AT(router), DIM_EXPERTS, DIM_EMBD },
+    [SLOT_ROUTER_BIAS] = { AT(router_bias), DIM_ONE, DIM_EXPERTS },
+    [SLOT_BGATE_EXPS] = { AT(bgate_exps), DIM_EXPERTS, DIM_FF_EXPERT },
+    [SLOT_BUP_EXPS] = { AT(bup_exps), DIM_EXPERTS, DIM_FF_EXPERT },
+    [SLOT_BDOWN_EXPS] = { AT(bdown_exps), DIM_EXPERTS, DIM_EMBD },
+    [SLOT_SHARED_ROUTER] = { AT(shared_router), DIM_ONE, DIM_EMBD },
     [SLOT_WQ] = { AT(wq), DIM_Q, DIM_EMBD },
     [SLOT_WK] = { AT(wk), DIM_KV, DIM_EMBD },
     [SLOT_WV] = { AT(wv), DIM_KV, DIM_EMBD },
@@ -38,6 +56,12 @@ static const struct place places[N_SLOTS] = {
     [SLOT_GATE] = { AT(gate), DIM_FF, DIM_EMBD },
     [SLOT_UP] = { AT(up), DIM_FF, DIM_EMBD },
     [SLOT_DOWN] = { AT(down), DIM_EMBD, DIM_FF },
+    [SLOT_SHARED_GATE] = { AT(shared_gate), DIM_FF_SHARED, DIM_EMBD },
+    [SLOT_SHARED_UP] = { AT(shared_up), DIM_FF_SHARED, DIM_EMBD },
+    [SLOT_SHARED_DOWN] = { AT(shared_down), DIM_EMBD, DIM_FF_SHARED },
+    [SLOT_GATE_EXPS] = { AT(experts[0]), DIM_FF_EXPERT, DIM_EMBD }, /* of one expert */
+    [SLOT_UP_EXPS] = { AT(experts[1]), DIM_FF_EXPERT, DIM_EMBD },
+    [SLOT_DOWN_EXPS] = { AT(experts[2]), DIM_EMBD, DIM_FF_EXPERT },
 };
 
 static size_t dim_size(const struct model *m, enum dim d)
@@ -53,10 +77,18 @@ static size_t dim_size(const struct model *m, enum dim d)
         return m->n_kv * m->head_dim;
     case DIM_FF:
         return m->n_ff;
+    case DIM_HEADS:
+        return m->n_head;
+    case DIM_EXPERTS:
+        return m->n_expert;
+    case DIM_FF_EXPERT:
+        return m->n_ff_expert;
+    case DIM_FF_SHARED:
+        return m->n_ff_shared;
     case DIM_ONE:
         break;
     }
-    return 1;
+    return 0;
 }
 
 const char *slot_name(const struct model *m, size_t layer, enum arch_slot slot,

@@ -11,12 +11,13 @@
 const struct tensor *slot_tensor(const struct model *m, const struct weights *w, size_t layer,
                                  enum arch_slot slot);
 
-/* What it must look like: a vector has *rows = 1. */
+/* What it must look like: a vector has *rows = 0; of experts' matrices, one expert's. */
 void slot_shape(const struct model *m, enum arch_slot slot, size_t *rows, size_t *cols);
 
 /* Where it goes. */
 float **slot_vector(struct model_layer *l, enum arch_slot slot); /* slot < SLOT_FIRST_MATRIX */
-struct weight **slot_matrix(struct model_layer *l, enum arch_slot slot); /* the others */
+struct weight **slot_matrix(struct model_layer *l,
+                            enum arch_slot slot); /* < SLOT_FIRST_EXPERTS, not a vector */
 
 /* "blk.N.name" into buf; returns buf. */
 enum { SLOT_NAME_BYTES = 96 };

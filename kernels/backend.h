@@ -113,7 +113,47 @@ struct attend {
     bool prompt; /* as in struct matmul */
 };
 
-enum act_kind { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
+enum act_kind {
+    ACT_SILU,
+    ACT_GELU_TANH,
+    ACT_GELU_ERF,
+    ACT_RELU,
+    ACT_SWIGLU_OAI, /* gated only: g sigmoid(1.702 g) (u + 1), g = min(gate, 7), u = up within -7 .. 7 (gpt-oss) */
+};
+
+/* A feed-forward part in which each row goes to n_used of n_expert experts (Shazeer et al. 2017):
+ *
+ *   s = x Wrouter^T + b, in float32; the n_used largest count, the lower index first in a tie
+ *   y = scale * sum over them of p_e * (act(x Wgate_e^T + b) * (x Wup_e^T + b)) Wdown_e^T + b
+ *   p = softmax(s), over all experts or, with `renormalise`, over those that were chosen
+ *
+ * Only chosen experts are computed.  All buffers are the caller's. */
+struct experts {
+    float *y;       /* [n, cols]; not x */
+    const float *x; /* [n, cols] */
+    size_t n, cols, n_ff, n_expert, n_used;
+    const float *router, *router_bias;             /* [n_expert, cols]; [n_expert] or NULL */
+    const struct weight *const *gate, *const *up;  /* HOST [n_expert] of [n_ff, cols] */
+    const struct weight *const *down;              /* HOST [n_expert] of [cols, n_ff] */
+    const float *bgate, *bup, *bdown;              /* [n_expert, n_ff] x2, [n_expert, cols]; or NULL */
+    bool renormalise;
+    float scale;
+    enum act_kind act;
+    bool shared;              /* y holds what an expert of all rows says, and is added to, */
+    const float *shared_gate; /* times sigmoid(x . shared_gate) where this is there, [cols] */
+    bool prompt;              /* as in struct matmul; not for the router */
+    /* intermediate results */
+    float *rows;                  /* [n * n_used, cols] */
+    float *gate_rows, *up_rows;   /* [n * n_used, n_ff] */
+    float *scores;                /* [n, n_expert] */
+    float *shares;                /* [n, n_used + 1] */
+    int32_t *places;              /* [experts_places(n, n_used, n_expert)] */
+};
+
+static inline size_t experts_places(size_t n, size_t n_used, size_t n_expert)
+{
+    return 3 * n * n_used + 4 * n_expert + 3;
+}
 
 /* y = (act(x gate^T) * (x up^T + up_bias)) down^T + down_bias  (Shazeer 2020), or without a gate
  * y = act(x up^T + up_bias) down^T + down_bias.  One op, so that a backend may keep what stands
@@ -165,7 +205,8 @@ struct backend {
     int (*kv_open)(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e);
     void (*kv_close)(struct device *d, struct kv *kv);
 
-    /* After the last upload: scratch for steps of up to max_rows rows. */
+    /* After the last upload: scratch for ops of up to max_rows rows.  A row that goes to several experts
+     * counts once for each, and each expert for EXPERT_ROWS more. */
     int (*reserve)(struct device *d, size_t max_rows, struct err *e);
 
     /* --- enqueued, in order.  Structs are copied; arrays they point to stay valid until sync(). --- */
@@ -183,6 +224,7 @@ struct backend {
                     size_t n);                                    /* at least n positions, of all layers */
     void (*gated_act)(struct device *d, float *y, const float *gate, const float *up, size_t count,
                       enum act_kind kind);                      /* y = act(gate) * up; y may be gate; up NULL: ones */
+    void (*experts)(struct device *d, const struct experts *op);
     void (*softcap)(struct device *d, float *x, size_t count, float cap); /* x = cap * tanh(x / cap) */
     void (*argmax)(struct device *d, int32_t *ids, const float *x, /* both DEVICE */
                    size_t rows, size_t cols);                   /* lowest index wins a tie; NaN never */
@@ -195,6 +237,8 @@ struct backend {
 };
 
 enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2 };
+
+enum { EXPERT_ROWS = 32 };
 
 /* The backend called `name`: "cpu", "cuda", or "auto" (cuda where it opens, else cpu, the reason logged).
  * Static; NULL with ERR_UNSUPPORTED and what is missing where this build or machine has it not. */

@@ -30,6 +30,13 @@ enum arch_slot {
     SLOT_FFN_NORM_BIAS,  /* [n] */
     SLOT_BUP,            /* [n_ff] */
     SLOT_BDOWN,          /* [n] */
+    SLOT_SINKS,          /* [n_head] logits that only take part in the softmax's sum */
+    SLOT_ROUTER,         /* [n_expert, n]; a layer that has it has experts, x = their width */
+    SLOT_ROUTER_BIAS,    /* [n_expert] */
+    SLOT_BGATE_EXPS,     /* [n_expert, x] */
+    SLOT_BUP_EXPS,       /* [n_expert, x] */
+    SLOT_BDOWN_EXPS,     /* [n_expert, n] */
+    SLOT_SHARED_ROUTER,  /* [n] what the shared expert's output counts */
     SLOT_WQ,             /* [a, n]; from here on matrices */
     SLOT_WK,             /* [b, n] */
     SLOT_WV,             /* [b, n] */
@@ -37,8 +44,16 @@ enum arch_slot {
     SLOT_GATE,           /* [n_ff, n]; where a family has none, act(up) goes down */
     SLOT_UP,             /* [n_ff, n] */
     SLOT_DOWN,           /* [n, n_ff] */
+    SLOT_SHARED_GATE,    /* [n_ff_shared, n] an expert that all rows go to */
+    SLOT_SHARED_UP,      /* [n_ff_shared, n] */
+    SLOT_SHARED_DOWN,    /* [n, n_ff_shared] */
+    SLOT_GATE_EXPS,      /* [n_expert, x, n]; from here on of each expert one */
+    SLOT_UP_EXPS,        /* [n_expert, x, n] */
+    SLOT_DOWN_EXPS,      /* [n_expert, n, x] */
     N_SLOTS,
     SLOT_FIRST_MATRIX = SLOT_WQ,
+    SLOT_FIRST_EXPERTS = SLOT_GATE_EXPS,
+    N_EXPERT_SLOTS = N_SLOTS - SLOT_FIRST_EXPERTS,
 };
 
 enum arch_presence { ARCH_ABSENT, ARCH_OPTIONAL, ARCH_REQUIRED };
@@ -57,7 +72,8 @@ enum arch_hf_how {
 };
 
 struct arch_hf_tensor {
-    const char *from;  /* name in the folder without arch_hf.prefix; '%' is the layer's number */
+    const char *from;  /* name in the folder without arch_hf.prefix; '%' are numbers, the same as in
+                        * `to`: of the layer, of the expert */
     const char *to[3]; /* name as in a GGUF file.  NULL: not needed.  Two: rows in equal halves;
                         * three: rows of q, k and v in this order */
     unsigned how;      /* HF_* */
@@ -98,6 +114,7 @@ struct arch {
     bool scale_embedding; /* embeddings times sqrt(n_embd) */
     bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
     bool longrope;     /* rope_factors_short.weight and _long.weight, where they are there */
+    bool expert_norm;  /* shares of the experts that were chosen add up to 1, if no key says */
     bool softcaps;     /* attn_logit_softcapping and final_logit_softcapping are obeyed */
     bool multipliers;  /* embedding_scale, residual_scale and logit_scale (a divisor) are obeyed */
     enum arch_parallel parallel;
@@ -117,7 +134,8 @@ struct arch {
 };
 
 extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
-    arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox;
+    arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox,
+    arch_qwen3_moe;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

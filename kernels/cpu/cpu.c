@@ -1,8 +1,8 @@
 /* cpu.c - the CPU backend: opening and memory, and how each op is cut into chunks as it is
  * enqueued.
  *
- * The work itself is in queue.c (plain ops), rope.c, attend.c, argmax.c and behind mm.h; the leaf
- * loops are in isa_*.c. */
+ * The work itself is in queue.c (plain ops), rope.c, attend.c, experts.c, argmax.c and behind mm.h;
+ * the leaf loops are in isa_*.c. */
 #include "kernels/cpu/cpu.h"
 
 #include <errno.h>
@@ -103,6 +103,7 @@ static void cpu_close(struct device *d)
     if (!d)
         return;
     queue_close(d);
+    free(d->turns);
     mm_scratch_done(&d->mm);
     scratch_done(&d->tiles);
     scratch_done(&d->parts);
@@ -133,6 +134,10 @@ static int cpu_open(struct device **out, const struct backend_options *o, struct
     }
     d->n_threads = pool_threads(d->pool);
     d->weights.pool = d->pool;
+    if ((rc = experts_open(d, e)) != 0) {
+        cpu_close(d);
+        return rc;
+    }
     *out = d;
     return 0;
 }
@@ -407,6 +412,7 @@ const struct backend backend_cpu = {
     .attend = attend_enqueue,
     .kv_copy = cpu_kv_copy,
     .gated_act = cpu_gated_act,
+    .experts = experts_enqueue,
     .softcap = cpu_softcap,
     .argmax = argmax_enqueue,
     .sync = queue_run,

@@ -38,6 +38,13 @@ enum op_kind {
     OP_ATTEND_MERGE,
     OP_KV_COPY,
     OP_GATED_ACT,
+    OP_ROUTE_SCORES,
+    OP_ROUTE,
+    OP_ROUTE_SORT,
+    OP_EXPERT_ROWS,
+    OP_EXPERT_PREPARE,
+    OP_EXPERT_MATMUL,
+    OP_EXPERT_SUM,
     OP_SOFTCAP,
     OP_ARGMAX,
     OP_ARGMAX_MERGE,
@@ -92,6 +99,10 @@ struct op {
             enum act_kind kind;
         } act;
         struct {
+            struct experts op;
+            bool down; /* which of the two multiplications */
+        } experts;
+        struct {
             float *x;
             size_t count;
             float cap;
@@ -128,7 +139,8 @@ struct device {
 
     struct scratch tiles; /* of attend: tile_bytes for each thread */
     size_t tile_bytes;
-    struct scratch parts; /* of attend with split, and of argmax */
+    struct scratch parts;      /* of attend with split, and of argmax */
+    struct expert_turn *turns; /* [n_threads], of experts.c */
 
     /* Cosines and sines of the rows of a step, [rows, 2 * n_rot]; which op made a slot is
      * remembered until the queue has run. */
@@ -172,6 +184,12 @@ int attend_reserve(struct device *d, size_t head_dim, struct err *e) MUST_CHECK;
 void attend_enqueue(struct device *d, const struct attend *op);
 void attend_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread);
 void attend_merge_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread);
+
+/* --- experts.c --- */
+
+int experts_open(struct device *d, struct err *e) MUST_CHECK;
+void experts_enqueue(struct device *d, const struct experts *op);
+void experts_chunk(struct device *d, const struct op *op, size_t chunk, size_t thread, bool begun);
 
 /* --- argmax.c --- */
 

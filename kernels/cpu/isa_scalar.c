@@ -47,6 +47,7 @@ static float act(float x, enum act_kind kind)
     case ACT_GELU_ERF:
         return 0.5f * x * (1.0f + erff(x * 0.70710678f));
     case ACT_RELU:
+    case ACT_SWIGLU_OAI: /* has an up of its own */
         break;
     }
     return x > 0 ? x : 0;
@@ -54,7 +55,12 @@ static float act(float x, enum act_kind kind)
 
 static void gated_act(float *y, const float *gate, const float *up, size_t n, enum act_kind kind)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; kind == ACT_SWIGLU_OAI && i < n; i++) {
+        float g = fminf(gate[i], 7.0f), u = up ? fmaxf(fminf(up[i], 7.0f), -7.0f) : 0.0f;
+
+        y[i] = g / (1.0f + expf(-1.702f * g)) * (u + 1.0f);
+    }
+    for (size_t i = 0; kind != ACT_SWIGLU_OAI && i < n; i++)
         y[i] = act(gate[i], kind) * (up ? up[i] : 1.0f);
 }
 

@@ -31,6 +31,12 @@ static size_t ceil_div(size_t a, size_t b)
     return a / b + (a % b > 0);
 }
 
+void mm_dots(const struct mm_ops *ops, float *y, size_t y_stride, const float *w, const float *x,
+             size_t cols, size_t n)
+{
+    ops->dots(y, y_stride, w, DTYPE_F32, x, cols, cols, n);
+}
+
 /* --- chunks --- */
 
 /* Weight rows are handed out in units: one or two groups, or what a call of sgemm should have. */

@@ -106,4 +106,15 @@ void mm_join_chunk(const struct mm_ops *ops, const struct matmul *in, const stru
                    struct mm_scratch *s, size_t n_chunks, size_t chunk, size_t thread);
 struct mm_scratch mm_hidden(const struct mm_scratch *s);
 
+/* Several ops on one scratch: the part of s for op where ops of the same columns and role have
+ * `rows` rows before it, each counted up to the next multiple of MM_ROWS_APART.  It belongs to s.
+ */
+enum { MM_ROWS_APART = 32 };
+struct mm_scratch mm_scratch_behind(const struct mm_ops *ops, const struct matmul *op,
+                                    const struct mm_scratch *s, size_t rows);
+
+/* y[i * y_stride] = w . x[i] in float32, i < n; in the same order whatever n is. */
+void mm_dots(const struct mm_ops *ops, float *y, size_t y_stride, const float *w, const float *x,
+             size_t cols, size_t n);
+
 #endif

@@ -102,6 +102,20 @@ void mm_scratch_done(struct mm_scratch *s)
     *s = (struct mm_scratch){ 0 };
 }
 
+struct mm_scratch mm_scratch_behind(const struct mm_ops *ops, const struct matmul *op,
+                                    const struct mm_scratch *s, size_t rows)
+{
+    size_t cols = op->w[0]->cols, each = mm_act_stride(cols);
+    struct mm_scratch part = *s;
+
+    if (mm_is_prompt(ops, op))
+        each = cols * sizeof(uint16_t);
+    part.base += rows * each;
+    part.shared_bytes -= rows * each;
+    part.max_rows -= rows;
+    return part;
+}
+
 static unsigned char *acts(const struct matmul *op, const struct mm_scratch *s, size_t thread)
 {
     return is_private(op) ? s->base + s->shared_bytes + thread * s->thread_bytes : s->base;

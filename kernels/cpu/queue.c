@@ -166,6 +166,15 @@ static void run_chunk(struct device *d, const struct op *op, size_t chunk, size_
     case OP_GATED_ACT:
         act_chunk(d, op, chunk);
         break;
+    case OP_ROUTE_SCORES:
+    case OP_ROUTE:
+    case OP_ROUTE_SORT:
+    case OP_EXPERT_ROWS:
+    case OP_EXPERT_PREPARE:
+    case OP_EXPERT_MATMUL:
+    case OP_EXPERT_SUM:
+        experts_chunk(d, op, chunk, thread, *begun);
+        break;
     case OP_SOFTCAP:
         softcap_chunk(d, op, chunk);
         break;

@@ -18,7 +18,7 @@ from probe import Probe, Refused, isas, program, shared  # noqa: E402
 
 models = shared / "models"
 FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2",
-            "smollm3", "granite", "phi3", "phi3_longrope", "gpt_neox"]
+            "smollm3", "granite", "phi3", "phi3_longrope", "gpt_neox", "qwen3_moe"]
 
 
 def lines(command, model, requests):

@@ -16,9 +16,9 @@ import tap  # noqa: E402
 from probe import Probe, Refused, isas, shared  # noqa: E402
 
 FAMILIES = ["llama", "llama3_rope", "llama_256", "gemma3_text", "gpt2", "mistral", "qwen2", "qwen3", "gemma2", "starcoder2", "olmo2",
-            "smollm3", "granite", "phi3", "gpt_neox"]
+            "smollm3", "granite", "phi3", "gpt_neox", "qwen3_moe"]
 FLOAT = {"F32", "F16", "BF16"}
-SUPPORTED = FLOAT | {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"}
+SUPPORTED = FLOAT | {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"}
 
 
 def check_float(model, entry, what, isa=""):
@@ -137,7 +137,7 @@ def family(name):
 
 def other_families():
     """Families that are not built in are refused by name, never run approximately."""
-    for name in ["gpt_oss", "qwen3_moe"]:
+    for name in ["gpt_oss"]:
         path = shared / "gguf" / name / f"{name}-F16.gguf"
         try:
             with Probe(path) as p:

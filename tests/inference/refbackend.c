@@ -335,6 +335,7 @@ static double act(double x, enum act_kind kind)
     case ACT_GELU_ERF:
         return 0.5 * x * (1 + erf(x / sqrt(2)));
     case ACT_RELU:
+    case ACT_SWIGLU_OAI: /* comes with experts only, which are not here */
         break;
     }
     return x > 0 ? x : 0;

@@ -71,9 +71,13 @@ static void norms(void **state)
     }
 }
 
-static double act(double x, enum act_kind kind)
+/* up counts only where a function has it for an argument. */
+static double act(double x, double up, enum act_kind kind)
 {
     switch (kind) {
+    case ACT_SWIGLU_OAI:
+        x = fmin(x, 7);
+        return x / (1 + exp(-1.702 * x)) * (fmin(fmax(up, -7), 7) + 1);
     case ACT_SILU:
         return x / (1 + exp(-x));
     case ACT_GELU_TANH:
@@ -88,18 +92,19 @@ static double act(double x, enum act_kind kind)
 
 static void gated_acts(void **state)
 {
-    static const enum act_kind kinds[] = { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU };
+    static const enum act_kind kinds[] = { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU,
+                                           ACT_SWIGLU_OAI };
     static const size_t counts[] = { 1, 7, 16, 33, 576, 8192, 30001 };
     struct rig r = rig_open(state, 3);
     float *gate = rig_floats(&r, 30001), *up = rig_floats(&r, 30001), *y = rig_floats(&r, 30001);
 
-    for (size_t k = 0; k < 4; k++)
+    for (size_t k = 0; k < 5; k++)
         for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
             size_t n = counts[i];
             bool in_place = i % 2, alone = i % 3 == 2;
 
             fill(gate, n, k == 0 ? 100 : 12, k + 1);
-            fill(up, n, 3, 7);
+            fill(up, n, kinds[k] == ACT_SWIGLU_OAI ? 9 : 3, 7);
             gate[0] = -0.0f;
             memset(y, 0, n * sizeof *y);
             r.b->gated_act(r.d, in_place ? gate : y, gate, alone ? NULL : up, n, kinds[k]);
@@ -114,7 +119,9 @@ static void gated_acts(void **state)
                     continue; /* the input is gone: small ones are made again */
                 for (size_t j = 0; in_place && j <= c; j++)
                     g = (double)((k == 0 ? 100.0f : 12.0f) * noise(&s));
-                want = act(g, kinds[k]) * (alone ? 1.0 : (double)up[c]);
+                want = act(g, alone ? 0.0 : (double)up[c], kinds[k]);
+                if (!alone && kinds[k] != ACT_SWIGLU_OAI)
+                    want *= (double)up[c];
                 /* near its zero at the left, 1 + erf cancels in float32, in the reference model too
                  */
                 assert_near(in_place ? gate[c] : y[c], want, 3e-6, k == 0 ? 1e-30 : 2e-6);
