@@ -35,7 +35,8 @@ struct model_config {
     size_t kv_cache_size;      /* bytes */
     const char *kv_cache_type; /* "f16", ...; NULL: the model's */
     size_t prefill_chunk_size;
-    size_t prefix_cache; /* enum prefix_cache */
+    size_t prefix_cache;    /* enum prefix_cache */
+    size_t client_priority; /* 1: requests say how early they come */
     float default_temperature, default_top_p, default_min_p; /* of requests that name none */
     size_t default_top_k, default_max_tokens;
     uint64_t set; /* bit k: key k was set for this model itself, not inherited */

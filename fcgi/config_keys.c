@@ -15,6 +15,7 @@ enum { KB = 1024, MB = 1024 * KB, MAX_DISTANCE = 3, NAME_MAX_BYTES = 64 };
 static const size_t HUGE_COUNT = (size_t)1 << 40;
 static const size_t DAY_MS = 24 * 3600 * 1000;
 
+static const char *const SWITCH[] = { "off", "on", NULL };
 static const char *const CACHES[] = { "on", "prompts", "off", NULL }; /* as enum prefix_cache */
 
 #define SERVER(field) false, offsetof(struct config, field)
@@ -33,6 +34,7 @@ const struct config_key config_keys[] = {
     { "speculation", KEY_SPECULATION, MODEL(speculation), 0, 0, NULL, "NAME  guess tokens that repeat earlier text and verify several at once: ngram or off" },
     { "kv_cache_size", KEY_BYTES, MODEL(kv_cache_size), 0, SIZE_MAX, "PAGE_CACHE_SIZE", "SIZE  memory for keys and values, such as 5GB or 50%" },
     { "prefix_cache", KEY_CACHE, MODEL(prefix_cache), 0, 0, NULL, "WHAT  whose beginnings later prompts may share: on (prompts and answers), prompts, off" },
+    { "client_priority", KEY_SWITCH, MODEL(client_priority), 0, 0, NULL, "on|off  whether a request's priority says how early it is served" },
     { "kv_cache_type", KEY_TEXT, MODEL(kv_cache_type), 0, 0, NULL, "NAME  how keys and values are kept: f32, f16, bf16 or q8_0; without it f16" },
     { "chat_template", KEY_TEXT, MODEL(chat_template), 0, 0, NULL, "TEXT  Jinja chat template that replaces the model's" },
     { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
@@ -311,6 +313,9 @@ static int set_choice(const struct config_key *k, const char *const *words, void
             memcpy(field, &i, sizeof i);
             return 0;
         }
+    if (!words[2])
+        return err_param(e, k->name, ERR_INVALID, "%s: expected %s or %s, found \"%.80s\"", k->name,
+                         words[0], words[1], value);
     return err_param(e, k->name, ERR_INVALID, "%s: expected %s, %s or %s, found \"%.80s\"", k->name,
                      words[0], words[1], words[2], value);
 }
@@ -341,6 +346,8 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
         rc = set_text(c, k, field, value, e);
     else if (k->kind == KEY_LEVEL || k->kind == KEY_DEVICE || k->kind == KEY_SPECULATION)
         rc = set_word(c, k, field, value, e);
+    else if (k->kind == KEY_SWITCH)
+        rc = set_choice(k, SWITCH, field, value, e);
     else if (k->kind == KEY_CACHE)
         rc = set_choice(k, CACHES, field, value, e);
     else if (k->kind == KEY_REAL)

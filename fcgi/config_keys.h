@@ -17,6 +17,7 @@ enum key_kind {
     KEY_LEVEL,       /* debug info warn error */
     KEY_DEVICE,      /* auto cpu cuda */
     KEY_SPECULATION, /* ngram off */
+    KEY_SWITCH,      /* off on; kept as a number, 0 or 1 */
     KEY_CACHE,       /* on prompts off; kept as a number, enum prefix_cache */
 };
 

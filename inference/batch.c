@@ -195,7 +195,7 @@ static bool is_generating(const struct job *j)
     return j->n_done >= j->n_prompt;
 }
 
-/* Gives up the pages of the youngest job behind j that has any.  What it has generated is kept; it
+/* Gives up the pages of the last job behind j that has any.  What it has generated is kept; it
  * will be evaluated again.  False: there is none, or a pass under way needs them all. */
 static bool preempt_behind(struct batch *b, const struct job *j)
 {
@@ -214,7 +214,7 @@ static bool preempt_behind(struct batch *b, const struct job *j)
 }
 
 /* n ids become the next rows of j in p, the last n_outputs of them with logits.  Where pages have
- * run out and nobody younger has any, the job sits this pass out: the oldest never does for long.
+ * run out and nobody behind has any, the job sits this pass out: the first never does for long.
  */
 static bool add_rows(struct batch *b, struct pass *p, struct job *j, const int32_t *ids, size_t n,
                      size_t n_outputs)
@@ -320,8 +320,7 @@ static void compose_tokens(struct batch *b, bool after_slice)
             add_tokens(b, b->drafter_jobs[i], b->drafters[i].n, &room);
 }
 
-/* Those whose pages were given up leave the batch for the head of the queue, the oldest to be its
- * first. */
+/* Those whose pages were given up leave the batch for the queue. */
 static void requeue_preempted(struct batch *b)
 {
     size_t kept = b->n_jobs;

@@ -21,7 +21,7 @@ struct batch {
     struct kvcache *cache;
     const struct tokenizer *tokenizer;
     struct sampler sampler;
-    struct job **jobs; /* [max_batch], n_jobs of them, oldest first */
+    struct job **jobs; /* [max_batch], n_jobs of them, as job_precedes() */
     size_t n_jobs, max_batch, max_drafted_rows;
     struct pass prompts; /* under way for as many steps as it has slices */
     struct pass tokens;  /* of this step */

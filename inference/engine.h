@@ -142,6 +142,7 @@ struct job_request {
     size_t n_stops;
     int top_logprobs; /* -1: no logprobs; 0 .. 20: with that many alternatives */
     bool ignore_end;  /* end-of-generation tokens do not end it */
+    int priority;     /* lower comes earlier, 0 as usual; among equals first come, first served */
     const char *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;
     bool no_speculation; /* a token at a time, for measurements and tests */

@@ -80,6 +80,7 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     j->refs = 1;
     j->top_logprobs = r->top_logprobs;
     j->ignore_end = r->ignore_end;
+    j->priority = r->priority;
     j->no_speculation = r->no_speculation;
     j->started = event_node_new(EVENT_STARTED, tag);
     j->last = event_node_new(EVENT_DONE, tag);

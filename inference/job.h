@@ -27,6 +27,7 @@ struct job {
     bool ignore_end, no_speculation;
     int32_t *prediction; /* [n_prediction] ids; NULL: none */
     size_t n_prediction;
+    int priority;             /* lower comes earlier */
     size_t n_prompt, max_new; /* n_prompt + max_new <= n_ctx */
 
     /* Under the scheduler's lock. */
@@ -34,6 +35,7 @@ struct job {
     enum job_state state;
     bool cancelled;
     unsigned refs;
+    uint64_t number;                   /* of the submission: first come, first served */
     struct job *prev, *next;           /* neighbours in the queue */
     struct event_node *started, *last; /* made in advance, so that the end is always told */
 
@@ -62,6 +64,12 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
 
 /* After the last reference is gone. */
 void job_destroy(struct job *j);
+
+/* Is a served before b?  By priority, then in order of submission; no two are alike. */
+static inline bool job_precedes(const struct job *a, const struct job *b)
+{
+    return a->priority < b->priority || (a->priority == b->priority && a->number < b->number);
+}
 
 /* The tokens it may have in the cache at most. */
 static inline size_t job_max_tokens(const struct job *j)

@@ -105,6 +105,21 @@ static void unlink_waiting(struct scheduler *s, struct job *j)
     s->n_waiting--;
 }
 
+/* Under the lock; most come last. */
+static void link_waiting(struct scheduler *s, struct job *j)
+{
+    struct job *before = s->tail;
+
+    while (before && job_precedes(j, before))
+        before = before->prev;
+    j->prev = before;
+    j->next = before ? before->next : s->head;
+    *(j->prev ? &j->prev->next : &s->head) = j;
+    *(j->next ? &j->next->prev : &s->tail) = j;
+    j->state = JOB_WAITING;
+    s->n_waiting++;
+}
+
 int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
 {
     int rc;
@@ -116,13 +131,10 @@ int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
                      "a sequence of %zu tokens needs %zu pages of keys and values, there are %zu",
                      job_max_tokens(j), pages_of(s, j), s->n_pages);
     if (rc == 0) {
-        j->state = JOB_WAITING;
         j->refs++;
         j->queued_ms = clock_ms();
-        j->prev = s->tail;
-        *(s->tail ? &s->tail->next : &s->head) = j;
-        s->tail = j;
-        s->n_waiting++;
+        j->number = s->n_submitted++;
+        link_waiting(s, j);
         pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->lock);
@@ -168,9 +180,12 @@ static void send(struct job *j, struct event_node *n)
         event_node_free(n);
 }
 
-/* Lets the head of the queue into the batch. */
-static void admit(struct scheduler *s, struct job *j)
+/* Lets the head of the queue into the batch of n. */
+static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t n)
 {
+    for (; n > 0 && job_precedes(j, jobs[n - 1]); n--)
+        jobs[n] = jobs[n - 1];
+    jobs[n] = j;
     unlink_waiting(s, j);
     j->state = JOB_RUNNING;
     if (j->started) /* not one that comes back */
@@ -197,9 +212,7 @@ bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n)
     /* Strictly in order: a large job at the head is not overtaken for ever by small ones. */
     while (go && s->head && *n < s->max_batch && pages + pages_soon(s, s->head) <= s->n_pages) {
         pages += pages_soon(s, s->head);
-        jobs[*n] = s->head;
-        admit(s, s->head);
-        ++*n;
+        admit(s, s->head, jobs, (*n)++);
     }
     pthread_mutex_unlock(&s->lock);
     return go;
@@ -214,11 +227,7 @@ bool scheduler_requeue(struct scheduler *s, struct job *j)
     if (queued) {
         s->n_running--;
         s->n_preempted++;
-        j->state = JOB_WAITING;
-        j->next = s->head;
-        *(s->head ? &s->head->prev : &s->tail) = j;
-        s->head = j;
-        s->n_waiting++;
+        link_waiting(s, j);
     }
     pthread_mutex_unlock(&s->lock);
     return queued;

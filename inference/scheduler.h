@@ -1,10 +1,11 @@
 /* scheduler.h - what callers and the engine thread share: the queue, the counters, and one lock.
  *
- * First come, first served.  A job is let into the batch when there is a slot and when there are
- * pages for its prompt and some more tokens, beside those that run and some more of theirs.  Where
- * they all grow longer than the pages reach, the batch sends the youngest back to the head of the
- * queue, with what it has generated; its client sees a pause. Callers submit, cancel and look; the engine thread takes turns.  Lives as long as
- * the engine or any of its jobs (counted references). */
+ * First come, first served, within each priority.  A job is let into the batch when there is a slot
+ * and when there are pages for its prompt and some more tokens, beside those that run and some more
+ * of theirs.  Where they all grow longer than the pages reach, the batch sends the last back to the
+ * queue, with what it has generated; its client sees a pause.  Callers submit, cancel and look; the
+ * engine thread takes turns.  Lives as long as the engine or any of its jobs (counted references).
+ */
 #ifndef AIRSTRIP_SCHEDULER_H
 #define AIRSTRIP_SCHEDULER_H
 
@@ -27,8 +28,9 @@ struct scheduler {
     pthread_cond_t work;  /* something to do for the engine thread */
     enum engine_state state;
     struct err failure;
-    bool stop; /* engine_close() waits for the thread */
-    struct job *head, *tail;
+    bool stop;               /* engine_close() waits for the thread */
+    struct job *head, *tail; /* as job_precedes() */
+    uint64_t n_submitted;
     size_t n_waiting, n_running;
     struct kv_use kv_use;
     uint64_t n_ended, n_cancelled, n_preempted;
@@ -57,8 +59,8 @@ void scheduler_stop(struct scheduler *s);
 /* LOADING to READY (failure NULL) or FAILED; a drain that came in between stays. */
 void scheduler_loaded(struct scheduler *s, const struct err *failure);
 
-/* Sleeps while nothing runs (*n is 0) and nothing waits; then appends the jobs that may join to
- * jobs[*n ..], which has room for max_batch.  False: stop. */
+/* Sleeps while nothing runs (*n is 0) and nothing waits; then puts the jobs that may join to those
+ * of jobs[*n], in order (job_precedes), which has room for max_batch.  False: stop. */
 bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n);
 
 bool scheduler_cancelled(struct scheduler *s, const struct job *j);
@@ -66,8 +68,8 @@ bool scheduler_cancelled(struct scheduler *s, const struct job *j);
 /* Sends an event of a running job, or frees it where nobody listens any more. */
 void scheduler_post(struct scheduler *s, struct job *j, struct event_node *n);
 
-/* The job leaves the batch, without pages, to be the next that joins.  False: it stays, and is over,
- * since its client has left. */
+/* The job leaves the batch, without pages, to wait where it stood in the order.  False: it stays,
+ * and is over, since its client has left. */
 bool scheduler_requeue(struct scheduler *s, struct job *j);
 
 /* The job leaves the batch: j->last is filled by the caller and sent, and the engine's reference

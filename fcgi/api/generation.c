@@ -223,7 +223,8 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
         return NULL;
     c = model->config;
     *rules = (struct params_rules){ .max_choices = app->config->max_choices,
-                                    .max_tokens = c->default_max_tokens };
+                                    .max_tokens = c->default_max_tokens,
+                                    .client_priority = c->client_priority == 1 };
     sampling_default(&rules->sampling);
     rules->sampling.temperature = c->default_temperature;
     rules->sampling.top_p = c->default_top_p;
@@ -247,6 +248,7 @@ static int submit(struct run *u, struct engine *engine, struct job_request *jobs
         j->stops = params->stops;
         j->n_stops = params->n_stops;
         j->ignore_end = params->ignore_end;
+        j->priority = params->priority;
         j->top_logprobs = u->g.top_logprobs;
         u->g.choices[i].text.limit = MAX_BODY_BYTES;
         u->g.choices[i].echo = echoes ? echoes[i / params->n] : NULL;

@@ -167,7 +167,7 @@ int params_model(const struct value *body, const char **model, struct err *e)
 int params_read(struct params *p, const struct value *body, const struct params_rules *rules,
                 struct arena *a, struct err *e)
 {
-    int64_t n = 1;
+    int64_t n = 1, priority = 0;
     int rc;
 
     *p = (struct params){ .sampling = rules->sampling };
@@ -180,6 +180,9 @@ int params_read(struct params *p, const struct value *body, const struct params_
         rc = field_bool(body, "ignore_eos", &p->ignore_end, e);
     if (!rc)
         rc = field_int(body, "n", 1, (int64_t)rules->max_choices, &n, e);
+    if (!rc && rules->client_priority)
+        rc = field_int(body, "priority", INT32_MIN, INT32_MAX, &priority, e);
     p->n = (size_t)n;
+    p->priority = (int)priority;
     return rc;
 }

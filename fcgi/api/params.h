@@ -18,6 +18,7 @@ struct params {
     const char *const *stops; /* borrowed from the arena */
     size_t n_stops;
     bool ignore_end;
+    int priority; /* 0 where clients have no say */
 };
 
 /* What the operator says about all requests to a model. */
@@ -25,6 +26,7 @@ struct params_rules {
     size_t max_choices;       /* most that n may be */
     struct sampling sampling; /* for what a request does not name */
     size_t max_tokens;        /* the same, of a chat */
+    bool client_priority;     /* else `priority` is disregarded */
 };
 
 /* The group a request asks for, NULL if it names none; borrowed from body. */

@@ -235,6 +235,53 @@ static void the_preempted_come_first(void **state)
     scheduler_unref(s);
 }
 
+/* Lower ones first, in order of submission among equals; those that run stay, but are composed, and
+ * thrown out, in that order too. */
+static void priorities_come_before_order(void **state)
+{
+    static const int PRIORITIES[] = { 0, 5, -1, 5, 0, -1 };
+    static const size_t ORDER[] = {
+        0, 2, 5, 4, 1, 3
+    }; /* the first joined before the others came */
+    struct scheduler *s = make(3, 10, 100);
+    struct inbox *in = make_inbox();
+    struct job *mine[6], *jobs[3];
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 6; i++) {
+        mine[i] = make_job(s, 3, 5, in, i);
+        mine[i]->priority = PRIORITIES[i];
+        assert_int_equal(scheduler_submit(s, mine[i], NULL), 0);
+        if (i == 0)
+            assert_true(scheduler_turn(s, jobs, &n));
+    }
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_int_equal(n, 3);
+    for (size_t i = 0; i < 3; i++)
+        expect(in, EVENT_STARTED, ORDER[i]);
+    assert_ptr_equal(jobs[0], mine[2]);
+    assert_ptr_equal(jobs[1], mine[5]);
+    assert_ptr_equal(jobs[2], mine[0]);
+    assert_true(scheduler_requeue(s, jobs[--n])); /* before its equal, that came later */
+    assert_ptr_equal(s->head, mine[0]);
+    for (size_t i = 2; i < 6; i++) {
+        assert_true(scheduler_turn(s, jobs, &n));
+        assert_int_equal(n, 3);
+        if (i > 2)
+            expect(in, EVENT_STARTED, ORDER[i]);
+        end(s, jobs, &n, 0);
+        expect(in, EVENT_DONE, ORDER[i < 4 ? i - 1 : i == 4 ? 0 : 3]);
+    }
+    while (n)
+        end(s, jobs, &n, 0);
+    assert_int_equal(s->n_ended, 6);
+    for (size_t i = 0; i < 6; i++)
+        job_free(mine[i]);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
 static void a_full_queue_says_so(void **state)
 {
     struct scheduler *s = make(1, 2, 10);
@@ -372,6 +419,7 @@ int main(void)
         cmocka_unit_test(jobs_join_in_order_and_make_room),
         cmocka_unit_test(there_are_pages_for_prompts_and_a_little),
         cmocka_unit_test(the_preempted_come_first),
+        cmocka_unit_test(priorities_come_before_order),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(cancelled_jobs_hear_nothing_more),
         cmocka_unit_test(each_state_has_its_answer),

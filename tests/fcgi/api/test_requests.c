@@ -134,6 +134,33 @@ static void null_is_absent_and_unknown_is_disregarded(void **state)
     arena_done(&a);
 }
 
+static void priority_is_the_operators_to_allow(void **state)
+{
+    static const char *const JSON[] = { "{" MSG ",\"priority\":-3}", "{" MSG ",\"priority\":\"x\"}",
+                                        "{" MSG "}" };
+    struct params_rules r = rules();
+    struct chat_request c;
+    struct value *body;
+    struct arena a;
+    struct err e;
+
+    (void)state;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < 3; i++) {
+        r.client_priority = false;
+        assert_int_equal(params_body(JSON[i], strlen(JSON[i]), &a, &body, NULL), 0);
+        assert_int_equal(chat_request_read(&c, body, &r, &a, NULL), 0);
+        assert_int_equal(c.params.priority, 0);
+        r.client_priority = true;
+        assert_int_equal(chat_request_read(&c, body, &r, &a, &e), i == 1 ? ERR_INVALID : 0);
+        if (i == 1)
+            assert_string_equal(e.param, "priority");
+        else
+            assert_int_equal(c.params.priority, i == 0 ? -3 : 0);
+    }
+    arena_done(&a);
+}
+
 static void predictions_are_texts(void **state)
 {
     static const char *const json[] = {
@@ -287,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_chats_name_their_field),
         cmocka_unit_test(predictions_are_texts),
+        cmocka_unit_test(priority_is_the_operators_to_allow),
         cmocka_unit_test(null_is_absent_and_unknown_is_disregarded),
         cmocka_unit_test(messages_take_the_templates_shape),
         cmocka_unit_test(the_operators_defaults_fill_in),
