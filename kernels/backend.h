@@ -59,6 +59,7 @@ struct norm {
     const float *w;   /* [cols] or NULL for ones */
     const float *b;   /* [cols] or NULL */
     size_t n, cols;
+    size_t n_w;       /* 0: as above; else w is [n_w, cols], and row i takes row i % n_w of it; no b then */
     float eps;
 };
 
@@ -106,6 +107,9 @@ struct attend {
     size_t window;      /* 0 = all; w = positions p-w+1 .. p */
     float softcap;      /* 0 = none; cap * tanh(s / cap) */
     const float *sinks; /* [n_head] extra logits in the denominator, or NULL */
+    /* [n_head] or NULL: ALiBi (Press et al. 2022) in the BF16 it was trained with: the score of position p is
+     * (q k^T + bf16(slopes[h] bf16(p))) * scale.  Not with a softcap. */
+    const float *slopes;
     struct kv *kv;
     size_t layer;
     const struct seq_span *spans;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "kernels/cpu/attend.h"
+#include "kernels/quant/quant.h"
 
 enum {
     TILE_M = 48, /* query vectors of a tile */
@@ -268,6 +269,21 @@ static void block_values(const struct device *d, const struct tile *t, float *ac
     }
 }
 
+/* s[i] += scale * bf16(slope bf16(start + i)), of all vectors of the tile. */
+static void add_slopes(const struct tile *t, float *scores, size_t start, size_t n)
+{
+    float at[BLOCK];
+
+    for (size_t i = 0; i < n; i++)
+        at[i] = quant_round_bf16((float)(start + i));
+    for (size_t v = 0; v < t->m; v++) {
+        float slope = t->op->slopes[t->head + v % t->n_heads], *s = scores + v * BLOCK;
+
+        for (size_t i = 0; i < n; i++)
+            s[i] += t->op->scale * quant_round_bf16(slope * at[i]);
+    }
+}
+
 /* Positions from .. to-1 of the tile that lie in the block at `block`. */
 static void block(const struct device *d, const struct tile *t, struct partial *run,
                   size_t block_at, size_t from, size_t to)
@@ -276,6 +292,8 @@ static void block(const struct device *d, const struct tile *t, struct partial *
     size_t v_cols = t->kv->v_cols, start = block_at + g0 * KV_LANES, n = (g1 - g0) * KV_LANES;
 
     block_scores(d, t, block_at, g0, g1);
+    if (t->op->slopes)
+        add_slopes(t, t->scores + g0 * KV_LANES, start, n);
     for (size_t r = 0; r < t->n_rows; r++) {
         size_t pos = t->span->pos + t->row + r;
         size_t lo = max_size(first_seen(t->op, pos), start), hi = min_size(pos + 1, to);

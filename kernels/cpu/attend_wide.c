@@ -2,7 +2,8 @@
  * the arithmetic, here keys and values of a block are made floats for it, page by page.
  *
  * One running softmax from the first position to the last: the splits of attend.c are for rows that
- * are few.  A cache in F32 promises more than BF16 factors keep, and stays with attend.c. */
+ * are few.  A cache in F32 promises more than BF16 factors keep, and stays with attend.c; so do
+ * scores that positions are added to. */
 #include <string.h>
 
 #include "kernels/cpu/attend.h"
@@ -28,7 +29,7 @@ static size_t most_vectors(size_t head_dim)
 
 bool attend_is_wide(const struct device *d, const struct attend *op)
 {
-    return op->prompt && d->ops->wide && op->kv->shape.dtype != DTYPE_F32;
+    return op->prompt && d->ops->wide && op->kv->shape.dtype != DTYPE_F32 && !op->slopes;
 }
 
 size_t attend_wide_rows(const struct device *d, const struct attend *op, size_t group_heads)

@@ -11,6 +11,7 @@
 static void norm(const struct norm *op, size_t row)
 {
     float *x = op->x + row * op->cols, *y = op->y ? op->y + row * op->cols : NULL;
+    const float *w = norm_w(op, row);
     double sum = 0, squares = 0;
     float mean = 0, factor;
 
@@ -29,8 +30,8 @@ static void norm(const struct norm *op, size_t row)
     for (size_t i = 0; i < op->cols; i++) {
         float v = (x[i] - mean) * factor;
 
-        if (op->w)
-            v *= op->w[i];
+        if (w)
+            v *= w[i];
         y[i] = op->b ? v + op->b[i] : v;
     }
 }

@@ -33,16 +33,22 @@ struct mac {
     const void *next; /* as many bytes as b that are wanted soon, and fetched on the way; or NULL */
 };
 
+static inline const float *norm_w(const struct norm *op, size_t row)
+{
+    return op->w && op->n_w ? op->w + row % op->n_w * op->cols : op->w;
+}
+
 struct isa_ops {
     const char *name; /* "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" */
     const struct mm_ops *mm;
     const struct peak *peaks;    /* what could be reached at best: peak.h; for airstrip-bench */
     const struct wide_ops *wide; /* attention of given tokens in tiles (wide.h), or NULL */
 
-    /* One row of struct norm: x += add (if any), then y = norm(x) (if y). */
+    /* One row of struct norm: x += add (if any), then y = norm(x) (if y); norm_w() is its w. */
     void (*norm)(const struct norm *op, size_t row);
 
-    /* y = act(gate) * up, or act(gate) where up is NULL; y may be gate.  exp to 1 ulp, tanh in softcap to 3; erf is libm's.
+    /* y = act(gate) * up, or act(gate) where up is NULL; y may be gate.  exp to 1 ulp, tanh in
+     * softcap to 3; erf is libm's.
      */
     void (*gated_act)(float *y, const float *gate, const float *up, size_t n, enum act_kind kind);
 

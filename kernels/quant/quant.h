@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kernels/tensor.h"
 
@@ -57,5 +58,17 @@ const struct quant_format *const *quant_all(size_t *n);
 float quant_f16(uint16_t h);
 float quant_bf16(uint16_t h);
 uint16_t quant_to_f16(float f); /* round to nearest even */
+
+/* The bfloat16 nearest to a finite number, the even one of two, as a float32. */
+static inline float quant_round_bf16(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    bits += 0x7fff + (bits >> 16 & 1);
+    bits &= 0xffff0000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 #endif

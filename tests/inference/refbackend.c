@@ -296,6 +296,9 @@ static void attend_head(const struct attend *op, const struct seq_span *s, size_
         dot *= (double)op->scale;
         if (op->softcap > 0)
             dot = (double)op->softcap * tanh(dot / (double)op->softcap);
+        if (op->slopes)
+            dot += (double)op->scale *
+                   (double)quant_round_bf16(op->slopes[head] * quant_round_bf16((float)t));
         p[t - first] = dot;
         max = dot > max ? dot : max;
     }

@@ -9,30 +9,32 @@ struct shape {
     enum rope_kind kind;
     size_t n_rot, window;
     float softcap;
-    bool sinks, norms;
+    bool sinks, norms, slopes;
 };
 
 enum { MAX_POS = 550, MAX_SEQS = 3, N_LAYERS = 2, LAYER = 1 };
 
 static const struct shape shapes[] = {
-    { 9, 3, 64, 16, DTYPE_F16, ROPE_NORM, 64, 0, 0, false, false },
-    { 9, 3, 64, 64, DTYPE_F32, ROPE_NEOX, 32, 0, 0, true, true },
-    { 4, 1, 256, 32, DTYPE_F16, ROPE_NEOX, 256, 100, 0, false, true },
-    { 4, 4, 80, 16, DTYPE_F32, ROPE_NORM, 80, 1, 20, true, false },
-    { 10, 2, 128, 64, DTYPE_F16, ROPE_NEOX, 128, 300, 50, true, false },
-    { 9, 3, 64, 64, DTYPE_BF16, ROPE_NORM, 64, 0, 0, false, false },
-    { 4, 1, 256, 32, DTYPE_Q8_0, ROPE_NEOX, 256, 100, 0, true, true },
-    { 16, 2, 64, 16, DTYPE_Q8_0, ROPE_NORM, 64, 0, 0, false, false },
-    { 3, 1, 40, 64, DTYPE_BF16, ROPE_NEOX, 40, 0, 30, false, false },
-    { 7, 7, 24, 256, DTYPE_F16, ROPE_NONE, 0, 0, 0, false, false },
-    { 6, 2, 96, 64, DTYPE_F16, ROPE_NEOX, 96, 0, 30, true, false },
-    { 40, 1, 40, 32, DTYPE_F16, ROPE_NORM, 20, 64, 0, false, true },
+    { 9, 3, 64, 16, DTYPE_F16, ROPE_NORM, 64, 0, 0, false, false, false },
+    { 9, 3, 64, 64, DTYPE_F32, ROPE_NEOX, 32, 0, 0, true, true, false },
+    { 4, 1, 256, 32, DTYPE_F16, ROPE_NEOX, 256, 100, 0, false, true, false },
+    { 4, 4, 80, 16, DTYPE_F32, ROPE_NORM, 80, 1, 20, true, false, false },
+    { 10, 2, 128, 64, DTYPE_F16, ROPE_NEOX, 128, 300, 50, true, false, false },
+    { 9, 3, 64, 64, DTYPE_BF16, ROPE_NORM, 64, 0, 0, false, false, false },
+    { 4, 1, 256, 32, DTYPE_Q8_0, ROPE_NEOX, 256, 100, 0, true, true, false },
+    { 16, 2, 64, 16, DTYPE_Q8_0, ROPE_NORM, 64, 0, 0, false, false, false },
+    { 3, 1, 40, 64, DTYPE_BF16, ROPE_NEOX, 40, 0, 30, false, false, false },
+    { 7, 7, 24, 256, DTYPE_F16, ROPE_NONE, 0, 0, 0, false, false, false },
+    { 6, 2, 96, 64, DTYPE_F16, ROPE_NEOX, 96, 0, 30, true, false, false },
+    { 40, 1, 40, 32, DTYPE_F16, ROPE_NORM, 20, 64, 0, false, true, false },
+    { 6, 6, 48, 16, DTYPE_F16, ROPE_NONE, 0, 0, 0, false, false, true },
+    { 9, 3, 64, 64, DTYPE_F32, ROPE_NONE, 0, 100, 0, true, false, true },
 };
 
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_CASES = 2 * N_SHAPES };
 
 /* Case i is shape i / 2 with generated rows (even) or given ones.  The first and the step of a
- * brief run are such that every type of keys and values is among its five cases. */
+ * brief run are such that every type of keys and values is among its six cases. */
 static size_t first_case(void)
 {
     return brief() ? 2 : 0;
@@ -49,7 +51,7 @@ struct world {
     size_t q_cols, kv_cols;
     float *q, *k, *v;     /* [MAX_SEQS, MAX_POS, ...] before norm and rotation */
     double *qr, *kr, *vr; /* after */
-    float *inv_freq, *q_norm, *k_norm, *sinks;
+    float *inv_freq, *q_norm, *k_norm, *sinks, *slopes;
 };
 
 static double *doubles(size_t n)
@@ -120,6 +122,7 @@ static void world_open(struct world *w, const struct shape *s, const struct rig 
     w->q_norm = s->norms ? rig_floats(r, dim) : NULL;
     w->k_norm = s->norms ? rig_floats(r, dim) : NULL;
     w->sinks = s->sinks ? rig_floats(r, s->n_head) : NULL;
+    w->slopes = s->slopes ? rig_floats(r, s->n_head) : NULL;
     w->qr = doubles(n * w->q_cols);
     w->kr = doubles(n * w->kv_cols);
     w->vr = doubles(n * w->kv_cols);
@@ -134,6 +137,8 @@ static void world_open(struct world *w, const struct shape *s, const struct rig 
     }
     if (s->sinks)
         fill(w->sinks, s->n_head, 3, 14);
+    for (size_t h = 0; s->slopes && h < s->n_head; h++)
+        w->slopes[h] = quant_round_bf16(exp2f(-0.7f * (float)h));
     for (size_t i = 0; i < n; i++) {
         for (size_t h = 0; h < s->n_head; h++)
             ref_turn(w->qr + i * w->q_cols + h * dim, w->q + i * w->q_cols + h * dim, w, w->q_norm,
@@ -152,13 +157,22 @@ static void world_open(struct world *w, const struct shape *s, const struct rig 
 
 static void world_close(struct world *w, const struct rig *r)
 {
-    float *all[] = { w->q, w->k, w->v, w->inv_freq, w->q_norm, w->k_norm, w->sinks };
+    float *all[] = { w->q, w->k, w->v, w->inv_freq, w->q_norm, w->k_norm, w->sinks, w->slopes };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         r->b->free(r->d, all[i]);
     free(w->qr);
     free(w->kr);
     free(w->vr);
+}
+
+/* To 8 significant bits, the even one of two. */
+static double bf16(double x)
+{
+    int exponent;
+
+    x = frexp(x, &exponent);
+    return ldexp(rint(ldexp(x, 8)), exponent - 8);
 }
 
 /* The row of sequence seq at pos, all heads. */
@@ -181,6 +195,8 @@ static void ref_attend(double *y, const struct world *w, size_t seq, size_t pos)
                 score[p] += q[i] * k[i] * 0.25;
             if (s->softcap != 0)
                 score[p] = (double)s->softcap * tanh(score[p] / (double)s->softcap);
+            if (s->slopes)
+                score[p] += 0.25 * bf16((double)w->slopes[h] * bf16((double)p));
             max = score[p] > max ? score[p] : max;
         }
         if (w->sinks)
@@ -252,6 +268,7 @@ static void run_spans(const struct rig *r, const struct world *w, struct kv *kv,
                                          .window = s->window,
                                          .softcap = s->softcap,
                                          .sinks = w->sinks,
+                                         .slopes = w->slopes,
                                          .kv = kv,
                                          .layer = LAYER,
                                          .spans = spans,
@@ -432,6 +449,6 @@ int main(void)
         cmocka_unit_test(stale_pages_do_not_matter),
     };
 
-    brief_begin("5 of 24 cases");
+    brief_begin("6 of 28 cases");
     return run_battery("attend", tests, sizeof tests / sizeof *tests);
 }

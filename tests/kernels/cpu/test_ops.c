@@ -57,6 +57,38 @@ static void check_norm(const struct rig *r, enum norm_kind kind, size_t rows, si
     r->b->free(r->d, b);
 }
 
+/* Heads with weights of their own: as so many norms of one row each. */
+static void head_norms(void **state)
+{
+    enum { HEADS = 5, COLS = 40, ROWS = 4 * HEADS };
+    struct rig r = rig_open(state, 2);
+    float *x = rig_floats(&r, ROWS * COLS), *y = rig_floats(&r, ROWS * COLS),
+          *one = rig_floats(&r, COLS), *w = rig_floats(&r, HEADS * COLS);
+    struct norm op = { .kind = NORM_LAYER, .x = x, .y = y, .w = w, .eps = 1e-5f };
+
+    fill(x, ROWS * COLS, 2, 1);
+    fill(w, HEADS * COLS, 1, 3);
+    op.n = ROWS;
+    op.cols = COLS;
+    op.n_w = HEADS;
+    r.b->norm(r.d, &op);
+    op.n = 1;
+    op.n_w = 0;
+    op.y = one;
+    for (size_t i = 0; i < ROWS; i++) {
+        op.x = x + i * COLS;
+        op.w = w + i % HEADS * COLS;
+        r.b->norm(r.d, &op);
+        r.b->sync(r.d);
+        assert_memory_equal(one, y + i * COLS, COLS * sizeof *one);
+    }
+    r.b->free(r.d, x);
+    r.b->free(r.d, y);
+    r.b->free(r.d, one);
+    r.b->free(r.d, w);
+    rig_close(&r);
+}
+
 static void norms(void **state)
 {
     for (size_t t = 0; t < N_THREADS; t++) {
@@ -295,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(norms),
+        cmocka_unit_test(head_norms),
         cmocka_unit_test(gated_acts),
         cmocka_unit_test(softcaps),
         cmocka_unit_test(extremes_stay_sane),
