@@ -33,6 +33,22 @@ static void norm_in_place(const struct forward *f, float *x, const float *w, siz
                                                     .eps = m->norm_eps });
 }
 
+/* Each of n_heads heads of x with weights of its own, in place. */
+static void norm_heads(const struct forward *f, float *x, const float *w, size_t n, size_t n_heads)
+{
+    const struct model *m = f->m;
+
+    if (w)
+        m->backend->norm(m->device, &(struct norm){ .kind = m->arch->norm,
+                                                    .y = x,
+                                                    .x = x,
+                                                    .w = w,
+                                                    .n = n * n_heads,
+                                                    .cols = m->head_dim,
+                                                    .n_w = n_heads,
+                                                    .eps = m->norm_eps });
+}
+
 /* x += add, and what the next part of a layer reads: its norm in h, or x itself where the family
  * has no norm there. */
 static const float *part_input(const struct forward *f, float *h, float *x, const float *add,
@@ -82,6 +98,8 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
     m->backend->matmul(m->device, &qkv);
     norm_in_place(f, f->q, l->q_row_norm, s->n_rows, m->n_head * m->head_dim);
     norm_in_place(f, f->k, l->k_row_norm, s->n_rows, m->n_kv * m->head_dim);
+    norm_heads(f, f->q, l->q_head_norm, s->n_rows, m->n_head);
+    norm_heads(f, f->k, l->k_head_norm, s->n_rows, m->n_kv);
     m->backend->rope_kv(m->device, &rope);
 }
 
@@ -100,6 +118,7 @@ static void attend(struct forward *f, size_t layer, float *y, const float *q, si
                                                     .window = m->layers[layer].window,
                                                     .softcap = m->attn_softcap,
                                                     .sinks = m->layers[layer].sinks,
+                                                    .slopes = m->slopes,
                                                     .kv = f->cache->kv,
                                                     .layer = layer,
                                                     .spans = spans,
@@ -224,8 +243,12 @@ void forward_finish(struct forward *f)
     }
     output_and_ffn(f, &m->layers[last], att, x, h, n, false);
     norm(f, h, x, f->y, m->final_norm, m->final_norm_bias, n);
-    b->matmul(m->device,
-              &(struct matmul){ .n_out = 1, .w = { m->head }, .y = { f->logits }, .x = h, .n = n });
+    b->matmul(m->device, &(struct matmul){ .n_out = 1,
+                                           .w = { m->head },
+                                           .y = { f->logits },
+                                           .bias = { m->head_bias },
+                                           .x = h,
+                                           .n = n });
     if (m->final_softcap > 0)
         b->softcap(m->device, f->logits, n * m->n_vocab, m->final_softcap);
     b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);

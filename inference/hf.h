@@ -29,6 +29,8 @@ struct hf {
     const struct arch *arch;
     const struct value *config, *defaults; /* config.json's, or the family's */
     size_t n_head, n_kv, head_dim;         /* for fused projections; 0 where unknown */
+    size_t n_stacked, n_stack_rows;        /* rows of HF_STACKED matrices put, and that there are */
+    bool second_norm;                      /* see HF_SECOND_NORM */
     bool tied;                             /* the head is the embedding table */
 };
 

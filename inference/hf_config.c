@@ -51,7 +51,7 @@ static int put_numbers(struct hf *h, struct err *e)
     } rows[] = {
         { "block_count", { "num_hidden_layers", "n_layer" }, true },
         { "embedding_length", { "hidden_size", "n_embd" }, true },
-        { "feed_forward_length", { "intermediate_size", "n_inner" }, false },
+        { "feed_forward_length", { "intermediate_size", "n_inner", "ffn_hidden_size" }, false },
         { "context_length", { "max_position_embeddings", "n_positions" }, true },
         { "attention.head_count", { "num_attention_heads", "n_head" }, true },
         { "attention.head_count_kv", { "num_key_value_heads" }, false },
@@ -91,18 +91,6 @@ static int put_numbers(struct hf *h, struct err *e)
     return 0;
 }
 
-/* GPT-2's n_inner is mostly left out: four times the width. */
-static int put_inner(struct hf *h, struct err *e)
-{
-    const struct value *n_embd = hf_setting(h, "n_embd");
-
-    if (hf_setting(h, "intermediate_size") || hf_setting(h, "n_inner") || !n_embd ||
-        n_embd->kind != VALUE_INT || n_embd->integer < 0 || n_embd->integer > 1 << 20)
-        return 0;
-    return weights_put_u64(h->w, hf_key(h, "feed_forward_length").text,
-                           4 * (uint64_t)n_embd->integer, e);
-}
-
 /* A count between 1 and 2^20, or 0 where there is none such. */
 static size_t count_of(const struct hf *h, const char *name, const char *other)
 {
@@ -114,13 +102,34 @@ static size_t count_of(const struct hf *h, const char *name, const char *other)
                                                                                 : 0;
 }
 
+/* GPT-2's n_inner and Falcon's ffn_hidden_size are mostly left out: four times the width. */
+static int put_inner(struct hf *h, struct err *e)
+{
+    size_t n_embd = count_of(h, "hidden_size", "n_embd");
+
+    if (hf_setting(h, "intermediate_size") || hf_setting(h, "n_inner") ||
+        hf_setting(h, "ffn_hidden_size") || !n_embd)
+        return 0;
+    return weights_put_u64(h->w, hf_key(h, "feed_forward_length").text, 4 * n_embd, e);
+}
+
+/* Falcon's, whose old form has one for all queries unless it says otherwise; 0: as many as queries.
+ */
+static size_t count_kv(const struct hf *h)
+{
+    if (h->arch->alibi && is_true(hf_setting(h, "multi_query")) &&
+        !is_true(hf_setting(h, "new_decoder_architecture")))
+        return 1;
+    return count_of(h, "num_key_value_heads", "num_kv_heads");
+}
+
 /* How many rows a fused projection gives to each of its parts; model_check() bounds the keys. */
 static void read_heads(struct hf *h)
 {
     size_t n_embd = count_of(h, "hidden_size", "n_embd");
 
     h->n_head = count_of(h, "num_attention_heads", "n_head");
-    h->n_kv = count_of(h, "num_key_value_heads", NULL);
+    h->n_kv = count_kv(h);
     if (!h->n_kv)
         h->n_kv = h->n_head;
     h->head_dim = count_of(h, "head_dim", NULL);
@@ -132,7 +141,7 @@ static void read_heads(struct hf *h)
 static int put_activation(struct hf *h, struct err *e)
 {
     static const char *const settings[] = { "hidden_activation", "hidden_act",
-                                            "activation_function" };
+                                            "activation_function", "activation" };
     const struct value *v = NULL;
     enum act_kind act;
 
@@ -143,6 +152,8 @@ static int put_activation(struct hf *h, struct err *e)
     if (!arch_find_act(v->string.data, v->string.len, &act))
         return err_set(e, ERR_UNSUPPORTED, "config.json: activation \"%.40s\" is not supported",
                        v->string.data);
+    if (act == ACT_GELU_ERF && h->arch->hf->gelu_is_tanh)
+        act = ACT_GELU_TANH;
     if (act == h->arch->act)
         return 0;
     return weights_put_copy(h->w, hf_key(h, "hidden_activation").text,
@@ -154,9 +165,26 @@ static int put_parallel(struct hf *h, struct err *e)
 {
     const struct value *v = hf_setting(h, "use_parallel_residual");
 
+    if (!v)
+        v = hf_setting(h, "parallel_attn");
     if (!v || v->kind != VALUE_BOOL)
         return 0;
-    return weights_put_bool(h->w, hf_key(h, "use_parallel_residual").text, v->boolean, e);
+    return weights_put_bool(h->w, hf_key(h, "use_parallel_residual").text,
+                            v->boolean || is_true(hf_setting(h, "new_decoder_architecture")), e);
+}
+
+/* What the first Falcons add to scores in place of a rotation, and what follows from the settings
+ * that they have for their heads. */
+static int put_falcon(struct hf *h, struct err *e)
+{
+    int rc;
+
+    if (!h->arch->alibi)
+        return 0;
+    if (is_true(hf_setting(h, "alibi")) &&
+        (rc = weights_put_f64(h->w, hf_key(h, "attention.max_alibi_bias").text, 8, e)))
+        return rc;
+    return weights_put_u64(h->w, hf_key(h, "attention.head_count_kv").text, h->n_kv, e);
 }
 
 /* Settings under which results would be others. */
@@ -178,6 +206,8 @@ static int refuse_others(const struct hf *h, struct err *e)
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         const struct value *v = hf_setting(h, flags[i].name);
 
+        if (h->arch->alibi && strcmp(flags[i].name, "alibi") == 0)
+            continue;
         if (v && v->kind == VALUE_BOOL && v->boolean != flags[i].neutral)
             return err_set(e, ERR_UNSUPPORTED, "config.json: %s is %s, which is not supported",
                            flags[i].name, v->boolean ? "true" : "false");
@@ -284,7 +314,8 @@ int hf_put_config(struct hf *h, struct err *e)
     h->tied = is_true(hf_setting(h, "tie_word_embeddings"));
     if ((rc = put_activation(h, e)) || (rc = put_parallel(h, e)) || (rc = refuse_others(h, e)) ||
         (rc = put_numbers(h, e)) || (rc = put_inner(h, e)) || (rc = hf_put_rope(h, e)) ||
-        (rc = put_window(h, e)) || (rc = put_scale(h, e)) || (rc = put_experts(h, e)))
+        (rc = put_window(h, e)) || (rc = put_scale(h, e)) || (rc = put_experts(h, e)) ||
+        (rc = put_falcon(h, e)))
         return rc;
     return 0;
 }

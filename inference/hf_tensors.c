@@ -167,6 +167,8 @@ static size_t part_rows(const struct hf *h, const struct arch_hf_tensor *row, si
 
     if (row->to[2])
         return all == q + 2 * kv ? (i == 0 ? q : kv) : 0;
+    if (!row->to[1])
+        return all;
     return all % 2 == 0 ? all / 2 : 0;
 }
 
@@ -198,6 +200,55 @@ static int put_parts(struct hf *h, const struct arch_hf_tensor *row, const struc
     return 0;
 }
 
+static const struct st_tensor *find_tensor(const struct hf *h, const struct arch_hf_tensor *row,
+                                           struct numbers want)
+{
+    struct numbers n = { 0 };
+
+    for (size_t i = 0; i < h->folder->tensors.n; i++) {
+        const struct st_tensor *s = &h->folder->tensors.items[i];
+
+        if (find_row(h, s->t.name, &n) == row && n.at[0] == want.at[0] && n.at[1] == want.at[1])
+            return s->known ? s : NULL;
+    }
+    return NULL;
+}
+
+/* Heads' vectors as the rows of a matrix of float32.  The first one brings all the others along. */
+static int put_stacked(struct hf *h, const struct arch_hf_tensor *row, struct numbers numbers,
+                       const struct tensor *first, struct err *e)
+{
+    size_t n = strstr(row->to[0], "attn_k") ? h->n_kv : h->n_head, cols = tensor_count(first), all;
+    struct tensor t = { .dtype = DTYPE_F32, .n_dims = 2, .shape = { n, cols, 1, 1 } };
+    char name[HF_NAME_BYTES];
+    float *to;
+
+    h->n_stacked++;
+    if (numbers.at[1] > 0)
+        return 0;
+    if (n == 0 || __builtin_mul_overflow(n, cols, &all) || all > SIZE_MAX / sizeof *to)
+        return err_param(e, first->name, ERR_FORMAT, "tensor %.100s of %zu heads of %zu values",
+                         first->name, n, cols);
+    to = weights_room(h->w, all * sizeof *to);
+    if (!to)
+        return err_set(e, ERR_NOMEM, "tensor %.100s: no memory for %zu values", first->name, all);
+    for (; numbers.at[1] < n; numbers.at[1]++) {
+        const struct st_tensor *s = find_tensor(h, row, numbers);
+
+        put_numbers(row->from, &numbers, name);
+        if (!s || tensor_count(&s->t) != cols)
+            return err_param(e, name, ERR_FORMAT, "tensor %s is %s", name,
+                             s ? "not as long as that of the first head" : "missing");
+        quant_format(s->t.dtype)->decode(to + numbers.at[1] * cols, s->t.data, cols);
+    }
+    h->n_stack_rows += n;
+    put_numbers(row->to[0], &numbers, name);
+    t.name = name;
+    t.data = to;
+    t.bytes = all * sizeof *to;
+    return weights_put_tensor(h->w, &t, e);
+}
+
 static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
 {
     struct numbers numbers = { 0 };
@@ -227,6 +278,8 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
         rc = ungroup(h, &t, e);
     if (rc)
         return rc;
+    if (row->how & HF_STACKED)
+        return put_stacked(h, row, numbers, &t, e);
     if (row->to[1])
         return put_parts(h, row, &numbers, &t, e);
     put_numbers(row->to[0], &numbers, name);
@@ -248,6 +301,9 @@ int hf_put_tensors(struct hf *h, struct err *e)
             return rc;
         head |= row && row->to[0] && strcmp(row->to[0], "output.weight") == 0;
     }
+    if (h->n_stacked != h->n_stack_rows)
+        return err_set(e, ERR_FORMAT, "the folder has norms of %zu heads, expected %zu",
+                       h->n_stacked, h->n_stack_rows);
     if (!head)
         return err_param(e, "lm_head.weight", ERR_FORMAT,
                          "tensor lm_head.weight is missing, and config.json does not tie the head "
@@ -261,7 +317,7 @@ static int put_unfused(void *arg, struct weights *w, const struct tensor *t, str
     struct numbers numbers = { 0 };
 
     for (const struct arch_hf_tensor *row = h->arch->fused; row->from; row++)
-        if (fits(row->from, t->name, &numbers))
+        if ((h->second_norm || !(row->how & HF_SECOND_NORM)) && fits(row->from, t->name, &numbers))
             return put_parts(h, row, &numbers, t, e);
     return weights_put_tensor(w, t, e);
 }
@@ -293,5 +349,6 @@ int hf_split_fused(struct weights *w, struct err *e)
         h.n_kv = h.n_head;
     if (!h.head_dim && h.n_head)
         h.head_dim = count_key(&h, "embedding_length") / h.n_head;
+    h.second_norm = weights_tensor(w, "blk.0.attn_norm_2.weight") != NULL;
     return weights_rebuild(w, put_unfused, &h, e);
 }

@@ -5,6 +5,7 @@
  * device. */
 #include "inference/model.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,24 @@ static float *pack_inv_freq(struct packer *p, const struct model *m, bool local,
     return device;
 }
 
+/* Factors of 2^(-max / c) apart for the largest power of two c of heads; the others stand halfway
+ * between (Press et al. 2022, and their code).  Rounded to BF16, see struct attend. */
+static float *pack_slopes(struct packer *p, const struct model *m)
+{
+    size_t c = 1;
+    float *host;
+    float *device = pack(p, m->n_head, &host);
+
+    while (2 * c <= m->n_head)
+        c *= 2;
+    for (size_t h = 0; host && h < m->n_head; h++) {
+        double step = h < c ? (double)(h + 1) : (double)(h - c) + 0.5;
+
+        host[h] = quant_round_bf16((float)exp2(-m->max_alibi / (double)c * step));
+    }
+    return device;
+}
+
 /* Gemma 3: layers 5, 11, 17, ... with a pattern of 6, as in its config.json's layer_types. */
 static bool is_global(const struct model *m, size_t layer)
 {
@@ -172,6 +191,8 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
         m->near_tokens ? pack_inv_freq(p, m, false, weights_tensor(w, ROPE_LONG)) : NULL;
     m->final_norm = pack_scaled(p, weights_tensor(w, "output_norm.weight"), m->logit_scale);
     m->final_norm_bias = pack_scaled(p, weights_tensor(w, "output_norm.bias"), m->logit_scale);
+    m->head_bias = pack_scaled(p, weights_tensor(w, "output.bias"), m->logit_scale);
+    m->slopes = m->max_alibi > 0 ? pack_slopes(p, m) : NULL;
     for (size_t l = 0; l < m->n_layers; l++) {
         struct model_layer *layer = &m->layers[l];
 
@@ -182,7 +203,9 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
             layer->ffn_norm = layer->attn_norm;
             layer->ffn_norm_bias = layer->attn_norm_bias;
         }
-        layer->rope = m->unrotated_every && (l + 1) % m->unrotated_every == 0 ? ROPE_NONE : m->rope;
+        layer->rope = m->rope;
+        if (m->slopes || (m->unrotated_every && (l + 1) % m->unrotated_every == 0))
+            layer->rope = ROPE_NONE;
         layer->window = is_global(m, l) ? 0 : m->window;
         layer->inv_freq = layer->window && local ? m->inv_freq[1] : m->inv_freq[0];
     }

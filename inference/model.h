@@ -16,8 +16,9 @@
 /* Norm weights and biases are device memory (float32), NULL where the family or file has none. */
 struct model_layer {
     float *attn_norm, *attn_post_norm, *ffn_norm, *ffn_post_norm;
-    float *q_norm, *k_norm;         /* [head_dim] */
-    float *q_row_norm, *k_row_norm; /* [n_head*head_dim], [n_kv*head_dim] */
+    float *q_norm, *k_norm;           /* [head_dim] */
+    float *q_row_norm, *k_row_norm;   /* [n_head*head_dim], [n_kv*head_dim] */
+    float *q_head_norm, *k_head_norm; /* [n_head, head_dim], [n_kv, head_dim] */
     struct weight *wq, *wk, *wv,
         *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
     float *bq, *bk, *bv, *bo, *bup, *bdown;
@@ -39,6 +40,7 @@ struct model {
     enum rope_kind rope; /* the family's, as the file at hand stores q and k */
     enum act_kind act;   /* of the feed-forward part */
     bool parallel;       /* see enum arch_parallel */
+    double max_alibi;    /* the exponent of ALiBi's slopes; 0: there are none */
     const struct backend *backend;
     struct device *device;
 
@@ -67,6 +69,8 @@ struct model {
     struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied */
     struct weight *positions;    /* [n_ctx_train, n_embd], added to the embeddings; or NULL */
     float *final_norm, *final_norm_bias; /* [n_embd]; the latter may be NULL */
+    float *head_bias;                    /* [n_vocab] or NULL */
+    float *slopes;                       /* [n_head] of ALiBi, or NULL */
     float *inv_freq[2];         /* global, and local (sliding-window layers) where it differs */
     float *far_inv_freq;        /* of far sequences; NULL where none ever is */
     struct model_layer *layers; /* [n_layers] */

@@ -164,6 +164,11 @@ static int read_block(struct model *m, const struct keys *k, struct err *e)
         if (rc && rc != ERR_NOTFOUND)
             return rc;
     }
+    rc = key_real(k, "attention.max_alibi_bias", false, 0, 1e3, &m->max_alibi, e);
+    if (rc)
+        return rc;
+    if (m->max_alibi > 0 && !m->arch->alibi)
+        return err_set(e, ERR_UNSUPPORTED, "ALiBi in a model of family %s", m->arch->name);
     m->unrotated_every = m->arch->unrotated_every;
     return key_size(k, "rope.unrotated_every", false, 0, MAX_LAYERS, &m->unrotated_every, e);
 }
@@ -176,11 +181,8 @@ static int refuse_others(const struct model *m, const struct keys *k, struct err
         double neutral;
         bool multiplier;
     } keys[] = {
-        { "logit_scale", 1, true },
-        { "residual_scale", 1, true },
-        { "embedding_scale", 1, true },
-        { "attention.clamp_kqv", 0, false },
-        { "attention.max_alibi_bias", 0, false },
+        { "logit_scale", 1, true },           { "residual_scale", 1, true },
+        { "embedding_scale", 1, true },       { "attention.clamp_kqv", 0, false },
         { "nextn_predict_layers", 0, false },
     };
     char name[MAX_KEY_BYTES];
@@ -266,6 +268,9 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
     if (rc == 0 && tokens.len > m->n_vocab)
         return err_set(e, ERR_FORMAT, "the tokenizer has %zu tokens, the embedding table %zu rows",
                        tokens.len, m->n_vocab);
+    if (m->arch->head_bias &&
+        (rc = check_tensor(m, weights_tensor(w, "output.bias"), "output.bias", 0, m->n_vocab, e)))
+        return rc;
     if ((m->arch->positions &&
          (rc = check_tensor(m, weights_tensor(w, "position_embd.weight"), "position_embd.weight",
                             m->n_ctx_train, m->n_embd, e))) ||
@@ -279,6 +284,8 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
 /* Every tensor of every layer: there unless optional, and of its slot's shape. */
 static int check_layers(const struct model *m, const struct weights *w, struct err *e)
 {
+    /* parts beside each other may share a norm */
+    bool lone = !m->parallel && m->arch->parallel != ARCH_SEQUENTIAL;
     char name[SLOT_NAME_BYTES];
 
     for (size_t l = 0; l < m->n_layers; l++) {
@@ -290,7 +297,8 @@ static int check_layers(const struct model *m, const struct weights *w, struct e
             const struct tensor *t = slot_tensor(m, w, l, slot);
             size_t rows, cols;
 
-            if (!t && (m->arch->layer[slot].presence != ARCH_REQUIRED ||
+            if (!t && ((m->arch->layer[slot].presence != ARCH_REQUIRED &&
+                        !(lone && slot == SLOT_FFN_NORM)) ||
                        !experts_slot_fits(slot, experts)))
                 continue;
             slot_name(m, l, slot, name);
@@ -330,6 +338,8 @@ static bool tensor_known(const struct model *m, const char *name)
         return m->arch->positions;
     if (strcmp(name, "output_norm.bias") == 0)
         return m->arch->final_norm_bias;
+    if (strcmp(name, "output.bias") == 0)
+        return m->arch->head_bias;
     if (strcmp(name, "rope_freqs.weight") == 0)
         return m->arch->rope_factors;
     if (strcmp(name, ROPE_SHORT) == 0 || strcmp(name, ROPE_LONG) == 0)

@@ -13,6 +13,7 @@ enum dim {
     DIM_KV,
     DIM_FF,
     DIM_HEADS,
+    DIM_KV_HEADS,
     DIM_EXPERTS,
     DIM_FF_EXPERT,
     DIM_FF_SHARED
@@ -34,6 +35,8 @@ static const struct place places[N_SLOTS] = {
     [SLOT_K_NORM] = { AT(k_norm), DIM_ONE, DIM_HEAD },
     [SLOT_Q_ROW_NORM] = { AT(q_row_norm), DIM_ONE, DIM_Q },
     [SLOT_K_ROW_NORM] = { AT(k_row_norm), DIM_ONE, DIM_KV },
+    [SLOT_Q_HEAD_NORM] = { AT(q_head_norm), DIM_HEADS, DIM_HEAD },
+    [SLOT_K_HEAD_NORM] = { AT(k_head_norm), DIM_KV_HEADS, DIM_HEAD },
     [SLOT_BQ] = { AT(bq), DIM_ONE, DIM_Q },
     [SLOT_BK] = { AT(bk), DIM_ONE, DIM_KV },
     [SLOT_BV] = { AT(bv), DIM_ONE, DIM_KV },
@@ -79,6 +82,8 @@ static size_t dim_size(const struct model *m, enum dim d)
         return m->n_ff;
     case DIM_HEADS:
         return m->n_head;
+    case DIM_KV_HEADS:
+        return m->n_kv;
     case DIM_EXPERTS:
         return m->n_expert;
     case DIM_FF_EXPERT:

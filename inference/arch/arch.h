@@ -16,12 +16,14 @@
 enum arch_slot {
     SLOT_ATTN_NORM,      /* [n] before attention; none: it reads the residual stream itself */
     SLOT_ATTN_POST_NORM, /* [n] on attention's output, before it joins the residual stream */
-    SLOT_FFN_NORM,       /* [n], as above */
+    SLOT_FFN_NORM,       /* [n], as above; layers whose parts are parallel may do without */
     SLOT_FFN_POST_NORM,  /* [n] */
     SLOT_Q_NORM,         /* [head_dim] on every head of q */
     SLOT_K_NORM,         /* [head_dim] */
     SLOT_Q_ROW_NORM,     /* [a] on q as a whole */
     SLOT_K_ROW_NORM,     /* [b] */
+    SLOT_Q_HEAD_NORM,    /* [n_head, head_dim] on every head of q, each with a row of its own */
+    SLOT_K_HEAD_NORM,    /* [n_kv, head_dim] */
     SLOT_BQ,             /* [a] */
     SLOT_BK,             /* [b] */
     SLOT_BV,             /* [b] */
@@ -69,6 +71,8 @@ enum arch_hf_how {
     HF_TRANSPOSED = 1, /* stored [cols, rows] */
     HF_PLUS_ONE = 2,   /* stored as what is to be added to 1 */
     HF_GROUPED = 4,    /* rows of q, k and v stand together by head of k: its queries, it, its v */
+    HF_STACKED = 8,    /* a row of a matrix: the second number says which */
+    HF_SECOND_NORM = 16, /* GGUF: counts where layers have an attn_norm_2.weight, too */
 };
 
 struct arch_hf_tensor {
@@ -86,6 +90,7 @@ struct arch_hf {
                                               * that fits counts */
     const char *defaults; /* JSON: what the family's configuration class fills in */
     enum rope_kind rope;  /* of q and k as they are stored in a folder */
+    bool gelu_is_tanh;    /* where config.json says "gelu", its approximation is meant */
 };
 
 extern const struct arch_hf_tensor arch_hf_decoder[]; /* the names most families use */
@@ -111,6 +116,8 @@ struct arch {
     enum act_kind act;
     bool positions;       /* position_embd.weight [n_ctx, n] is added to the embeddings */
     bool final_norm_bias; /* output_norm.bias */
+    bool head_bias;       /* output.bias */
+    bool alibi;           /* attention.max_alibi_bias is obeyed: nothing is rotated then */
     bool scale_embedding; /* embeddings times sqrt(n_embd) */
     bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
     bool longrope;     /* rope_factors_short.weight and _long.weight, where they are there */
@@ -135,7 +142,7 @@ struct arch {
 
 extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
     arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox,
-    arch_qwen3_moe;
+    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

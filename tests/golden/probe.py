@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import shlex
+import struct
 import subprocess
 
 here = pathlib.Path(__file__).resolve().parent
@@ -44,6 +45,29 @@ class Probe:
         self.process.stdout.close()
         self.process.stderr.close()
         self.process.wait()
+
+
+def distance(model, prompts, isa=""):
+    """How far logits of the last position are from the recorded ones at worst, and the prompts with other greedy ids."""
+    worst, strays = 0, []
+    with Probe(model, isa) as p:
+        for prompt in prompts:
+            got = p.ask(ids=prompt["ids"], greedy=len(prompt["greedy_ids"]))
+            worst = max([worst] + [abs(got["logits"][i] - v) for i, v in prompt["logits_last_top"]])
+            worst = max(worst, abs(sum(got["logits"]) - prompt["logits_sum"]) / len(got["logits"]))
+            if got["greedy_ids"] != prompt["greedy_ids"]:
+                strays.append(prompt["name"])
+    return worst, strays
+
+
+def read_tensors(path):
+    """A safetensors file's tensors: name to type, shape, bytes."""
+    data = path.read_bytes()
+    n, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + n])
+    header.pop("__metadata__", None)
+    return {k: (v["dtype"], v["shape"], data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]])
+            for k, v in header.items()}
 
 
 def isas():

@@ -1,0 +1,127 @@
+"""Makes tests/data/models/NAME: tiny models of random weights in Hugging Face folders, with what transformers says of them
+in float32 (eager attention, no cache) in expected.json: logits of the last position and 32 greedy ids of three prompts.
+
+Seeds are tried until the two best logits of every greedy step stand at least GAP apart, so that no rounding changes an id.
+Needs torch, transformers and tokenizers.  `make_models.py [--out FOLDER] [NAME ...]`; the files in the tree were written by
+transformers 5.23.0 and torch 2.15.0.
+"""
+import argparse
+import json
+import pathlib
+import shutil
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+GAP = 0.02
+VOCAB = 320  # 256 bytes, the end, and some merges
+PROMPTS = {
+    "short": "The quick brown fox jumps over the lazy dog.",
+    "utf8": "Žluťoučký kůň úpěl ďábelské ódy; 素早い茶色の狐 🦊.",
+    "long": "One two three four five six seven eight nine ten. " * 8 + "def f(x):\n    return [x ** 2 for x in range(10)]\n" * 6,
+}
+
+
+def common(**more):
+    return {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "max_position_embeddings": 1024} | more
+
+
+# name: class, settings of its configuration, type of the stored weights, largest shard
+MODELS = {
+    "phi": ("Phi", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=80,
+                          partial_rotary_factor=0.5), torch.float16, None),
+    "falcon": ("Falcon", common(hidden_size=40, num_hidden_layers=2, num_attention_heads=5), torch.float32, None),
+    "falcon_alibi": ("Falcon", common(hidden_size=36, num_hidden_layers=2, num_attention_heads=6, alibi=True, multi_query=False,
+                                      parallel_attn=False, bias=True), torch.float32, None),
+    "falcon_new": ("Falcon", common(hidden_size=64, num_hidden_layers=2, num_attention_heads=8, num_kv_heads=2,
+                                    new_decoder_architecture=True, ffn_hidden_size=144), torch.bfloat16, "60KB"),
+    "stablelm": ("StableLm", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3,
+                                    intermediate_size=80, use_qkv_bias=True, partial_rotary_factor=0.25), torch.float16, None),
+    "stablelm_parallel": ("StableLm", common(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                                             intermediate_size=96, qk_layernorm=True, use_parallel_residual=True,
+                                             partial_rotary_factor=0.5), torch.float16, "60KB"),
+    "gemma": ("Gemma", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=20,
+                              intermediate_size=112), torch.float32, None),
+}
+
+
+def tokenizer():
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator([PROMPTS["short"], PROMPTS["long"]] * 4, trainers.BpeTrainer(
+        vocab_size=VOCAB, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=t, eos_token="<|end|>")
+
+
+def randomise(model, seed, dtype):
+    """Noise of 1.6 / sqrt(inputs) in matrices, of 0.3 around what vectors are at first; rounded to the type that is stored."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=g)
+            if p.dim() == 2:
+                p.copy_(noise * (0.5 if "embed" in name else 1.6 / p.shape[1] ** 0.5))
+            else:
+                p.copy_((p if "norm" in name or "ln_" in name else 0) + noise * 0.3)
+            p.copy_(p.to(dtype).float())
+
+
+def evaluate(model, ids):
+    with torch.no_grad():
+        return model(torch.tensor([ids]), use_cache=False).logits[0].float()
+
+
+def record(model, name, text, ids, steps=32):
+    first = evaluate(model, ids)[-1]
+    top = torch.topk(first, 20)
+    out, gaps = list(ids), []
+    for _ in range(steps):
+        two = torch.topk(evaluate(model, out)[-1], 2)
+        gaps.append(float(two.values[0] - two.values[1]))
+        out.append(int(two.indices[0]))
+    return {"name": name, "text": text, "ids": ids,
+            "logits_last_top": [[int(i), round(float(v), 6)] for i, v in zip(top.indices, top.values)],
+            "logits_sum": round(float(first.double().sum()), 5), "greedy_ids": out[len(ids):],
+            "greedy_gaps": [round(v, 5) for v in gaps]}
+
+
+def make(name, out):
+    kind, settings, dtype, shard = MODELS[name]
+    config = getattr(transformers, kind + "Config")(**settings)
+    # eager attention of this version adds ALiBi's term twice, in the mask and beside it; others, and training, once
+    config._attn_implementation = "sdpa" if settings.get("alibi") else "eager"
+    text = tokenizer()
+    for seed in range(1, 200):
+        model = getattr(transformers, kind + "ForCausalLM")(config).eval()
+        randomise(model, seed, dtype)
+        prompts = []
+        for key, prompt in PROMPTS.items():
+            prompts.append(record(model, key, prompt, text.encode(prompt)))
+            if min(prompts[-1]["greedy_gaps"]) < GAP:
+                break
+        else:
+            if len({i for p in prompts for i in p["greedy_ids"]}) >= 8:
+                break
+    else:
+        raise SystemExit(f"{name}: no seed has gaps of {GAP}")
+    folder = out / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
+    text.save_pretrained(folder)
+    (folder / "expected.json").write_text(json.dumps(
+        {"seed": seed, "by": f"transformers {transformers.__version__}, torch {torch.__version__}", "prompts": prompts}) + "\n")
+    print(name, "seed", seed, "gap", min(g for p in prompts for g in p["greedy_gaps"]),
+          sum(f.stat().st_size for f in folder.iterdir()), "bytes", flush=True)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent / "models")
+    options.add_argument("names", nargs="*")
+    asked = options.parse_args()
+    torch.set_num_threads(1)
+    for each in asked.names or MODELS:
+        make(each, asked.out)
