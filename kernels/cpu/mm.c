@@ -11,6 +11,8 @@ enum {
     PROMPT_BYTES = 1536 << 10, /* of prompt rows in a range: as many as the cache holds, since */
     PROMPT_MIN_ROWS = 128,     /* weights are spread out once a range */
     CHUNKS_PER_THREAD = 8,
+    FEW_CHUNKS =
+        2, /* the same where a unit fetches the next one's weights, as long as it is ours */
     CHUNK_BYTES = 128 << 10, /* of weights, on average at most */
     MAX_CHUNKS = 4096,
     ONE_PANEL_ROWS = MM_FEW_ROWS, /* up to here two panels at once gain nothing */
@@ -89,7 +91,8 @@ static size_t first_item(size_t items, size_t n_chunks, size_t chunk)
 
 size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_threads)
 {
-    size_t bytes = 0, chunks = n_threads * CHUNKS_PER_THREAD;
+    bool few = mm_is_prompt(ops, op) && op->n <= 2 * MM_STRIP;
+    size_t bytes = 0, chunks = n_threads * (few ? FEW_CHUNKS : CHUNKS_PER_THREAD);
 
     for (size_t m = 0; m < op->n_out; m++)
         bytes += op->w[m]->rows * op->w[m]->row_bytes;

@@ -29,11 +29,12 @@ SPECIALISED void fetch(const uint16_t *tile)
 
 /* T tiles of activations times G of weights, for n blocks; a1 is read where T is 2. */
 SPECIALISED void products(const uint16_t *a0, const uint16_t *a1, const uint16_t *w, size_t n,
-                          const int T, const int G)
+                          const int T, const int G, const bool ahead)
 {
     for (; n > 0; n--, a0 += TILE, a1 += TILE, w += G * TILE) {
-        fetch(a0 + AHEAD * TILE);
-        if (T == 2)
+        if (ahead)
+            fetch(a0 + AHEAD * TILE);
+        if (ahead && T == 2)
             fetch(a1 + AHEAD * TILE);
         _tile_loadd(4, a0, TILE_ROW_BYTES);
         _tile_loadd(6, w, TILE_ROW_BYTES);
@@ -55,13 +56,13 @@ UNROLLED static void products_of(const uint16_t *a, size_t strip, bool two_strip
                                  const uint16_t *w, bool two_groups, size_t n)
 {
     if (two_groups && two_strips)
-        products(a, a + strip, w, n, 2, 2);
+        products(a, a + strip, w, n, 2, 2, true);
     else if (two_groups)
-        products(a, a, w, n, 1, 2);
+        products(a, a, w, n, 1, 2, true);
     else if (two_strips)
-        products(a, a + strip, w, n, 2, 1);
+        products(a, a + strip, w, n, 2, 1, true);
     else
-        products(a, a, w, n, 1, 1);
+        products(a, a, w, n, 1, 1, true);
 }
 
 enum { SUMS = MM_STRIP * MM_GROUP };
@@ -187,11 +188,9 @@ static void put_rows(const struct mm_prompt *p, size_t unit, const float *out, s
     }
 }
 
-static void add_bias(float *sums, const float *bias)
+static void add_bias(float *sums, const float *bias, size_t n)
 {
-    if (!bias)
-        return;
-    for (size_t r = 0; r < MM_STRIP; r++, sums += MM_GROUP)
+    for (size_t r = 0; r < n; r++, sums += MM_GROUP)
         _mm512_store_ps(sums, _mm512_add_ps(_mm512_load_ps(sums), _mm512_loadu_ps(bias)));
 }
 
@@ -202,11 +201,13 @@ static void put_joined(const struct mm_prompt *p, size_t unit, float *out, size_
 
     for (; i < p->n; i += MM_STRIP, out += 2 * SUMS) {
         uint16_t *a = p->strips + i * p->w[0]->rows + row / MM_BLOCK * TILE + row % MM_BLOCK;
+        size_t n = p->n - i < MM_STRIP ? p->n - i : MM_STRIP;
 
         for (size_t g = 0; g < 2; g++)
-            add_bias(out + g * SUMS, p->bias[g] ? p->bias[g] + row : NULL);
-        p->join->act(out, out, out + SUMS, SUMS, p->join->kind);
-        for (size_t r = 0; r < MM_STRIP; r++, a += MM_BLOCK)
+            if (p->bias[g])
+                add_bias(out + g * SUMS, p->bias[g] + row, n);
+        p->join->act(out, out, out + SUMS, n * MM_GROUP, p->join->kind);
+        for (size_t r = 0; r < n; r++, a += MM_BLOCK)
             _mm256_store_si256((void *)a,
                                (__m256i)_mm512_cvtneps_pbh(_mm512_load_ps(out + r * MM_GROUP)));
         if (i % (2 * MM_STRIP) != 0)
@@ -253,14 +254,144 @@ static void multiply(const struct mm_prompt *p, const struct part *t, const uint
         put(p, t->unit, buf->out[(pairs - 1) % 2], (pairs - 1) * 2 * MM_STRIP);
 }
 
+/* --- no more rows than two strips: what a conversation's next turn brings --- */
+
+/* Spreading weights out takes longer then than multiplying them.  Both go block by block, the
+ * weights through a few tiles in the nearest cache; sums stay in their tiles to the end.  The same
+ * products and sums in the same order as multiply()'s. */
+enum { RING = 8, BEHIND = 4 /* blocks that products are behind */ };
+
+/* The next block of a unit. */
+struct feed {
+    size_t unit, panel, left; /* blocks of the panel */
+    size_t groups;
+    const uint8_t *codes[2];
+    const uint16_t *scales[2];
+};
+
+static void feed_panel(struct feed *f, const struct mm_prompt *p)
+{
+    f->groups = unit_groups(p, f->unit);
+    f->left = weight_blocks(p->w[0], f->panel);
+    for (size_t g = 0; g < f->groups; g++) {
+        f->codes[g] = weight_codes(p->w[g], group_of(p, f->unit, g), f->panel);
+        f->scales[g] = weight_scales(p->w[g], group_of(p, f->unit, g), f->panel);
+    }
+}
+
+SPECIALISED void feed_block(struct feed *f, const struct mm_prompt *p, uint16_t *out,
+                            const int bits, const int subs, const bool has_min)
+{
+    const struct weight *w = p->w[0];
+    const size_t ahead = (p->join ? 1 : 2) * w->group_bytes; /* the next unit's */
+
+    for (size_t g = 0; g < f->groups; g++) {
+#pragma GCC unroll 8
+        for (int k = 0; k < bits; k++)
+            _mm_prefetch((const char *)f->codes[g] + ahead + 64 * k, _MM_HINT_T1);
+        _mm_prefetch((const char *)f->scales[g] + ahead, _MM_HINT_T1);
+        put_blocks(out + g * TILE, 0, f->codes[g], f->scales[g], 1, bits, subs, has_min);
+        f->codes[g] += bits * 64;
+        f->scales[g] += (subs + has_min) * MM_GROUP;
+    }
+    if (--f->left > 0)
+        return;
+    if (++f->panel == w->n_panels) {
+        f->panel = 0;
+        f->unit++;
+    }
+    if (f->unit < p->unit + p->n_units)
+        feed_panel(f, p);
+}
+
+SPECIALISED void few_products(const uint16_t *a, size_t strip, bool two_strips, const uint16_t *w,
+                              bool two_groups)
+{
+    if (two_groups && two_strips)
+        products(a, a + strip, w, 1, 2, 2, false);
+    else if (two_groups)
+        products(a, a, w, 1, 1, 2, false);
+    else if (two_strips)
+        products(a, a + strip, w, 1, 2, 1, false);
+    else
+        products(a, a, w, 1, 1, 1, false);
+}
+
+SPECIALISED void few_units(const struct mm_prompt *p, const int bits, const int subs,
+                           const bool has_min)
+{
+    const size_t n_blocks = p->w[0]->n_blocks, strip = n_blocks * TILE;
+    const size_t total = p->n_units * n_blocks;
+    uint16_t *ring = p->buf->weight[0];
+    struct feed f = { .unit = p->unit };
+    size_t unit = p->unit, block = 0;
+
+    feed_panel(&f, p);
+    for (size_t i = 0; i < total + BEHIND; i++) {
+        if (i < total)
+            feed_block(&f, p, ring + i % RING * 2 * TILE, bits, subs, has_min);
+        tiles_see_stores();
+        if (i < BEHIND)
+            continue;
+        if (block == 0)
+            sums_start(NULL);
+        few_products(p->a + block * TILE, strip, p->n > MM_STRIP,
+                     ring + (i - BEHIND) % RING * 2 * TILE, unit_groups(p, unit) == 2);
+        if (++block < n_blocks)
+            continue;
+        sums_store(p->buf->out[0]);
+        put(p, unit++, p->buf->out[0], 0);
+        block = 0;
+    }
+}
+
+/* Tiles of no more rows than there are. */
+static void few_begin(size_t n)
+{
+    struct tile_config c = tiles_full;
+    uint8_t first = n < MM_STRIP ? (uint8_t)n : MM_STRIP;
+    uint8_t second = n > MM_STRIP ? (uint8_t)(n - MM_STRIP) : MM_STRIP;
+
+    c.rows[0] = c.rows[1] = c.rows[4] = first;
+    c.rows[2] = c.rows[3] = c.rows[5] = second;
+    tiles_see_stores();
+    _tile_loadconfig(&c);
+}
+
+UNROLLED static void few(const struct mm_prompt *p)
+{
+    const struct weight *w = p->w[0];
+
+    few_begin(p->n);
+
+    if (w->bits == 4 && w->has_min)
+        few_units(p, 4, 1, true);
+    else if (w->bits == 4)
+        few_units(p, 4, 1, false);
+    else if (w->bits == 5 && w->has_min)
+        few_units(p, 5, 1, true);
+    else if (w->bits == 5)
+        few_units(p, 5, 1, false);
+    else if (w->bits == 6)
+        few_units(p, 6, 2, false);
+    else
+        few_units(p, 8, 1, false);
+}
+
 static void prompt(const struct mm_prompt *p)
 {
     struct part t = { .unit = p->unit };
     size_t buffer = 0;
     struct spread s;
 
-    part_size(&t, p->w[0]);
+    if (p->n <= 2 * MM_STRIP && p->w[0]->bits == p->w[1]->bits &&
+        p->w[0]->has_min == p->w[1]->has_min) {
+        few(p);
+        tiles_end();
+        return;
+    }
     tiles_begin();
+    part_size(&t, p->w[0]);
     s = spread_start(p, t, p->buf->weight[0]);
     spread_some(p, &s, s.all);
     for (; t.unit < p->unit + p->n_units; buffer = !buffer) {

@@ -188,7 +188,7 @@ static void bench_tile(struct bench *b, const struct quant_format *f)
 static void bench_type(const struct mm_ops *ops, const char *isa, const struct quant_format *f,
                        size_t n_threads, bool prompt)
 {
-    static const size_t sizes[] = { 1, 2, 4, 8, 16, 64, 512 };
+    static const size_t sizes[] = { 1, 2, 4, 8, 16, 24, 64, 512 };
     struct bench b = { .ops = ops, .n_threads = n_threads };
     double weights, start = clock_ms();
     struct err e;
@@ -210,7 +210,7 @@ static void bench_type(const struct mm_ops *ops, const char *isa, const struct q
            prompt ? "prompt rows" : "rows", n_threads, clock_ms() - start);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t n = sizes[i];
-        double ms = layer_ms(&b, n, n <= 16 ? b.n_layers : 2, n <= 16 ? 4 : 10);
+        double ms = layer_ms(&b, n, n <= 24 ? b.n_layers : 2, n <= 24 ? 4 : 10);
 
         printf("  n %3zu  %8.1f us  %6.2f GB/s  %7.1f GOP/s  %8.0f rows/s over 30 layers\n", n,
                ms * 1e3, b.layer_bytes / ms / 1e6, 2 * weights * (double)n / ms / 1e6,
