@@ -200,7 +200,8 @@ struct backend {
     void (*free)(struct device *d, void *p);
 
     /* A matrix [rows, cols] of any dtype in the quant table, in the backend's own order.  `use` says what for:
-     * an embedding table is only ever read row by row, and may stay in the file.  t and its bytes stay
+     * an embedding table is only ever read row by row, and may stay in the file; with WEIGHT_EXACT activations
+     * are multiplied as the floats they are, however few bits the weights have.  t and its bytes stay
      * borrowed until weight_free(); that they are resident is of use only while this call reads them. */
     int (*upload)(struct device *d, const struct tensor *t, unsigned use, struct weight **out,
                   struct err *e);
@@ -240,7 +241,7 @@ struct backend {
     const void *(*view)(struct device *d, const void *p, size_t bytes);
 };
 
-enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2 };
+enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2, WEIGHT_EXACT = 4 };
 
 enum { EXPERT_ROWS = 32 };
 

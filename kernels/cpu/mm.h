@@ -36,9 +36,10 @@ struct weight_store {
     struct pool *pool;        /* who packs, borrowed; NULL: the caller alone */
 };
 
-/* Packs t for `use` (WEIGHT_MATMUL, WEIGHT_EMBED or both).  t and its bytes stay borrowed until
- * weight_free_all(); the bytes are read after this call only where weight_needs_source().
- * ERR_FORMAT (shape and bytes do not agree), ERR_UNSUPPORTED (dtype), ERR_NOMEM. */
+/* Packs t for `use` (WEIGHT_MATMUL, WEIGHT_EMBED or both; see backend.h).  t and its bytes stay
+ * borrowed until weight_free_all(); the bytes are read after this call only where
+ * weight_needs_source(). ERR_FORMAT (shape and bytes do not agree), ERR_UNSUPPORTED (dtype),
+ * ERR_NOMEM. */
 int weight_create(struct weight **out, struct weight_store *store, const struct tensor *t,
                   unsigned use, struct err *e) MUST_CHECK;
 void weight_free_all(struct weight *w); /* NULL is fine */

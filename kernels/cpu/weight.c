@@ -103,7 +103,7 @@ int weight_create(struct weight **out, struct weight_store *store, const struct 
         goto fail;
     if (!(use & WEIGHT_MATMUL)) {
         w->kind = WEIGHT_ROWS;
-    } else if (!pack_can(w->format)) {
+    } else if (use & WEIGHT_EXACT || !pack_can(w->format)) {
         r = copy(w, store, t, e);
         if (r < 0)
             goto fail;

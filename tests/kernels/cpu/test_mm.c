@@ -46,13 +46,13 @@ static bool in_bf16(const struct mm_ops *ops, const struct weight *w, bool promp
     return prompt && ops->prompt && w->kind == WEIGHT_PACKED;
 }
 
-/* How activations are made. */
-enum fill { FILL_RANDOM, FILL_ZERO, FILL_MAX, FILL_MIN, FILL_SIGNS, FILL_SPIKE };
+/* How activations are made; FILL_EXACT: at random, and WEIGHT_EXACT is asked for. */
+enum fill { FILL_RANDOM, FILL_EXACT, FILL_ZERO, FILL_MAX, FILL_MIN, FILL_SIGNS, FILL_SPIKE };
 
 static void activations(float *x, size_t count, enum fill fill, uint32_t seed)
 {
     for (size_t i = 0; i < count; i++)
-        x[i] = fill == FILL_RANDOM  ? mm_case_uniform(&seed) * (i % 37 == 0 ? 9 : 1)
+        x[i] = fill <= FILL_EXACT   ? mm_case_uniform(&seed) * (i % 37 == 0 ? 9 : 1)
                : fill == FILL_ZERO  ? 0
                : fill == FILL_MAX   ? 3
                : fill == FILL_MIN   ? -3
@@ -99,6 +99,7 @@ static void check_shape(const struct mm_ops *ops, const char *isa_name,
     /* scales that are products are kept as halves: 2^-12 of each at most */
     double tolerance;
     struct matmul op = { .n_out = s->n_out, .n = s->n, .prompt = prompt };
+    unsigned use = WEIGHT_MATMUL | (s->fill == FILL_EXACT ? WEIGHT_EXACT : 0);
     struct weight_store store = { 0 };
     struct mm_scratch scratch = { 0 };
     struct weight *w[3] = { 0 };
@@ -116,7 +117,7 @@ static void check_shape(const struct mm_ops *ops, const char *isa_name,
     op.x = x;
     for (size_t m = 0; m < s->n_out; m++) {
         t[m] = mm_case_tensor(f, s->rows[m], s->cols, s->weight_fill, m == 1, (uint32_t)(m + 1));
-        assert_int_equal(weight_create(&w[m], &store, &t[m], WEIGHT_MATMUL, &e), 0);
+        assert_int_equal(weight_create(&w[m], &store, &t[m], use, &e), 0);
         bias[m] = malloc(s->rows[m] * sizeof(float));
         y[m] = malloc(s->n * s->rows[m] * sizeof(float));
         activations(bias[m], s->rows[m], FILL_RANDOM, 99);
@@ -188,6 +189,8 @@ static void every_shape(const char *isa_name, bool prompt)
         { 1, { 17 }, 256, 7, false, 0x7f, FILL_SIGNS },
         { 1, { 17 }, 256, 7, false, -1, FILL_SPIKE },
         { 1, { 17 }, 512, 7, false, -2, FILL_RANDOM },
+        { 1, { 35 }, 512, 1, true, -1, FILL_EXACT },
+        { 2, { 35, 16 }, 256, 37, false, -1, FILL_EXACT },
     };
     enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
     const struct mm_ops *ops = isa(isa_name);
@@ -352,6 +355,9 @@ static void prompt_same(void **state)
 
 static void rows_are_exact(void **state)
 {
+    static const unsigned uses[] = { WEIGHT_MATMUL, WEIGHT_EMBED, WEIGHT_MATMUL | WEIGHT_EMBED,
+                                     WEIGHT_MATMUL | WEIGHT_EXACT,
+                                     WEIGHT_MATMUL | WEIGHT_EMBED | WEIGHT_EXACT };
     const struct quant_format *const *formats;
     size_t n, cols = 512;
     float y[512], expected[512];
@@ -359,7 +365,8 @@ static void rows_are_exact(void **state)
     (void)state;
     formats = quant_all(&n);
     for (size_t i = 0; i < n; i++)
-        for (unsigned use = 1; use <= 3; use++) {
+        for (size_t k = 0; k < sizeof uses / sizeof *uses; k++) {
+            unsigned use = uses[k];
             struct tensor t = mm_case_tensor(formats[i], 19, cols, -1, 1, 11);
             struct weight_store store = { 0 };
             struct weight *w;
@@ -368,6 +375,8 @@ static void rows_are_exact(void **state)
             assert_int_equal(weight_create(&w, &store, &t, use, &e), 0);
             assert_int_equal(weight_needs_source(w),
                              w->kind != WEIGHT_FLOAT && (use & WEIGHT_EMBED) != 0);
+            if (use & WEIGHT_EXACT)
+                assert_int_equal(w->kind, WEIGHT_FLOAT);
             assert_int_equal(weight_rows(w), 19);
             assert_int_equal(weight_cols(w), cols);
             for (size_t r = 0; (use & WEIGHT_EMBED) && r < 19; r++) {
