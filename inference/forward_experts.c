@@ -67,7 +67,7 @@ static void shared(struct forward *f, const struct model_layer *l, const float *
                                            .x = h,
                                            .n = n,
                                            .prompt = prompt });
-    b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff_shared, m->arch->act);
+    b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff_shared, m->act);
     b->matmul(m->device, &(struct matmul){ .n_out = 1,
                                            .w = { l->shared_down },
                                            .y = { f->y },
@@ -98,7 +98,7 @@ void forward_experts(struct forward *f, const struct model_layer *l, const float
         .bdown = l->bdown_exps,
         .renormalise = m->expert_norm,
         .scale = m->expert_scale,
-        .act = m->arch->act,
+        .act = m->act,
         .shared = l->shared_gate != NULL,
         .shared_gate = l->shared_router,
         .prompt = prompt,

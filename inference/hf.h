@@ -57,6 +57,11 @@ int hf_put_config(struct hf *h, struct err *e) MUST_CHECK;
 /* Tensors under their GGUF names; after hf_put_config(). */
 int hf_put_tensors(struct hf *h, struct err *e) MUST_CHECK;
 
+/* Of a tensor of all experts (HF_EXPERTS): copies in a GGUF file's order, nameless: the whole, or
+ * two where their rows take turns. */
+int hf_expert_parts(struct hf *h, const struct arch_hf_tensor *row, const struct st_tensor *s,
+                    struct tensor parts[static 2], struct err *e) MUST_CHECK;
+
 /* Of a GGUF file whose family keeps several projections in one tensor: each under its own name. */
 int hf_split_fused(struct weights *w, struct err *e) MUST_CHECK;
 

@@ -137,6 +137,24 @@ static void read_heads(struct hf *h)
         h->head_dim = n_embd / h->n_head;
 }
 
+/* gpt-oss has a function of its own, whose two numbers are written down but always these. */
+static int check_swiglu(const struct hf *h, struct err *e)
+{
+    static const struct {
+        const char *name;
+        double expected;
+    } rows[] = { { "swiglu_alpha", 1.702 }, { "swiglu_limit", 7 } };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct value *v = hf_setting(h, rows[i].name);
+
+        if (!hf_is_number(v) || hf_number(v) != rows[i].expected)
+            return err_set(e, ERR_UNSUPPORTED, "config.json: %s is not %g, which is not supported",
+                           rows[i].name, rows[i].expected);
+    }
+    return 0;
+}
+
 /* The feed-forward part's function, where it is not the family's. */
 static int put_activation(struct hf *h, struct err *e)
 {
@@ -145,6 +163,8 @@ static int put_activation(struct hf *h, struct err *e)
     const struct value *v = NULL;
     enum act_kind act;
 
+    if (h->arch->act == ACT_SWIGLU_OAI) /* whatever hidden_act says */
+        return check_swiglu(h, e);
     for (size_t i = 0; i < sizeof settings / sizeof *settings && !v; i++)
         v = hf_setting(h, settings[i]);
     if (!v || v->kind != VALUE_STRING)
@@ -212,8 +232,11 @@ static int refuse_others(const struct hf *h, struct err *e)
             return err_set(e, ERR_UNSUPPORTED, "config.json: %s is %s, which is not supported",
                            flags[i].name, v->boolean ? "true" : "false");
     }
-    if (q) {
+    if (q) { /* of MXFP4, names of tensors tell all that there is to know */
         const struct value *method = value_get(q, "quant_method");
+
+        if (method && method->kind == VALUE_STRING && strcmp(method->string.data, "mxfp4") == 0)
+            return 0;
 
         return err_set(e, ERR_UNSUPPORTED,
                        "config.json: weights quantised by \"%.40s\" are not supported",

@@ -249,6 +249,22 @@ static int put_stacked(struct hf *h, const struct arch_hf_tensor *row, struct nu
     return weights_put_tensor(h->w, &t, e);
 }
 
+/* All experts' matrices or biases. */
+static int put_experts(struct hf *h, const struct arch_hf_tensor *row,
+                       const struct numbers *numbers, const struct st_tensor *s, struct err *e)
+{
+    struct tensor parts[2];
+    char name[HF_NAME_BYTES];
+    int rc = hf_expert_parts(h, row, s, parts, e);
+
+    for (size_t i = 0; rc == 0 && i < 2 && row->to[i]; i++) {
+        put_numbers(row->to[i], numbers, name);
+        parts[i].name = name;
+        rc = weights_put_tensor(h->w, &parts[i], e);
+    }
+    return rc;
+}
+
 static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
 {
     struct numbers numbers = { 0 };
@@ -261,7 +277,7 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
         return 0;
     if (row && h->tied && strcmp(row->to[0], "output.weight") == 0)
         return 0; /* stored all the same; the embedding table counts */
-    if (!s->known)
+    if (!s->known && !(row && row->how & HF_MXFP4))
         return err_param(e, t.name, ERR_UNSUPPORTED,
                          "tensor %.100s is of type %s, which is not "
                          "supported",
@@ -270,6 +286,8 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
         return err_param(e, t.name, ERR_FORMAT, "tensor %.100s is empty", t.name);
     if (!row)
         return weights_put_tensor(h->w, &t, e);
+    if (row->how & HF_EXPERTS)
+        return put_experts(h, row, &numbers, s, e);
     if (row->how & HF_TRANSPOSED)
         rc = transpose(h, &t, e);
     if (rc == 0 && row->how & HF_PLUS_ONE)

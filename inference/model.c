@@ -32,8 +32,9 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
 {
     const struct backend *b = u->m->backend;
     size_t total = weights_file_bytes(u->w);
+    unsigned exact = u->m->exact ? WEIGHT_EXACT : 0;
     int percent;
-    int rc = b->upload(u->m->device, t, use, out, e);
+    int rc = b->upload(u->m->device, t, use | exact, out, e);
 
     if (rc)
         return rc;

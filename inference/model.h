@@ -76,8 +76,9 @@ struct model {
     struct model_layer *layers; /* [n_layers] */
     float *vectors;             /* device memory that all of the above float vectors lie in */
 
-    bool multiplies_floats; /* some matrices are floats, not codes */
-    enum dtype kv_dtype;    /* F32 where all matrices are float, else F16 */
+    bool multiplies_floats; /* some matrices are multiplied as floats, not as codes */
+    bool exact; /* all are, and keys and values are floats: folders, whose reference does so */
+    enum dtype kv_dtype; /* F32 where all matrices are float, else F16 */
     uint64_t n_params;
     uint64_t bytes_per_token; /* of matrices read for one token */
     char name[128], quantisation[32];

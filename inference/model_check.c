@@ -380,7 +380,7 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
     /* A float model keeps float keys and values: it may then be compared with float references. */
     m->kv_dtype = DTYPE_F32;
     m->n_params = m->bytes_per_token = 0;
-    m->multiplies_floats = false;
+    m->multiplies_floats = m->exact = m->huggingface;
     for (size_t i = 0; i < weights_n_tensors(w); i++) {
         const struct tensor *t = weights_tensor_at(w, i);
 
@@ -392,7 +392,7 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
         m->n_params += tensor_count(t);
         if (t->n_dims < 2)
             continue;
-        if (quant_format(t->dtype)->code_bits)
+        if (quant_format(t->dtype)->code_bits && !m->exact)
             m->kv_dtype = DTYPE_F16;
         /* an untied embedding table gives a row per token, everything else is read whole */
         if (head && strcmp(t->name, "token_embd.weight") == 0)

@@ -73,6 +73,9 @@ enum arch_hf_how {
     HF_GROUPED = 4,    /* rows of q, k and v stand together by head of k: its queries, it, its v */
     HF_STACKED = 8,    /* a row of a matrix: the second number says which */
     HF_SECOND_NORM = 16, /* GGUF: counts where layers have an attn_norm_2.weight, too */
+    HF_EXPERTS = 32,     /* [n_expert, ...]; what else is said holds for each of them */
+    HF_ALTERNATING = 64, /* rows of the two parts take turns; with HF_EXPERTS only */
+    HF_MXFP4 = 128,      /* codes of blocks, their exponents in a tensor beside; the same */
 };
 
 struct arch_hf_tensor {
@@ -142,7 +145,7 @@ struct arch {
 
 extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
     arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox,
-    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon;
+    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon, arch_gpt_oss;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

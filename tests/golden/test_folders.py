@@ -19,7 +19,7 @@ from probe import Probe, Refused, distance, isas, program, read_tensors, shared 
 models = shared / "models"
 own = here.parent / "data" / "models"  # make_models.py there made them
 FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2",
-            "smollm3", "granite", "phi3", "phi3_longrope", "gpt_neox", "qwen3_moe"]
+            "smollm3", "granite", "phi3", "phi3_longrope", "gpt_neox", "qwen3_moe", "gpt_oss", "gpt_oss_mxfp4"]
 
 
 def lines(command, model, requests):

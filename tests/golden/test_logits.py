@@ -16,7 +16,7 @@ import tap  # noqa: E402
 from probe import Probe, Refused, isas, shared  # noqa: E402
 
 FAMILIES = ["llama", "llama3_rope", "llama_256", "gemma3_text", "gpt2", "mistral", "qwen2", "qwen3", "gemma2", "starcoder2", "olmo2",
-            "smollm3", "granite", "phi3", "gpt_neox", "qwen3_moe"]
+            "smollm3", "granite", "phi3", "gpt_neox", "qwen3_moe", "gpt_oss", "gpt_oss_mxfp4"]
 FLOAT = {"F32", "F16", "BF16"}
 SUPPORTED = FLOAT | {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"}
 
@@ -137,14 +137,18 @@ def family(name):
 
 def other_families():
     """Families that are not built in are refused by name, never run approximately."""
-    for name in ["gpt_oss"]:
-        path = shared / "gguf" / name / f"{name}-F16.gguf"
+    source = (shared / "gguf" / "llama" / "llama-Q8_0.gguf").read_bytes()
+    key = b"general.architecture" + (8).to_bytes(4, "little") + (5).to_bytes(8, "little")
+    tap.ok(source.count(key + b"llama") == 1, "a file was made whose family nobody knows")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "zebra.gguf"
+        path.write_bytes(source.replace(key + b"llama", key + b"zebra"))
         try:
             with Probe(path) as p:
                 p.ask(ids=[1])
             tap.ok(False, f"{path.name} is refused")
         except Refused as e:
-            tap.ok("not supported" in str(e) and "llama" in str(e), f"{path.name} is refused", e)
+            tap.ok("zebra" in str(e) and "not supported" in str(e) and "llama" in str(e), f"{path.name} is refused", e)
 
 
 def bad_requests():
