@@ -1,6 +1,6 @@
-/* encoder.h - one run of tokenizer_encode(): what the BPE and the SPM half share.
+/* encoder.h - one run of tokenizer_encode(): what the kinds of tokenizers share.
  *
- * One thread at a time; lives as long as the call. */
+ * One thread at a time.  Its memory is kept from one run to the next (tokenizer.c). */
 #ifndef AIRSTRIP_ENCODER_H
 #define AIRSTRIP_ENCODER_H
 
@@ -9,25 +9,25 @@
 #include "inference/text/special.h"
 #include "inference/text/tokenizer.h"
 #include "inference/text/vocab.h"
+#include "inference/text/wordcache.h"
 #include "kernels/base/buf.h"
 
 struct bpe;
 struct spm;
-struct bpe_cache;
 
 struct encoder {
     struct ids *out;
     size_t left; /* how many more ids may be appended */
     struct merge_work merge;
     const struct bpe *bpe;
-    struct bpe_cache *cache; /* BPE: words seen lately; NULL while there is none */
+    struct wordcache *cache; /* words met lately; NULL where there was no memory for one */
     struct pretok_run run;   /* BPE: the words */
     struct buf segment;      /* SPM: the bytes being merged, a blank as one byte */
+    struct encoder *next;    /* while it is not used */
 };
 
 /* Appends one id; ERR_LIMIT where no more may be. */
 int encoder_emit(struct encoder *enc, int32_t id, struct err *e) MUST_CHECK;
-void encoder_done(struct encoder *enc);
 
 /* bpe.c: byte-level BPE.  The vocabulary is borrowed until bpe_free(). */
 int bpe_create(struct bpe **out, const struct vocab *v, const struct weights *w,
@@ -53,8 +53,8 @@ struct bpe_options {
 int bpe_create_from(struct bpe **out, const struct vocab *v, const struct bpe_merge *merges,
                     size_t n, const struct bpe_options *o, struct err *e) MUST_CHECK;
 
-/* Sets enc->run up, so that its words (bpe_begin() is told the text's length) become ids. */
-void bpe_begin(const struct bpe *b, struct encoder *enc, size_t len);
+/* Sets enc->run up, so that its words become ids. */
+void bpe_begin(const struct bpe *b, struct encoder *enc);
 
 /* spm.c: SentencePiece's BPE.  Where the file asks for it, a blank goes before the text. */
 int spm_create(struct spm **out, const struct vocab *v, struct err *e) MUST_CHECK;

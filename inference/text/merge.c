@@ -1,6 +1,7 @@
-/* Order and position share one number in the heap, so that one comparison gives "lowest order, then
- * leftmost".  An entry is never taken out when its pair changes: it is recognised as stale when it
- * comes up, because the symbol it names has another order by then. */
+/* Words are mostly short, and looking through a short chain for its best pair is cheaper than a
+ * heap.  In the heap, order and position share one number, so that one comparison gives "lowest
+ * order, then leftmost".  An entry is never taken out when its pair changes: it is recognised as
+ * stale when it comes up, because the symbol it names has another order by then. */
 #include "inference/text/merge.h"
 
 #include <stdlib.h>
@@ -68,22 +69,63 @@ static uint64_t pop(struct merge_work *w)
 }
 
 /* Looks at the pair that symbol i makes with the next one. */
-static void consider(struct merge_work *w, const struct merge_rule *rule, uint32_t i)
+static void rank(struct merge_work *w, const struct merge_rule *rule, uint32_t i)
 {
     struct merge_symbol *s = &w->symbols[i];
 
-    s->order = MERGE_NEVER;
-    if (s->next == MERGE_END)
-        return;
-    s->order = rule->pair(rule, s, &w->symbols[s->next], &s->joined);
-    if (s->order != MERGE_NEVER)
-        push(w, (uint64_t)s->order << 32 | i);
+    s->order =
+        s->next == MERGE_END ? MERGE_NEVER : rule->pair(rule, s, &w->symbols[s->next], &s->joined);
+}
+
+static void consider(struct merge_work *w, const struct merge_rule *rule, uint32_t i)
+{
+    rank(w, rule, i);
+    if (w->symbols[i].order != MERGE_NEVER)
+        push(w, (uint64_t)w->symbols[i].order << 32 | i);
+}
+
+/* Symbol i and the next one become one. */
+static void join(struct merge_work *w, uint32_t i)
+{
+    struct merge_symbol *s = &w->symbols[i], *right = &w->symbols[s->next];
+
+    s->id = s->joined;
+    s->len += right->len;
+    s->next = right->next;
+    right->order = MERGE_NEVER; /* it is gone; its entries are stale */
+    if (s->next != MERGE_END)
+        w->symbols[s->next].prev = i;
+}
+
+static void run_short(struct merge_work *w, const struct merge_rule *rule)
+{
+    for (uint32_t i = 0; i < w->n; i++)
+        rank(w, rule, i);
+    for (;;) {
+        uint32_t best = 0;
+
+        for (uint32_t i = 0; i != MERGE_END; i = w->symbols[i].next)
+            if (w->symbols[i].order < w->symbols[best].order)
+                best = i;
+        if (w->symbols[best].order == MERGE_NEVER)
+            return;
+        join(w, best);
+        rank(w, rule, best);
+        if (w->symbols[best].prev != MERGE_END)
+            rank(w, rule, w->symbols[best].prev);
+    }
 }
 
 int merge_run(struct merge_work *w, const struct merge_rule *rule, struct err *e)
 {
+    enum { SHORT = 24 };
     size_t need = 2 * w->n; /* n - 1 pairs to begin with; a join takes one off and puts two on */
 
+    if (w->n <= SHORT) {
+        if (w->n > 1)
+            run_short(w, rule);
+        return 0;
+    }
     if (need > w->heap_cap) {
         uint64_t *heap = realloc(w->heap, need * sizeof *heap);
 
@@ -98,17 +140,11 @@ int merge_run(struct merge_work *w, const struct merge_rule *rule, struct err *e
     while (w->n_heap > 0) {
         uint64_t key = pop(w);
         uint32_t i = (uint32_t)key;
-        struct merge_symbol *s = &w->symbols[i], *right;
+        struct merge_symbol *s = &w->symbols[i];
 
         if (s->order != key >> 32) /* the pair has changed since; its new self was pushed too */
             continue;
-        right = &w->symbols[s->next];
-        s->id = s->joined;
-        s->len += right->len;
-        s->next = right->next;
-        right->order = MERGE_NEVER; /* it is gone; its entries are stale */
-        if (s->next != MERGE_END)
-            w->symbols[s->next].prev = i;
+        join(w, i);
         consider(w, rule, i);
         if (s->prev != MERGE_END)
             consider(w, rule, s->prev);

@@ -20,6 +20,8 @@ struct spm {
     uint32_t *order;        /* [n_vocab] the higher the score, the lower */
     int32_t byte_id[256];   /* what a byte falls back to */
     int32_t letter_id[256]; /* tokens whose piece is this one byte, or -1 */
+    uint8_t *whole; /* [n_vocab] 1: merging is known to make this token of its own piece; set
+                     * by any thread, in an atomic store */
     uint32_t joins[256][8]; /* bit b of joins[a]: some token has a character ending in byte a
                              * followed by one beginning with byte b */
 };
@@ -66,7 +68,8 @@ int spm_create(struct spm **out, const struct vocab *v, struct err *e)
         return err_set(e, ERR_NOMEM, "no memory for a tokenizer");
     s->vocab = v;
     s->order = malloc(v->n * sizeof *s->order);
-    if (!s->order) {
+    s->whole = calloc(v->n, 1);
+    if (!s->order || !s->whole) {
         rc = err_set(e, ERR_NOMEM, "no memory for %zu tokens", v->n);
         goto fail;
     }
@@ -101,6 +104,7 @@ void spm_free(struct spm *s)
         return;
     strindex_done(&s->pieces);
     free(s->order);
+    free(s->whole);
     free(s);
 }
 
@@ -128,23 +132,56 @@ static int emit_bytes(const struct spm *s, struct encoder *enc, const char *byte
     return rc;
 }
 
-static int flush(const struct spm *s, struct encoder *enc, struct err *e)
+/* The segment is merged, and emitted. */
+static int merge_segment(const struct spm *s, struct encoder *enc, struct err *e)
 {
     const struct merge_rule rule = { order_of_pair, s, enc->segment.data };
     struct merge_work *w = &enc->merge;
-    int rc;
+    int rc = merge_run(w, &rule, e);
 
-    if (w->n == 0)
-        return 0;
-    if ((rc = merge_run(w, &rule, e)))
-        return rc;
     for (uint32_t i = 0; i != MERGE_END && !rc; i = w->symbols[i].next) {
         const struct merge_symbol *m = &w->symbols[i];
 
         rc = m->id >= 0 ? encoder_emit(enc, m->id, e)
                         : emit_bytes(s, enc, rule.word + m->start, m->len, e);
     }
-    w->n = 0;
+    return rc;
+}
+
+/* The same, unless what it becomes is known. */
+static int flush(const struct spm *s, struct encoder *enc, struct err *e)
+{
+    const struct str seg = { enc->segment.data, enc->segment.len };
+    size_t before = enc->out->len, n;
+    struct wordcache_slot *slot;
+    uint64_t hash;
+    bool found;
+    int32_t id = -1;
+    int rc = 0;
+
+    if (enc->merge.n == 0)
+        return 0;
+    hash = strtab_hash(seg.data, seg.len);
+    slot = wordcache_find(enc->cache, seg.data, seg.len, hash, &found);
+    if (found) {
+        for (size_t i = 0; i < slot->n && !rc; i++)
+            rc = encoder_emit(enc, slot->ids[i], e);
+        goto out;
+    }
+    id = strindex_find_hashed(&s->pieces, seg.data, seg.len, hash);
+    if (id >= 0 && __atomic_load_n(&s->whole[id], __ATOMIC_RELAXED)) {
+        rc = encoder_emit(enc, id, e);
+        goto out;
+    }
+    if ((rc = merge_segment(s, enc, e)))
+        goto out;
+    n = enc->out->len - before;
+    if (n == 1 && enc->out->data[before] == id)
+        __atomic_store_n(&s->whole[id], 1, __ATOMIC_RELAXED);
+    else
+        wordcache_put(slot, seg.data, seg.len, enc->out->data + before, n);
+out:
+    enc->merge.n = 0;
     buf_reset(&enc->segment);
     return rc;
 }

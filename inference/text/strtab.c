@@ -45,21 +45,30 @@ void strtab_put(struct strtab *t, const char *bytes, size_t len)
     t->start[t->n] = (uint32_t)t->bytes;
 }
 
-/* Eight bytes a step, multiplied and folded.  Not meant to withstand crafted collisions: only the
- * model file's strings are put in, and looking up an outside text cannot lengthen a probe. */
-static uint64_t hash(const char *s, size_t len)
+/* Eight bytes a step, multiplied and folded; what is left is read as two parts that overlap, since
+ * copying an odd number of bytes costs more than all the rest. */
+uint64_t strtab_hash(const char *s, size_t len)
 {
     const uint64_t k = 0x9e3779b97f4a7c15u;
-    uint64_t h = len * k, word;
+    uint64_t h = len * k, word = 0;
+    size_t left = len;
 
-    for (; len >= 8; s += 8, len -= 8) {
+    for (; left >= 8; s += 8, left -= 8) {
         memcpy(&word, s, 8);
         h = (h ^ word) * k;
         h ^= h >> 32;
     }
-    if (len > 0) {
-        word = 0;
-        memcpy(&word, s, len);
+    if (left >= 4) {
+        uint32_t low, high;
+
+        memcpy(&low, s, 4);
+        memcpy(&high, s + left - 4, 4);
+        word = (uint64_t)high << 32 | low;
+    } else if (left > 0) {
+        word = (uint64_t)(unsigned char)s[0] << 16 | (uint64_t)(unsigned char)s[left / 2] << 8 |
+               (unsigned char)s[left - 1];
+    }
+    if (left > 0) {
         h = (h ^ word) * k;
         h ^= h >> 32;
     }
@@ -89,19 +98,18 @@ void strindex_done(struct strindex *x)
 
 /* The slot that holds the string, or the free one where it would go. */
 static struct strindex_slot *probe(const struct strindex *x, const char *bytes, size_t len,
-                                   uint32_t *tag)
+                                   uint64_t h)
 {
-    uint64_t h = hash(bytes, len);
     size_t i = (size_t)h & x->mask;
+    uint32_t tag = (uint32_t)(h >> 32);
 
-    *tag = (uint32_t)(h >> 32);
     for (;; i = (i + 1) & x->mask) {
         struct strindex_slot *s = &x->slots[i];
         struct str have;
 
         if (s->index < 0)
             return s;
-        if (s->tag != *tag)
+        if (s->tag != tag)
             continue;
         have = strtab_get(x->tab, (size_t)s->index);
         if (have.len == len && memcmp(have.data, bytes, len) == 0)
@@ -112,19 +120,19 @@ static struct strindex_slot *probe(const struct strindex *x, const char *bytes, 
 void strindex_put(struct strindex *x, size_t i)
 {
     struct str s = strtab_get(x->tab, i);
-    uint32_t tag;
-    struct strindex_slot *slot = probe(x, s.data, s.len, &tag);
+    uint64_t h = strtab_hash(s.data, s.len);
 
-    *slot = (struct strindex_slot){ tag, (int32_t)i };
+    *probe(x, s.data, s.len, h) = (struct strindex_slot){ (uint32_t)(h >> 32), (int32_t)i };
     if (s.len > x->longest)
         x->longest = s.len;
 }
 
 int32_t strindex_find(const struct strindex *x, const char *bytes, size_t len)
 {
-    uint32_t tag;
+    return len > x->longest ? -1 : probe(x, bytes, len, strtab_hash(bytes, len))->index;
+}
 
-    if (len > x->longest)
-        return -1;
-    return probe(x, bytes, len, &tag)->index;
+int32_t strindex_find_hashed(const struct strindex *x, const char *bytes, size_t len, uint64_t hash)
+{
+    return len > x->longest ? -1 : probe(x, bytes, len, hash)->index;
 }

@@ -31,6 +31,10 @@ static inline struct str strtab_get(const struct strtab *t, size_t i)
     return (struct str){ t->data + t->start[i], t->start[i + 1] - t->start[i] };
 }
 
+/* Not meant to withstand crafted collisions: an index holds only the model file's strings, and
+ * looking up an outside text cannot lengthen a probe. */
+uint64_t strtab_hash(const char *bytes, size_t len);
+
 struct strindex {
     const struct strtab *tab; /* borrowed */
     struct strindex_slot *slots;
@@ -47,5 +51,9 @@ void strindex_put(struct strindex *x, size_t i);
 
 /* The number of the string, or -1. */
 int32_t strindex_find(const struct strindex *x, const char *bytes, size_t len);
+
+/* The same where strtab_hash() of the string is known. */
+int32_t strindex_find_hashed(const struct strindex *x, const char *bytes, size_t len,
+                             uint64_t hash);
 
 #endif

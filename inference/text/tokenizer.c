@@ -3,6 +3,7 @@
 #include "inference/text/tokenizer.h"
 
 #include <ctype.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,7 +11,17 @@
 #include "inference/text/encoder.h"
 #include "inference/text/hf/hftok.h"
 
+enum { MAX_SHELVED = 8, MAX_SHELVED_SYMBOLS = 1 << 16 };
+
+/* Encoders that nobody uses: their memory and the words they know serve the next call. */
+struct shelf {
+    pthread_mutex_t lock; /* guards the rest */
+    struct encoder *first;
+    size_t n;
+};
+
 struct tokenizer {
+    struct shelf *shelf;
     struct vocab vocab;
     struct special special;
     struct bpe *bpe; /* the one that vocab.model says, the others are NULL */
@@ -62,8 +73,11 @@ int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *
     int rc;
 
     *out = NULL;
-    if (!t)
+    if (!t || !(t->shelf = calloc(1, sizeof *t->shelf))) {
+        free(t);
         return err_set(e, ERR_NOMEM, "no memory for a tokenizer");
+    }
+    pthread_mutex_init(&t->shelf->lock, NULL); /* cannot fail in glibc */
     if (!weights_has(w, "tokenizer.ggml.model") && weights_has(w, "tokenizer.huggingface.json")) {
         if ((rc = hftok_create(&t->hf, &t->vocab, w, e)))
             goto fail;
@@ -90,18 +104,6 @@ fail:
     return rc;
 }
 
-void tokenizer_close(struct tokenizer *t)
-{
-    if (!t)
-        return;
-    bpe_free(t->bpe);
-    spm_free(t->spm);
-    hftok_free(t->hf);
-    special_done(&t->special);
-    vocab_done(&t->vocab);
-    free(t);
-}
-
 int encoder_emit(struct encoder *enc, int32_t id, struct err *e)
 {
     if (enc->left == 0)
@@ -110,12 +112,69 @@ int encoder_emit(struct encoder *enc, int32_t id, struct err *e)
     return ids_push(enc->out, id, e);
 }
 
-void encoder_done(struct encoder *enc)
+static void encoder_free(struct encoder *enc)
 {
+    if (!enc)
+        return;
     merge_done(&enc->merge);
     free(enc->cache);
     pretok_run_done(&enc->run);
     buf_done(&enc->segment);
+    free(enc);
+}
+
+static struct encoder *take(struct shelf *s)
+{
+    struct encoder *enc;
+
+    pthread_mutex_lock(&s->lock);
+    enc = s->first;
+    if (enc) {
+        s->first = enc->next;
+        s->n--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!enc && (enc = calloc(1, sizeof *enc)))
+        enc->cache = wordcache_create();
+    return enc;
+}
+
+/* Back on the shelf, unless something went wrong or it has grown large. */
+static void give(struct shelf *s, struct encoder *enc, bool usable)
+{
+    usable = usable && enc->merge.cap <= MAX_SHELVED_SYMBOLS;
+    if (usable) {
+        pthread_mutex_lock(&s->lock);
+        usable = s->n < MAX_SHELVED;
+        if (usable) {
+            enc->next = s->first;
+            s->first = enc;
+            s->n++;
+        }
+        pthread_mutex_unlock(&s->lock);
+    }
+    if (!usable)
+        encoder_free(enc);
+}
+
+void tokenizer_close(struct tokenizer *t)
+{
+    if (!t)
+        return;
+    while (t->shelf->first) {
+        struct encoder *enc = t->shelf->first;
+
+        t->shelf->first = enc->next;
+        encoder_free(enc);
+    }
+    pthread_mutex_destroy(&t->shelf->lock);
+    free(t->shelf);
+    bpe_free(t->bpe);
+    spm_free(t->spm);
+    hftok_free(t->hf);
+    special_done(&t->special);
+    vocab_done(&t->vocab);
+    free(t);
 }
 
 /* The text between special tokens, and these. */
@@ -153,23 +212,28 @@ static int encode_text(const struct tokenizer *t, struct encoder *enc, const cha
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
                      const struct encode_options *o, struct ids *out, struct err *e)
 {
-    struct encoder enc = { .out = out, .left = o->max_ids ? o->max_ids : SIZE_MAX };
+    struct encoder *enc;
     size_t before = out->len;
     int rc = 0;
 
     if (len > INT32_MAX)
         return err_set(e, ERR_LIMIT, "a text of %zu bytes is too large, expected below 2 GiB", len);
+    enc = take(t->shelf);
+    if (!enc)
+        return err_set(e, ERR_NOMEM, "no memory to encode a text");
+    enc->out = out;
+    enc->left = o->max_ids ? o->max_ids : SIZE_MAX;
     if (o->add_special && t->vocab.add_bos && t->vocab.bos >= 0)
-        rc = encoder_emit(&enc, t->vocab.bos, e);
+        rc = encoder_emit(enc, t->vocab.bos, e);
     if (!rc && t->hf)
-        rc = hftok_encode(t->hf, &enc, text, len, o, e);
+        rc = hftok_encode(t->hf, enc, text, len, o, e);
     else if (!rc)
-        rc = encode_text(t, &enc, text, len, o, e);
+        rc = encode_text(t, enc, text, len, o, e);
     if (!rc && o->add_special && t->vocab.add_eos && t->vocab.eos >= 0)
-        rc = encoder_emit(&enc, t->vocab.eos, e);
+        rc = encoder_emit(enc, t->vocab.eos, e);
     if (rc)
         out->len = before; /* the caller sees all ids or none */
-    encoder_done(&enc);
+    give(t->shelf, enc, rc == 0);
     return rc;
 }
 

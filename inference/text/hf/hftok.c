@@ -367,7 +367,7 @@ int hftok_encode(const struct hftok *h, struct encoder *enc, const char *text, s
                                 .n_plain = o->n_plain };
     int rc;
 
-    bpe_begin(h->bpe, enc, len);
+    bpe_begin(h->bpe, enc);
     rc = cut(&c, &h->raw, &q, stretch, true, e);
     hfwork_done(&c.work);
     buf_done(&c.marks);

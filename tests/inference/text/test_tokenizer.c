@@ -1,5 +1,6 @@
 /* Tokenizers: what may become a control token, awkward texts, damaged vocabularies.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -244,6 +245,71 @@ static void random_bytes(void **state)
     }
 }
 
+/* --- what a tokenizer keeps from one call to the next ------------------------------------------
+ */
+
+struct shared {
+    struct tokenizer *t;
+    char text[20000];
+    struct ids expected;
+    int wrong; /* threads that found other ids */
+};
+
+static void *encode_often(void *arg)
+{
+    static const struct encode_options o = { .max_ids = 0 };
+    struct shared *s = arg;
+
+    for (int round = 0; round < 20; round++) {
+        struct ids ids = { 0 };
+        struct err e;
+
+        if (tokenizer_encode(s->t, s->text, sizeof s->text, &o, &ids, &e) ||
+            ids.len != s->expected.len ||
+            memcmp(ids.data, s->expected.data, ids.len * sizeof *ids.data) != 0)
+            __atomic_fetch_add(&s->wrong, 1, __ATOMIC_RELAXED);
+        ids_done(&ids);
+    }
+    return NULL;
+}
+
+/* Words that others met before, on this thread or another, become the same ids. */
+static void many_threads(void **state)
+{
+    enum { THREADS = 12 }; /* more than there are encoders kept */
+    const struct encode_options o = { .max_ids = 0 };
+    pthread_t threads[THREADS];
+
+    (void)state;
+    srand(11);
+    for (int m = 0; m < N_SMALL; m++) {
+        struct shared s = { .t = open_small(m) };
+        struct tokenizer *fresh = open_small(m);
+
+        for (size_t i = 0; i < sizeof s.text; i++)
+            s.text[i] = "etaoinsh \n"[rand() % 10];
+        /* each line by a tokenizer that has seen nothing but the lines before */
+        for (size_t i = 0; i < sizeof s.text; i += 100) {
+            struct ids ids = vf_encode(fresh, s.text + i, 100, &o);
+            struct ids again = vf_encode(fresh, s.text + i, 100, &o);
+
+            assert_int_equal(ids.len, again.len);
+            assert_memory_equal(ids.data, again.data, ids.len * sizeof *ids.data);
+            ids_done(&ids);
+            ids_done(&again);
+        }
+        s.expected = vf_encode(s.t, s.text, sizeof s.text, &o);
+        for (size_t i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, encode_often, &s), 0);
+        for (size_t i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(s.wrong, 0);
+        ids_done(&s.expected);
+        tokenizer_close(s.t);
+        tokenizer_close(fresh);
+    }
+}
+
 /* --- damaged vocabularies ----------------------------------------------------------------------
  */
 
@@ -311,8 +377,9 @@ static void damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_spans), cmocka_unit_test(letters),      cmocka_unit_test(limits),
-        cmocka_unit_test(long_runs),   cmocka_unit_test(random_bytes), cmocka_unit_test(damaged),
+        cmocka_unit_test(plain_spans),  cmocka_unit_test(letters),      cmocka_unit_test(limits),
+        cmocka_unit_test(long_runs),    cmocka_unit_test(random_bytes), cmocka_unit_test(damaged),
+        cmocka_unit_test(many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
