@@ -26,12 +26,15 @@ static int find_arch(struct hf *h, struct err *e)
 
     if (!type || type->kind != VALUE_STRING)
         return err_set(e, ERR_FORMAT, "config.json: model_type is missing");
-    h->arch = arch_find_hf(type->string.data);
+    h->arch = arch_find_hf(type->string.data, &h->hf);
     if (h->arch)
         return 0;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; all[i]->hf && all[i]->hf->model_types[k]; k++)
-            buf_printf(&known, "%s%s", known.len ? ", " : "", all[i]->hf->model_types[k]);
+    for (size_t i = 0; i < 2 * n; i++) {
+        const struct arch_hf *hf = i % 2 ? all[i / 2]->hf_too : all[i / 2]->hf;
+
+        for (size_t k = 0; hf && hf->model_types[k]; k++)
+            buf_printf(&known, "%s%s", known.len ? ", " : "", hf->model_types[k]);
+    }
     rc = err_set(e, ERR_UNSUPPORTED,
                  "config.json: model_type \"%.64s\" is not supported; supported are: %s",
                  type->string.data, buf_str(&known));
@@ -58,8 +61,7 @@ static int translate(struct hf *h, struct folder *f, const char *path, struct er
 
     if (rc)
         return rc;
-    rc = json_parse(h->arch->hf->defaults, strlen(h->arch->hf->defaults), 8, &f->arena, &defaults,
-                    e);
+    rc = json_parse(h->hf->defaults, strlen(h->hf->defaults), 8, &f->arena, &defaults, e);
     if (rc)
         return rc;
     h->defaults = defaults;

@@ -27,6 +27,7 @@ struct hf {
     struct weights *w;
     const struct folder *folder;
     const struct arch *arch;
+    const struct arch_hf *hf;              /* how the folder spells it */
     const struct value *config, *defaults; /* config.json's, or the family's */
     size_t n_head, n_kv, head_dim;         /* for fused projections; 0 where unknown */
     size_t n_stacked, n_stack_rows;        /* rows of HF_STACKED matrices put, and that there are */

@@ -172,7 +172,7 @@ static int put_activation(struct hf *h, struct err *e)
     if (!arch_find_act(v->string.data, v->string.len, &act))
         return err_set(e, ERR_UNSUPPORTED, "config.json: activation \"%.40s\" is not supported",
                        v->string.data);
-    if (act == ACT_GELU_ERF && h->arch->hf->gelu_is_tanh)
+    if (act == ACT_GELU_ERF && h->hf->gelu_is_tanh)
         act = ACT_GELU_TANH;
     if (act == h->arch->act)
         return 0;

@@ -41,7 +41,7 @@ static bool fits(const char *pattern, const char *name, struct numbers *numbers)
 static const struct arch_hf_tensor *find_row(const struct hf *h, const char *name,
                                              struct numbers *numbers)
 {
-    const struct arch_hf *hf = h->arch->hf;
+    const struct arch_hf *hf = h->hf;
     size_t prefix = strlen(hf->prefix);
 
     if (strncmp(name, hf->prefix, prefix) == 0)
@@ -73,9 +73,9 @@ static bool outside(const char *own)
            strcmp(own, "embed_out.weight") == 0;
 }
 
-const char *hf_name(const struct arch *arch, const char *name, char buf[static HF_NAME_BYTES])
+/* Under which name it has a tensor; false: under none that it tells of. */
+static bool spell(const struct arch_hf *hf, const char *name, char buf[static HF_NAME_BYTES])
 {
-    const struct arch_hf *hf = arch->hf;
     char own[HF_NAME_BYTES];
     struct numbers numbers = { 0 };
 
@@ -86,9 +86,15 @@ const char *hf_name(const struct arch *arch, const char *name, char buf[static H
                     put_numbers(row->from, &numbers, own);
                     snprintf(buf, HF_NAME_BYTES, "%s%.*s", outside(own) ? "" : hf->prefix,
                              HF_NAME_BYTES - 40, own);
-                    return buf;
+                    return true;
                 }
-    snprintf(buf, HF_NAME_BYTES, "%s", name);
+    return false;
+}
+
+const char *hf_name(const struct arch *arch, const char *name, char buf[static HF_NAME_BYTES])
+{
+    if (!spell(arch->hf, name, buf) && !(arch->hf_too && spell(arch->hf_too, name, buf)))
+        snprintf(buf, HF_NAME_BYTES, "%s", name);
     return buf;
 }
 

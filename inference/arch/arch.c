@@ -4,9 +4,10 @@
 #include <string.h>
 
 static const struct arch *const families[] = {
-    &arch_llama,   &arch_falcon,  &arch_gemma,     &arch_gemma2,  &arch_gemma3,   &arch_gpt2,
-    &arch_gptneox, &arch_gpt_oss, &arch_granite,   &arch_olmo2,   &arch_phi2,     &arch_phi3,
-    &arch_qwen2,   &arch_qwen3,   &arch_qwen3_moe, &arch_smollm3, &arch_stablelm, &arch_starcoder2,
+    &arch_llama,     &arch_falcon,  &arch_gemma,    &arch_gemma2,     &arch_gemma3,
+    &arch_gpt2,      &arch_gptneox, &arch_gpt_oss,  &arch_granite,    &arch_olmo2,
+    &arch_phi2,      &arch_phi3,    &arch_qwen2,    &arch_qwen2_moe,  &arch_qwen3,
+    &arch_qwen3_moe, &arch_smollm3, &arch_stablelm, &arch_starcoder2,
 };
 
 const struct arch *const *arch_all(size_t *n)
@@ -23,14 +24,24 @@ const struct arch *arch_find(const char *name, size_t len)
     return NULL;
 }
 
-const struct arch *arch_find_hf(const char *model_type)
+static bool has_type(const struct arch_hf *hf, const char *model_type)
+{
+    for (size_t k = 0; hf && k < sizeof hf->model_types / sizeof *hf->model_types; k++)
+        if (hf->model_types[k] && strcmp(hf->model_types[k], model_type) == 0)
+            return true;
+    return false;
+}
+
+const struct arch *arch_find_hf(const char *model_type, const struct arch_hf **hf)
 {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        const struct arch_hf *hf = families[i]->hf;
+        const struct arch_hf *all[] = { families[i]->hf, families[i]->hf_too };
 
-        for (size_t k = 0; hf && k < sizeof hf->model_types / sizeof *hf->model_types; k++)
-            if (hf->model_types[k] && strcmp(hf->model_types[k], model_type) == 0)
+        for (size_t k = 0; k < 2; k++)
+            if (has_type(all[k], model_type)) {
+                *hf = all[k];
                 return families[i];
+            }
     }
     return NULL;
 }

@@ -108,8 +108,9 @@ enum arch_parallel {
 };
 
 struct arch {
-    const char *name;         /* general.architecture, and the prefix of its keys */
-    const struct arch_hf *hf; /* NULL: read from GGUF files only */
+    const char *name;             /* general.architecture, and the prefix of its keys */
+    const struct arch_hf *hf;     /* NULL: read from GGUF files only */
+    const struct arch_hf *hf_too; /* of folders that are spelled otherwise; or NULL */
     const struct arch_hf_tensor
         *fused; /* rows of a GGUF file's tensors that are several; or NULL */
     struct arch_tensor layer[N_SLOTS];
@@ -145,13 +146,13 @@ struct arch {
 
 extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
     arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox,
-    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon, arch_gpt_oss;
+    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon, arch_gpt_oss, arch_qwen2_moe;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);
 
-/* The family that a folder's config.json calls model_type, or NULL. */
-const struct arch *arch_find_hf(const char *model_type);
+/* The family that a folder's config.json calls model_type, and how that spells it; or NULL. */
+const struct arch *arch_find_hf(const char *model_type, const struct arch_hf **hf);
 
 /* The function of a feed-forward part by its name in Hugging Face's library (len bytes). */
 bool arch_find_act(const char *name, size_t len, enum act_kind *out);

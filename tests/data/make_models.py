@@ -44,6 +44,11 @@ MODELS = {
                                              partial_rotary_factor=0.5), torch.float16, "60KB"),
     "gemma": ("Gemma", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=20,
                               intermediate_size=112), torch.float32, None),
+    "mixtral": ("Mixtral", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3,
+                                  intermediate_size=56, num_local_experts=5, num_experts_per_tok=2), torch.bfloat16, "100KB"),
+    "qwen2_moe": ("Qwen2Moe", common(hidden_size=48, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1,
+                                     intermediate_size=80, moe_intermediate_size=24, shared_expert_intermediate_size=40,
+                                     num_experts=7, num_experts_per_tok=3, mlp_only_layers=[1]), torch.bfloat16, None),
 }
 
 
@@ -62,8 +67,8 @@ def randomise(model, seed, dtype):
     with torch.no_grad():
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=g)
-            if p.dim() == 2:
-                p.copy_(noise * (0.5 if "embed" in name else 1.6 / p.shape[1] ** 0.5))
+            if p.dim() >= 2:  # experts' matrices lie in one tensor
+                p.copy_(noise * (0.5 if "embed" in name else 1.6 / p.shape[-1] ** 0.5))
             else:
                 p.copy_((p if "norm" in name or "ln_" in name else 0) + noise * 0.3)
             p.copy_(p.to(dtype).float())

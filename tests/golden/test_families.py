@@ -28,6 +28,11 @@ NAMES = {
     "stablelm": ("stablelm", COMMON),
     "gemma": ("gemma", COMMON),
     "falcon": ("falcon", FALCON),
+    "mixtral": ("llama", COMMON | {"block_sparse_moe.gate": "ffn_gate_inp", "experts.w1": "ffn_gate_exps",
+                                   "experts.w3": "ffn_up_exps", "experts.w2": "ffn_down_exps"}),
+    "qwen2_moe": ("qwen2moe", COMMON | {"mlp.gate": "ffn_gate_inp", "mlp.shared_expert_gate": "ffn_gate_inp_shexp"} |
+                  {f"{there}.{part}_proj": f"ffn_{part}_{here}" for part in ["gate", "up", "down"]
+                   for there, here in [("experts", "exps"), ("mlp.shared_expert", "shexp")]}),
 }
 NOT_IN_GGUF = {"falcon_alibi"}  # llama.cpp has no such Falcon
 
@@ -47,7 +52,7 @@ def load(folder):
 
 def renamed(tensors, config, names):
     import numpy as np
-    out, heads = {}, {}
+    out, heads, experts = {}, {}, {}
     n_head = config["num_attention_heads"]
     for name, x in tensors.items():
         layer = re.match(r"(model\.layers|transformer\.h)\.(\d+)\.(.*)", name)
@@ -57,6 +62,15 @@ def renamed(tensors, config, names):
         if head:
             heads.setdefault(f"{prefix}attn_{head.group(1)}_norm.{kind}", {})[int(head.group(2))] = x
             continue
+        expert = re.match(r"(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(.*)", own)
+        if expert:
+            experts.setdefault(f"{prefix}{names['experts.' + expert.group(2)]}.{kind}", {})[int(expert.group(1))] = x
+            continue
+        if config["model_type"] == "mixtral" and own in ("self_attn.q_proj", "self_attn.k_proj"):  # rotated pairs side by side
+            heads_of = n_head if own == "self_attn.q_proj" else config["num_key_value_heads"]
+            x = x.reshape(heads_of, 2, -1, x.shape[1]).swapaxes(1, 2).reshape(x.shape)
+        if own == "mlp.shared_expert_gate":
+            x = x[0]
         if config["model_type"] == "gemma" and "norm" in own:
             x = x + 1
         if own.endswith("query_key_value"):  # heads of queries, then of keys, then of values
@@ -65,7 +79,7 @@ def renamed(tensors, config, names):
             grouped = x.reshape(-1, per + 2, dim, *x.shape[1:])
             x = np.concatenate([part.reshape(-1, *x.shape[1:]) for part in (grouped[:, :per], grouped[:, per], grouped[:, per + 1])])
         out[f"{prefix}{names[own]}.{kind}"] = x
-    for name, parts in heads.items():
+    for name, parts in [*heads.items(), *experts.items()]:
         out[name] = np.stack([parts[i] for i in range(len(parts))])
     return out
 
@@ -90,7 +104,13 @@ def write(path, folder):
     if head_dim * n_head != n_embd:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
-    if name == "gemma":
+    if "moe_intermediate_size" in config:
+        w.add_expert_feed_forward_length(config["moe_intermediate_size"])
+        w.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
+    if "num_experts_per_tok" in config:
+        w.add_expert_count(config.get("num_experts") or config["num_local_experts"])
+        w.add_expert_used_count(config["num_experts_per_tok"])
+    if "rms_norm_eps" in config:
         w.add_layer_norm_rms_eps(config["rms_norm_eps"])
     else:
         w.add_layer_norm_eps(config.get("layer_norm_eps") or config["layer_norm_epsilon"])

@@ -1,0 +1,57 @@
+/* qwen2_moe.c - Qwen1.5-MoE and Qwen2-MoE (Yang et al. 2024): Qwen2's attention, many small experts
+ * and one that all rows go to, whose output counts by a sigmoid of its own.  Folders may have dense
+ * layers among the others. */
+#include "inference/arch/arch.h"
+
+static const struct arch_hf_tensor tensors[] = {
+    { "layers.%.mlp.gate.weight", { "blk.%.ffn_gate_inp.weight" }, HF_AS_IS },
+    { "layers.%.mlp.experts.%.gate_proj.weight", { "blk.%.ffn_gate.%.weight" }, HF_AS_IS },
+    { "layers.%.mlp.experts.%.up_proj.weight", { "blk.%.ffn_up.%.weight" }, HF_AS_IS },
+    { "layers.%.mlp.experts.%.down_proj.weight", { "blk.%.ffn_down.%.weight" }, HF_AS_IS },
+    { "layers.%.mlp.shared_expert.gate_proj.weight", { "blk.%.ffn_gate_shexp.weight" }, HF_AS_IS },
+    { "layers.%.mlp.shared_expert.up_proj.weight", { "blk.%.ffn_up_shexp.weight" }, HF_AS_IS },
+    { "layers.%.mlp.shared_expert.down_proj.weight", { "blk.%.ffn_down_shexp.weight" }, HF_AS_IS },
+    { "layers.%.mlp.shared_expert_gate.weight", { "blk.%.ffn_gate_inp_shexp.weight" }, HF_AS_IS },
+    { NULL, { NULL }, HF_AS_IS },
+};
+
+static const struct arch_hf huggingface = {
+    .model_types = { "qwen2_moe" },
+    .prefix = "model.",
+    .tensors = { tensors, arch_hf_decoder },
+    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
+                "\"use_sliding_window\":false,\"max_window_layers\":28,\"num_experts\":60,"
+                "\"num_experts_per_tok\":4,\"moe_intermediate_size\":1408,"
+                "\"shared_expert_intermediate_size\":5632,\"norm_topk_prob\":false}",
+    .rope = ROPE_NEOX,
+};
+
+const struct arch arch_qwen2_moe = {
+    .name = "qwen2moe",
+    .layer = {
+        [SLOT_ATTN_NORM] = { "attn_norm.weight", ARCH_REQUIRED },
+        [SLOT_WQ] = { "attn_q.weight", ARCH_REQUIRED },
+        [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
+        [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
+        [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_BQ] = { "attn_q.bias", ARCH_OPTIONAL },
+        [SLOT_BK] = { "attn_k.bias", ARCH_OPTIONAL },
+        [SLOT_BV] = { "attn_v.bias", ARCH_OPTIONAL },
+        [SLOT_FFN_NORM] = { "ffn_norm.weight", ARCH_REQUIRED },
+        [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
+        [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
+        [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+        [SLOT_ROUTER] = { "ffn_gate_inp.weight", ARCH_REQUIRED },
+        [SLOT_GATE_EXPS] = { "ffn_gate_exps.weight", ARCH_REQUIRED },
+        [SLOT_UP_EXPS] = { "ffn_up_exps.weight", ARCH_REQUIRED },
+        [SLOT_DOWN_EXPS] = { "ffn_down_exps.weight", ARCH_REQUIRED },
+        [SLOT_SHARED_ROUTER] = { "ffn_gate_inp_shexp.weight", ARCH_REQUIRED },
+        [SLOT_SHARED_GATE] = { "ffn_gate_shexp.weight", ARCH_REQUIRED },
+        [SLOT_SHARED_UP] = { "ffn_up_shexp.weight", ARCH_REQUIRED },
+        [SLOT_SHARED_DOWN] = { "ffn_down_shexp.weight", ARCH_REQUIRED },
+    },
+    .norm = NORM_RMS,
+    .rope = ROPE_NEOX,
+    .act = ACT_SILU,
+    .hf = &huggingface,
+};
