@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..16
+echo 1..17
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
@@ -34,6 +34,7 @@ check inference/constrain $base inference/constrain/
 check inference/arch $base $quant kernels/backend.h inference/arch/
 check inference $base $quant kernels/backend.h $text inference/
 check tools kernels/ inference/ tools/
+check quantize kernels/base/ kernels/quant/ kernels/tensor.h inference/ quantize/
 check hub $base hub/
 check fetch $base hub/ fetch/
 check fcgi $base hub/ inference/engine.h fcgi/

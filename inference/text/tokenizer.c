@@ -67,6 +67,14 @@ static bool is_phi3(const struct weights *w)
     return false;
 }
 
+/* Of a folder; or of a GGUF file that was made of one and has GGUF's own keys only for others. */
+static bool wants_json(const struct weights *w)
+{
+    return weights_has(w, "tokenizer.huggingface.json") &&
+           (!weights_has(w, "tokenizer.ggml.model") ||
+            weights_has(w, "tokenizer.huggingface.settings"));
+}
+
 int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
@@ -78,7 +86,7 @@ int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *
         return err_set(e, ERR_NOMEM, "no memory for a tokenizer");
     }
     pthread_mutex_init(&t->shelf->lock, NULL); /* cannot fail in glibc */
-    if (!weights_has(w, "tokenizer.ggml.model") && weights_has(w, "tokenizer.huggingface.json")) {
+    if (wants_json(w)) {
         if ((rc = hftok_create(&t->hf, &t->vocab, w, e)))
             goto fail;
         *out = t;

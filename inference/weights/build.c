@@ -113,6 +113,35 @@ int weights_put_ints(struct weights *w, const char *key, const int64_t *v, size_
     return put_words(w, key, META_I64, true, v, n, e);
 }
 
+int weights_put_floats(struct weights *w, const char *key, const double *v, size_t n, struct err *e)
+{
+    return put_words(w, key, META_F64, true, v, n, e);
+}
+
+int weights_put_strs(struct weights *w, const char *key, const struct str *v, size_t n,
+                     struct err *e)
+{
+    size_t bytes = 8; /* of memory: never nothing */
+    unsigned char *data, *p;
+
+    for (size_t i = 0; i < n; i++)
+        if (__builtin_add_overflow(bytes, v[i].len + 8, &bytes))
+            return no_memory(e);
+    p = data = arena_alloc(&w->arena, bytes);
+    if (!data)
+        return no_memory(e);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t len = htole64(v[i].len);
+
+        memcpy(p, &len, sizeof len);
+        memcpy(p + sizeof len, v[i].data, v[i].len);
+        p += sizeof len + v[i].len;
+    }
+    return put(w, key,
+               (struct meta_value){ .type = META_ARRAY, .item = META_STR, .len = n, .data = data },
+               e);
+}
+
 int weights_put_bool(struct weights *w, const char *key, bool v, struct err *e)
 {
     unsigned char *data = arena_alloc(&w->arena, 1);

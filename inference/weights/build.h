@@ -27,6 +27,10 @@ int weights_put_str(struct weights *w, const char *key, struct str s, struct err
 int weights_put_copy(struct weights *w, const char *key, struct str s, struct err *e) MUST_CHECK;
 int weights_put_ints(struct weights *w, const char *key, const int64_t *v, size_t n,
                      struct err *e) MUST_CHECK;
+int weights_put_floats(struct weights *w, const char *key, const double *v, size_t n,
+                       struct err *e) MUST_CHECK;
+int weights_put_strs(struct weights *w, const char *key, const struct str *v, size_t n,
+                     struct err *e) MUST_CHECK; /* copied */
 
 /* Of an open one: each() puts every tensor anew, as one or as several.  The old ones' bytes and
  * names stay.  After an error only weights_close() may follow. */

@@ -92,6 +92,12 @@ int gguf_sort_names(struct weights *w, struct err *e) MUST_CHECK;
 /* Sorts w->values; two of one key are refused. */
 int meta_sort(struct weights *w, struct err *e) MUST_CHECK;
 
+/* Bytes of a value's elements in the file; not of one whose data is NULL. */
+size_t meta_bytes(const struct meta_value *v);
+
+/* Element i of numbers as the nearest double. */
+double meta_real(const struct meta_value *v, size_t i);
+
 /* Where w is the first of several parts: opens the others, and takes their tensors over. */
 int split_read(struct weights *w, struct err *e) MUST_CHECK;
 

@@ -251,6 +251,28 @@ static const unsigned char *load_str(const unsigned char *p, struct str *out)
     return p + 8 + out->len;
 }
 
+double meta_real(const struct meta_value *v, size_t i)
+{
+    const unsigned char *p = v->data + i * types[v->item].bytes;
+
+    if (types[v->item].number == REAL)
+        return load_real(v->item, p);
+    return types[v->item].number == SIGNED ? (double)(int64_t)load_int(v->item, p)
+                                           : (double)load_int(v->item, p);
+}
+
+size_t meta_bytes(const struct meta_value *v)
+{
+    const unsigned char *p = v->data;
+    struct str s;
+
+    if (v->item != META_STR)
+        return v->len * types[v->item].bytes;
+    for (size_t i = 0; i < v->len; i++)
+        p = load_str(p, &s);
+    return (size_t)(p - v->data);
+}
+
 int weights_str(const struct weights *w, const char *key, struct str *out, struct err *e)
 {
     const struct meta_value *v = find(w, key);

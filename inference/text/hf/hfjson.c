@@ -36,6 +36,23 @@ const char *hf_type(const struct value *v)
     return type ? type : "";
 }
 
+int hf_merge(const struct value *v, struct str *left, struct str *right)
+{
+    const char *blank;
+
+    if (v->kind == VALUE_LIST && v->list.len == 2 && v->list.items[0]->kind == VALUE_STRING &&
+        v->list.items[1]->kind == VALUE_STRING) {
+        *left = (struct str){ v->list.items[0]->string.data, v->list.items[0]->string.len };
+        *right = (struct str){ v->list.items[1]->string.data, v->list.items[1]->string.len };
+        return 0;
+    }
+    if (v->kind != VALUE_STRING || !(blank = memchr(v->string.data, ' ', v->string.len)))
+        return ERR_FORMAT;
+    *left = (struct str){ v->string.data, (size_t)(blank - v->string.data) };
+    *right = (struct str){ blank + 1, v->string.len - left->len - 1 };
+    return 0;
+}
+
 static int each_at(const struct value *v, const char *list,
                    int (*each)(void *arg, const struct value *component, struct err *e), void *arg,
                    int depth, struct err *e)

@@ -19,24 +19,6 @@ struct hftok {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* A merge is "a b", or ["a", "b"]. */
-static int read_merge(const struct value *v, struct bpe_merge *out)
-{
-    const char *blank;
-
-    if (v->kind == VALUE_LIST && v->list.len == 2 && v->list.items[0]->kind == VALUE_STRING &&
-        v->list.items[1]->kind == VALUE_STRING) {
-        out->left = (struct str){ v->list.items[0]->string.data, v->list.items[0]->string.len };
-        out->right = (struct str){ v->list.items[1]->string.data, v->list.items[1]->string.len };
-        return 0;
-    }
-    if (v->kind != VALUE_STRING || !(blank = memchr(v->string.data, ' ', v->string.len)))
-        return ERR_FORMAT;
-    out->left = (struct str){ v->string.data, (size_t)(blank - v->string.data) };
-    out->right = (struct str){ blank + 1, v->string.len - out->left.len - 1 };
-    return 0;
-}
-
 /* Parts of the model that would change the result. */
 static int refuse_options(const struct value *model, struct err *e)
 {
@@ -82,7 +64,7 @@ static int open_bpe(struct hftok *h, const struct value *json, struct err *e)
     if (!m)
         return err_set(e, ERR_NOMEM, "no memory for %zu merges", n);
     for (size_t i = 0; i < n && !rc; i++)
-        if (read_merge(merges->list.items[i], &m[i]))
+        if (hf_merge(merges->list.items[i], &m[i].left, &m[i].right))
             rc = err_set(e, ERR_FORMAT, "tokenizer.json: model.merges[%zu] is not two texts", i);
     if (!rc)
         rc = bpe_create_from(&h->bpe, h->vocab, m, n, &o, e);

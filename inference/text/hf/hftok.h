@@ -39,6 +39,9 @@ bool hf_flag(const struct value *v, const char *key, bool otherwise);
 /* The component's "type", "" where it has none. */
 const char *hf_type(const struct value *v);
 
+/* A merge is "a b", or ["a", "b"]; nonzero: it is neither. */
+int hf_merge(const struct value *v, struct str *left, struct str *right) MUST_CHECK;
+
 /* "normalizer", "pre_tokenizer": the component itself, or the members of a "Sequence" one after
  * another (which may hold sequences): calls each(arg, component). */
 int hf_each(const struct value *v, const char *list,
