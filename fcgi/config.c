@@ -32,7 +32,11 @@ void config_init(struct config *c)
         .read_timeout_ms = 10 * 1000,
         .write_timeout_ms = 60 * 1000,
         .listen_mode = 0660,
-        .defaults = { .device = "auto", .default_temperature = 1, .default_top_p = 1 },
+        .defaults = { .device = "auto",
+                      .default_temperature = -1,
+                      .default_top_p = -1,
+                      .default_min_p = -1,
+                      .default_top_k = SIZE_MAX },
     };
     arena_init(&c->storage, 0);
 }

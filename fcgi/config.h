@@ -37,8 +37,10 @@ struct model_config {
     size_t prefill_chunk_size;
     size_t prefix_cache;    /* enum prefix_cache */
     size_t client_priority; /* 1: requests say how early they come */
-    float default_temperature, default_top_p, default_min_p; /* of requests that name none */
-    size_t default_top_k, default_max_tokens;
+    /* Of requests that name none; below 0, and SIZE_MAX: as the model suggests. */
+    float default_temperature, default_top_p, default_min_p;
+    size_t default_top_k;
+    size_t default_max_tokens; /* 0: until the context is full */
     uint64_t set; /* bit k: key k was set for this model itself, not inherited */
 };
 

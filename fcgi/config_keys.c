@@ -39,7 +39,7 @@ const struct config_key config_keys[] = {
     { "chat_template", KEY_TEXT, MODEL(chat_template), 0, 0, NULL, "TEXT  Jinja chat template that replaces the model's" },
     { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
     { "aliases", KEY_TEXT, MODEL(aliases), 0, 0, NULL, "A,B  further names that clients may ask for" },
-    { "default_temperature", KEY_REAL, MODEL(default_temperature), 0, 2, NULL, "X  temperature of requests that name none" },
+    { "default_temperature", KEY_REAL, MODEL(default_temperature), 0, 2, NULL, "X  temperature of requests that name none; without it the model's own" },
     { "default_top_p", KEY_REAL, MODEL(default_top_p), 0, 1, NULL, "X  the same for top_p" },
     { "default_min_p", KEY_REAL, MODEL(default_min_p), 0, 1, NULL, "X  the same for min_p" },
     { "default_top_k", KEY_COUNT, MODEL(default_top_k), 0, INT32_MAX, NULL, "N  the same for top_k; 0: off" },

@@ -226,6 +226,11 @@ static void describe(const struct engine *g, struct engine_status *out)
     out->weight_bytes = l->model.bytes_per_token;
 }
 
+void engine_sampling(const struct engine *g, struct sampling *out)
+{
+    *out = g->loaded.sampling;
+}
+
 void engine_status(const struct engine *g, struct engine_status *out)
 {
     struct scheduler *s = g->scheduler;

@@ -120,6 +120,10 @@ struct sampling {
 };
 void sampling_default(struct sampling *s); /* temperature 1, everything else off */
 
+/* What the model's makers suggest: generation_config.json, or keys general.sampling.*; the default where they say
+ * nothing. */
+void engine_sampling(const struct engine *g, struct sampling *out);
+
 enum prompt_kind {
     PROMPT_CHAT, /* context rendered by the chat template */
     PROMPT_TEXT, /* raw text; BOS is added where the model wants it; no control tokens in it */

@@ -1,4 +1,4 @@
-/* hf_text.c - tokenizer, chat template, and the ids that end a text.
+/* hf_text.c - tokenizer, chat template, the ids that end a text, and how tokens are chosen.
  *
  * The tokenizer's own files go through as text, for inference/text to read: tokenizer.json under
  * the key that GGUF's specification has for it. */
@@ -56,6 +56,29 @@ static int put_ids(struct hf *h, const char *name, const char *key, struct err *
     return n ? weights_put_ints(h->w, key, ids, n, e) : 0;
 }
 
+/* How the makers want tokens chosen: generation_config.json's settings under llama.cpp's keys. */
+static int put_sampling(struct hf *h, struct err *e)
+{
+    static const struct {
+        const char *name, *key;
+    } rows[] = {
+        { "temperature", "general.sampling.temp" },
+        { "top_p", "general.sampling.top_p" },
+        { "min_p", "general.sampling.min_p" },
+        { "top_k", "general.sampling.top_k" },
+        { "repetition_penalty", "general.sampling.penalty_repeat" },
+    };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof rows / sizeof *rows; i++) {
+        const struct value *v = value_get(h->folder->generation, rows[i].name);
+
+        if (hf_is_number(v))
+            rc = weights_put_f64(h->w, rows[i].key, hf_number(v), e);
+    }
+    return rc;
+}
+
 int hf_put_text(struct hf *h, struct err *e)
 {
     const struct folder *f = h->folder;
@@ -68,7 +91,8 @@ int hf_put_text(struct hf *h, struct err *e)
          (rc = weights_put_str(h->w, "tokenizer.huggingface.settings", f->tokenizer_settings, e))))
         return rc;
     if ((rc = put_ids(h, "eos_token_id", "tokenizer.huggingface.eos_token_ids", e)) ||
-        (rc = put_ids(h, "bos_token_id", "tokenizer.huggingface.bos_token_ids", e)))
+        (rc = put_ids(h, "bos_token_id", "tokenizer.huggingface.bos_token_ids", e)) ||
+        (rc = put_sampling(h, e)))
         return rc;
     return put_template(h, e);
 }

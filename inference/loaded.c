@@ -116,6 +116,39 @@ static int plan_cache(struct loaded *l, const struct engine_config *c, struct er
     return 0;
 }
 
+/* What is out of range suggests nothing. */
+static void read_sampling(struct loaded *l)
+{
+    struct sampling *s = &l->sampling;
+    double top_k = 0;
+    const struct {
+        const char *key;
+        double max;
+        float *to;
+    } rows[] = {
+        { "general.sampling.temp", 2, &s->temperature },
+        { "general.sampling.top_p", 1, &s->top_p },
+        { "general.sampling.min_p", 1, &s->min_p },
+        { "general.sampling.penalty_repeat", 100, &s->repetition_penalty },
+    };
+
+    sampling_default(s);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double v;
+
+        if (weights_f64(l->weights, rows[i].key, &v, NULL) != 0)
+            continue;
+        if (v >= 0 && v <= rows[i].max && (v > 0 || rows[i].to != &s->repetition_penalty))
+            *rows[i].to = (float)v;
+        else
+            log_msg(LOG_WARN, "sampling", "the model suggests %s %g, which is disregarded",
+                    rows[i].key, v);
+    }
+    if (weights_f64(l->weights, "general.sampling.top_k", &top_k, NULL) == 0 && top_k >= 1 &&
+        top_k <= INT32_MAX)
+        s->top_k = (size_t)top_k;
+}
+
 /* Turns the configuration's zeros into numbers, and refuses what cannot work. */
 static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
 {
@@ -165,6 +198,7 @@ int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
     rc = open_template(l, c, e);
     if (rc)
         goto out;
+    read_sampling(l);
     rc = plan(l, c, e);
     if (rc)
         goto out;

@@ -225,11 +225,15 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
     *rules = (struct params_rules){ .max_choices = app->config->max_choices,
                                     .max_tokens = c->default_max_tokens,
                                     .client_priority = c->client_priority == 1 };
-    sampling_default(&rules->sampling);
-    rules->sampling.temperature = c->default_temperature;
-    rules->sampling.top_p = c->default_top_p;
-    rules->sampling.min_p = c->default_min_p;
-    rules->sampling.top_k = c->default_top_k;
+    engine_sampling(model->engine, &rules->sampling);
+    if (c->default_temperature >= 0)
+        rules->sampling.temperature = c->default_temperature;
+    if (c->default_top_p >= 0)
+        rules->sampling.top_p = c->default_top_p;
+    if (c->default_min_p >= 0)
+        rules->sampling.min_p = c->default_min_p;
+    if (c->default_top_k != SIZE_MAX)
+        rules->sampling.top_k = c->default_top_k;
     return model;
 }
 

@@ -79,6 +79,13 @@ def evaluate(model, ids):
         return model(torch.tensor([ids]), use_cache=False).logits[0].float()
 
 
+def token_bytes(token):
+    """What a token of a byte-level vocabulary stands for: GPT-2 writes bytes that cannot be printed as U+0100 and on."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    odd = [b for b in range(256) if b not in plain]
+    return bytes(ord(c) if ord(c) < 256 else odd[ord(c) - 256] for c in token) if token != "<|end|>" else b""
+
+
 def record(model, name, text, ids, steps=32):
     first = evaluate(model, ids)[-1]
     top = torch.topk(first, 20)
@@ -116,6 +123,9 @@ def make(name, out):
     shutil.rmtree(folder, ignore_errors=True)
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     text.save_pretrained(folder)
+    for prompt in prompts:
+        tokens = text.convert_ids_to_tokens(prompt["greedy_ids"])
+        prompt["greedy_bytes_hex"] = b"".join(map(token_bytes, tokens)).hex()
     (folder / "expected.json").write_text(json.dumps(
         {"seed": seed, "by": f"transformers {transformers.__version__}, torch {torch.__version__}", "prompts": prompts}) + "\n")
     print(name, "seed", seed, "gap", min(g for p in prompts for g in p["greedy_gaps"]),
