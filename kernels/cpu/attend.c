@@ -50,15 +50,17 @@ static struct attend_plan plan(const struct device *d, const struct attend *op)
     p.group_heads = ceil_div(heads, p.n_groups);
     p.n_groups = ceil_div(heads, p.group_heads);
     p.wide = attend_is_wide(d, op);
-    p.rows = p.wide ? attend_wide_rows(d, op, p.group_heads)
-                    : min_size(TILE_ROWS, TILE_M / p.group_heads);
-    for (size_t i = 0; i < op->n_spans; i++) {
-        tiles += span_tiles(&p, &op->spans[i]);
+    p.rows = min_size(TILE_ROWS, TILE_M / p.group_heads);
+    for (size_t i = 0; i < op->n_spans; i++)
         longest = max_size(longest, op->spans[i].pos + op->spans[i].n);
-    }
+    if (p.wide)
+        attend_wide_cut(d, op, longest, &p);
+    for (size_t i = 0; i < op->n_spans; i++)
+        tiles += span_tiles(&p, &op->spans[i]);
     p.n_tiles = tiles * n_kv * p.n_groups;
-    p.split = !p.wide && d->n_threads > 1 && longest > SPLIT &&
-              p.n_tiles < TASKS_PER_THREAD * d->n_threads;
+    if (!p.wide)
+        p.split =
+            d->n_threads > 1 && longest > SPLIT && p.n_tiles < TASKS_PER_THREAD * d->n_threads;
     return p;
 }
 
@@ -68,6 +70,7 @@ struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t
     size_t group = index % p->n_groups, at = index / per_row_tile, n;
     struct tile t = { .op = op, .kv = op->kv, .span = op->spans, .index = index };
 
+    t.split = p->wide ? ATTEND_WIDE_SPLIT : SPLIT;
     while (at >= (n = span_tiles(p, t.span))) {
         at -= n;
         t.span++;
@@ -83,12 +86,6 @@ struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t
     return t;
 }
 
-/* Splits that hold at least one position the tile sees. */
-static size_t tile_splits(const struct tile *t)
-{
-    return (t->to - 1) / SPLIT - t->from / SPLIT + 1;
-}
-
 /* --- scratch --- */
 
 /* Of one thread: q, scores, two vectors of weighted values, and a block of keys or values. */
@@ -98,9 +95,9 @@ static size_t tile_floats(size_t v_cols)
 }
 
 /* Of one closed split in device.parts: max, sum, acc. */
-static size_t part_floats(size_t v_cols)
+static size_t part_bytes(const struct attend *op, const struct attend_plan *p)
 {
-    return (size_t)TILE_M * (2 + v_cols);
+    return p->wide ? attend_wide_part_bytes(op, p) : TILE_M * (2 + op->kv->v_cols) * sizeof(float);
 }
 
 int attend_reserve(struct device *d, size_t head_dim, struct err *e)
@@ -123,8 +120,7 @@ static size_t plan_splits(struct device *d, const struct attend *op, struct atte
         struct tile t = tile_at(op, p, i);
         n += tile_splits(&t);
     }
-    if (__builtin_mul_overflow(n, part_floats(op->kv->v_cols) * sizeof(float), &bytes) ||
-        !scratch_grow(&d->parts, bytes))
+    if (__builtin_mul_overflow(n, part_bytes(op, p), &bytes) || !scratch_grow(&d->parts, bytes))
         p->split = false;
     return n;
 }
@@ -366,9 +362,10 @@ static void finish(const struct device *d, const struct tile *t, const struct pa
 }
 
 /* Where split number `split` of all tiles keeps its result. */
-static float *part_at(const struct device *d, const struct kv *kv, size_t split)
+static float *part_at(const struct device *d, const struct op *op, size_t split)
 {
-    return (float *)d->parts.base + split * part_floats(kv->v_cols);
+    return (float *)d->parts.base +
+           split * part_bytes(&op->attend.op, &op->attend.plan) / sizeof(float);
 }
 
 /* Walks all splits of a tile, in order. */
@@ -395,21 +392,21 @@ void attend_chunk(struct device *d, const struct op *op, size_t chunk, size_t th
     struct partial run[2];
     float *part;
 
-    if (p->wide) {
-        attend_wide(d, &t, thread);
-        return;
-    }
     if (!p->split) {
-        whole_tile(d, &t, thread);
+        p->wide ? attend_wide(d, &t, thread) : whole_tile(d, &t, thread);
         return;
     }
     while (split >= (n = tile_splits(&t))) {
         split -= n;
         t = tile_at(&op->attend.op, p, t.index + 1);
     }
+    part = part_at(d, op, chunk);
+    if (p->wide) {
+        attend_wide_split(d, &t, thread, t.from / t.split + split, part);
+        return;
+    }
     load_queries(d, &t, thread, run);
     one_split(d, &t, &run[0], t.from / SPLIT + split);
-    part = part_at(d, t.kv, chunk);
     memcpy(part, run[0].max, sizeof run[0].max);
     memcpy(part + TILE_M, run[0].sum, sizeof run[0].sum);
     memcpy(part + 2 * TILE_M, run[0].acc, t.m * t.kv->v_cols * sizeof(float));
@@ -427,12 +424,16 @@ void attend_merge_chunk(struct device *d, const struct op *op, size_t chunk, siz
         t = tile_at(&op->attend.op, &op->attend.plan, t.index + 1);
     }
     n = tile_splits(&t);
-    (void)thread;
-    memcpy(run.max, part_at(d, t.kv, first), sizeof run.max);
-    memcpy(run.sum, part_at(d, t.kv, first) + TILE_M, sizeof run.sum);
-    run.acc = part_at(d, t.kv, first) + 2 * TILE_M;
+    if (op->attend.plan.wide) {
+        attend_wide_merge(d, &t, thread, (char *)part_at(d, op, first), n,
+                          part_bytes(&op->attend.op, &op->attend.plan));
+        return;
+    }
+    memcpy(run.max, part_at(d, op, first), sizeof run.max);
+    memcpy(run.sum, part_at(d, op, first) + TILE_M, sizeof run.sum);
+    run.acc = part_at(d, op, first) + 2 * TILE_M;
     for (size_t s = 1; s < n; s++) {
-        const float *part = part_at(d, t.kv, first + s);
+        const float *part = part_at(d, op, first + s);
 
         for (size_t i = 0; i < t.m; i++)
             merge(d, &t, &run, part[i], part[TILE_M + i], part + 2 * TILE_M + i * v_cols, i);

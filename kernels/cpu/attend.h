@@ -8,13 +8,17 @@
 
 #include "kernels/cpu/device.h"
 
-/* Positions are walked in blocks that start at multiples of this. */
-enum { ATTEND_BLOCK = 64, ATTEND_HEADS = 16 /* query heads of a tile */ };
+enum {
+    ATTEND_BLOCK = 64,       /* positions are walked in blocks that start at multiples of this; */
+    ATTEND_WIDE_SPLIT = 512, /* attend_wide.c closes sums at multiples of this */
+    ATTEND_HEADS = 16,       /* query heads of a tile */
+};
 
 struct tile {
     const struct attend *op;
     const struct kv *kv;
     const struct seq_span *span;
+    size_t split;                  /* positions after which sums are closed */
     size_t row, n_rows;            /* within the span */
     size_t kv_head, head, n_heads; /* query heads head .. head+n_heads-1 */
     size_t m;                      /* n_rows * n_heads; vector r * n_heads + h */
@@ -28,6 +32,12 @@ struct tile {
 /* Tile number `index`; the last rows of a span, which have most to do, come first. */
 struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t index);
 
+/* Splits that hold at least one position the tile sees. */
+static inline size_t tile_splits(const struct tile *t)
+{
+    return (t->to - 1) / t->split - t->from / t->split + 1;
+}
+
 /* First position that the row at `pos` sees. */
 static inline size_t first_seen(const struct attend *op, size_t pos)
 {
@@ -36,13 +46,22 @@ static inline size_t first_seen(const struct attend *op, size_t pos)
 
 /* --- attend_wide.c --- */
 
-/* Whether tiles of many query vectors take this op; then how they are cut: p->rows is set. */
+/* Whether tiles of many query vectors take this op; then how they are cut: sets p->rows, and
+ * p->split where splits are to be tasks.  `longest` is how far a span reaches. */
 bool attend_is_wide(const struct device *d, const struct attend *op);
-size_t attend_wide_rows(const struct device *d, const struct attend *op, size_t group_heads);
+void attend_wide_cut(const struct device *d, const struct attend *op, size_t longest,
+                     struct attend_plan *p);
 
 /* Scratch of one thread; 0 where the instruction set has no tiles. */
 size_t attend_wide_bytes(const struct device *d, size_t head_dim);
 
 void attend_wide(struct device *d, const struct tile *t, size_t thread);
+
+/* One split of a tile, into a part of so many bytes; and n parts one after the other into y. */
+size_t attend_wide_part_bytes(const struct attend *op, const struct attend_plan *p);
+void attend_wide_split(struct device *d, const struct tile *t, size_t thread, size_t split,
+                       void *part);
+void attend_wide_merge(struct device *d, const struct tile *t, size_t thread, char *parts, size_t n,
+                       size_t part_bytes);
 
 #endif

@@ -128,12 +128,19 @@ static void load(struct wide *w, const float *q, size_t ld)
     for (size_t v = 0; v < n; v += LANE)
         for (size_t dim = 0; dim < w->k_dims; dim += STEP)
             load_some(w, q, ld, v, dim);
-    for (size_t v = 0; v < n; v++) {
-        w->max[v] = -INFINITY;
-        w->sum[v] = 0;
+    for (size_t v = 0; v < n; v++)
         w->at[v] = (int32_t)(w->pos + (v < w->m ? v : w->m - 1) / w->n_heads);
+}
+
+static void start(struct wide *w)
+{
+    size_t n = w->n_groups * WIDE_GROUP;
+
+    for (size_t v = 0; v < n; v++) {
+        w->now.max[v] = -INFINITY;
+        w->now.sum[v] = 0;
     }
-    memset(w->acc, 0, n * w->v_dims * sizeof *w->acc);
+    memset(w->now.acc, 0, n * w->v_dims * sizeof *w->now.acc);
 }
 
 /* --- scores --- */
@@ -209,17 +216,18 @@ static inline __m512 largest(const float *s)
 /* Moves the maxima of 16 vectors, and what was summed under the old ones with them. */
 static __m512 raise_max(struct wide *w, const float *s, size_t first)
 {
-    __m512 max = _mm512_loadu_ps(w->max + first), top = largest(s), factor, now;
+    __m512 max = _mm512_loadu_ps(w->now.max + first), top = largest(s), factor, now;
     __mmask16 raised =
         _mm512_cmp_ps_mask(top, _mm512_add_ps(max, _mm512_set1_ps(SLACK)), _CMP_GT_OQ);
-    float *acc = w->acc + first / WIDE_GROUP * w->v_dims * WIDE_GROUP + first % WIDE_GROUP;
+    float *acc = w->now.acc + first / WIDE_GROUP * w->v_dims * WIDE_GROUP + first % WIDE_GROUP;
 
     if (!raised)
         return max;
     now = _mm512_mask_blend_ps(raised, max, top);
-    _mm512_storeu_ps(w->max + first, now);
+    _mm512_storeu_ps(w->now.max + first, now);
     factor = _mm512_mask_blend_ps(raised, _mm512_set1_ps(1), exp2_rough(_mm512_sub_ps(max, now)));
-    _mm512_storeu_ps(w->sum + first, _mm512_mul_ps(_mm512_loadu_ps(w->sum + first), factor));
+    _mm512_storeu_ps(w->now.sum + first,
+                     _mm512_mul_ps(_mm512_loadu_ps(w->now.sum + first), factor));
     if (_mm512_mask_cmp_ps_mask(raised, max, _mm512_set1_ps(-INFINITY), _CMP_NEQ_OQ))
         for (size_t i = 0; i < w->v_dims; i++, acc += WIDE_GROUP)
             _mm512_store_ps(acc, _mm512_mul_ps(_mm512_load_ps(acc), factor));
@@ -232,12 +240,12 @@ static void softmax_some(struct wide *w, size_t first, size_t block, bool masked
     const __m512i ones = _mm512_set1_epi16(0x3f80);
     float *s = w->scores + first % WIDE_GROUP;
     uint16_t *to = w->weights + first % WIDE_GROUP * 2;
-    __m512 max, sum[2] = { _mm512_loadu_ps(w->sum + first), _mm512_setzero_ps() };
+    __m512 max, sum[2] = { _mm512_loadu_ps(w->now.sum + first), _mm512_setzero_ps() };
 
     if (masked)
         mask_scores(w, s, first, block);
     max = raise_max(w, s, first);
-    sum[0] = _mm512_loadu_ps(w->sum + first);
+    sum[0] = _mm512_loadu_ps(w->now.sum + first);
     /* a vector that has seen nothing yet: -inf - 0, not -inf + inf */
     max = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(max, _mm512_set1_ps(-INFINITY), _CMP_EQ_OQ), max,
                                _mm512_setzero_ps());
@@ -249,7 +257,7 @@ static void softmax_some(struct wide *w, size_t first, size_t block, bool masked
             sum[i] = _mm512_dpbf16_ps(sum[i], (__m512bh)both, (__m512bh)ones);
             _mm512_store_si512(to, both);
         }
-    _mm512_storeu_ps(w->sum + first, _mm512_add_ps(sum[0], sum[1]));
+    _mm512_storeu_ps(w->now.sum + first, _mm512_add_ps(sum[0], sum[1]));
 }
 
 /* --- values --- */
@@ -261,7 +269,7 @@ static void multiply_values(const struct wide *w, size_t group)
     size_t n_tiles = w->v_dims / LANE;
 
     for (size_t t = 0; t < n_tiles; t += 2) {
-        float *c = w->acc + (group * w->v_dims + t * LANE) * WIDE_GROUP;
+        float *c = w->now.acc + (group * w->v_dims + t * LANE) * WIDE_GROUP;
         const uint16_t *v = w->v + t * 2 * TILE;
         bool two = t + 1 < n_tiles;
 
@@ -331,27 +339,62 @@ static void block(struct wide *w, size_t block_at, size_t n)
 
 /* --- results --- */
 
+/* 2^(x - top); exactly 1 where they are the same, be it -inf. */
+static inline __m512 share(__m512 x, __m512 top)
+{
+    __mmask16 same = _mm512_cmp_ps_mask(x, top, _CMP_EQ_OQ);
+
+    return _mm512_mask_blend_ps(same, exp2_rough(_mm512_sub_ps(x, top)), _mm512_set1_ps(1));
+}
+
+/* A vector that has seen nothing in `from` stays what it was to the bit; one that had seen nothing
+ * before becomes what `from` has. */
+static void merge(const struct wide *w, struct wide_sums *into, const struct wide_sums *from)
+{
+    for (size_t first = 0; first < w->n_groups * WIDE_GROUP; first += LANE) {
+        size_t at = first / WIDE_GROUP * w->v_dims * WIDE_GROUP + first % WIDE_GROUP;
+        __m512 a = _mm512_loadu_ps(into->max + first), b = _mm512_loadu_ps(from->max + first);
+        __m512 top = _mm512_max_ps(a, b), more;
+
+        if (!_mm512_cmp_ps_mask(b, _mm512_set1_ps(-INFINITY), _CMP_NEQ_OQ))
+            continue;
+        a = share(a, top);
+        b = share(b, top);
+        _mm512_storeu_ps(into->max + first, top);
+        more = _mm512_mul_ps(_mm512_loadu_ps(from->sum + first), b);
+        _mm512_storeu_ps(into->sum + first,
+                         _mm512_fmadd_ps(_mm512_loadu_ps(into->sum + first), a, more));
+        for (size_t i = 0; i < w->v_dims; i++, at += WIDE_GROUP) {
+            more = _mm512_mul_ps(_mm512_load_ps(from->acc + at), b);
+            _mm512_store_ps(into->acc + at,
+                            _mm512_fmadd_ps(_mm512_load_ps(into->acc + at), a, more));
+        }
+    }
+}
+
 /* By what acc is to be multiplied: 1 / sum, a sink's weight added to sum. */
-static void factors(float *f, const struct wide *w, size_t first, const float *sinks)
+static void factors(float *f, const struct wide *w, const struct wide_sums *s, size_t first,
+                    const float *sinks)
 {
     for (size_t i = 0; i < LANE; i++) {
-        float sum = w->sum[first + i];
+        float sum = s->sum[first + i];
 
         if (sinks)
-            sum += exp2f(sinks[(first + i) % w->n_heads] * LOG2_E - w->max[first + i]);
+            sum += exp2f(sinks[(first + i) % w->n_heads] * LOG2_E - s->max[first + i]);
         f[i] = 1 / sum;
     }
 }
 
-static void store(const struct wide *w, float *y, size_t ld, const float *sinks)
+static void store(const struct wide *w, const struct wide_sums *s, float *y, size_t ld,
+                  const float *sinks)
 {
     float f[LANE];
 
     for (size_t first = 0; first < w->m; first += LANE) {
         const float *acc =
-            w->acc + first / WIDE_GROUP * w->v_dims * WIDE_GROUP + first % WIDE_GROUP;
+            s->acc + first / WIDE_GROUP * w->v_dims * WIDE_GROUP + first % WIDE_GROUP;
 
-        factors(f, w, first, sinks);
+        factors(f, w, s, first, sinks);
         for (size_t dim = 0; dim < w->head_dim; dim += LANE) {
             size_t left = w->head_dim - dim;
             __mmask16 some = left >= LANE ? 0xffff : (__mmask16)((1u << left) - 1);
@@ -372,4 +415,6 @@ static void store(const struct wide *w, float *y, size_t ld, const float *sinks)
     }
 }
 
-const struct wide_ops wide_amx = { .load = load, .block = block, .store = store };
+const struct wide_ops wide_amx = {
+    .load = load, .start = start, .block = block, .merge = merge, .store = store
+};

@@ -20,7 +20,7 @@ struct attend_plan {
     size_t rows;        /* rows of a task */
     size_t n_tiles;     /* tasks, not counting splits */
     bool wide;          /* attend_wide.c takes them */
-    bool split; /* partial results go to device.parts and op_attend_merge() puts them together */
+    bool split;             /* partial results go to device.parts and op_attend_merge() puts them together */
 };
 
 enum op_kind {

@@ -14,6 +14,12 @@
 
 enum { WIDE_GROUP = 32, WIDE_BLOCK = 64 };
 
+/* A running softmax, for whole groups: weighted values, and max (in powers of two) and sum of each
+ * vector, [n_groups * 32]. */
+struct wide_sums {
+    float *acc, *max, *sum;
+};
+
 struct wide {
     size_t head_dim, k_dims, v_dims; /* k_dims: rounded up to 32; v_dims: to 16 */
     size_t m, n_groups;              /* query vectors, and their groups of 32 */
@@ -22,9 +28,8 @@ struct wide {
     size_t window;                   /* as in struct attend, and so softcap */
     float softcap, scale;
     uint16_t *q;
-    float *acc;
-    float *max, *sum; /* [n_groups * 32], max in powers of two */
-    int32_t *at;      /* [n_groups * 32] position of each vector */
+    struct wide_sums now; /* of the split at hand */
+    int32_t *at;          /* [n_groups * 32] position of each vector */
 
     /* Of the block at hand, from head to toe in tiles of 1 kB. */
     float *k_floats;   /* [4][head_dim][16] as struct kv has K */
@@ -38,12 +43,17 @@ struct wide {
 struct wide_ops {
     void (*load)(struct wide *w, const float *q, size_t ld);
 
+    /* A split begins, with nothing seen; it is closed by joining it to those before, in order. */
+    void (*start)(struct wide *w);
+    void (*merge)(const struct wide *w, struct wide_sums *into, const struct wide_sums *from);
+
     /* Positions block .. block+63, of which v_floats holds the first n (k_floats: those and
      * anything behind them); n < 64 only where no row sees more. */
     void (*block)(struct wide *w, size_t block, size_t n);
 
     /* y like q; sinks: [n_heads] or NULL. */
-    void (*store)(const struct wide *w, float *y, size_t ld, const float *sinks);
+    void (*store)(const struct wide *w, const struct wide_sums *s, float *y, size_t ld,
+                  const float *sinks);
 };
 
 #endif
