@@ -477,7 +477,7 @@ static bool anybody_generates(const struct batch *b)
 }
 
 /* As much of the waiting prompts as the pace allows; a new pass where none is under way.  False:
- * none waits. */
+ * none waits, or it is for once only listened to those who generate. */
 static bool slice_prompts(struct batch *b)
 {
     bool others_generate = anybody_generates(b);
@@ -488,6 +488,8 @@ static bool slice_prompts(struct batch *b)
     if (!pass_under_way(p))
         compose_prompts(b, others_generate);
     if (!pass_under_way(p))
+        return false;
+    if (others_generate && pace_listens(&b->pace))
         return false;
     w = pass_slice(p, &b->pace, others_generate);
     start = clock_ms();

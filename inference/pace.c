@@ -4,7 +4,7 @@
 enum { ROW_STEP = 32 };
 
 static const double NEWEST = 0.5; /* weight of a measurement, once there are some */
-static const double GAP_SHARE = 2.5;
+static const double GAP_SHARE = 2.2;
 static const double MIN_SHARE = 0.4; /* of a quiet pass: prompts get on whatever the streams want */
 
 static size_t size_of(size_t n_rows)
@@ -53,6 +53,14 @@ static double quiet_ms(const struct pace *p)
     for (size_t i = size + 1; i < PACE_SIZES && ms <= 0; i++)
         ms = median(&p->quiet[i]);
     return ms > 0 ? ms : median(&p->beside);
+}
+
+bool pace_listens(struct pace *p)
+{
+    if (++p->n_steps < PACE_LISTEN)
+        return false;
+    p->n_steps = 0;
+    return true;
 }
 
 /* 0: nothing to go by yet. */

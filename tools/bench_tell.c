@@ -103,6 +103,9 @@ static void put_engine(struct telling *t, const struct bench_options *o,
         put_float(t, "gap_quiet_p99_ms", r->gap_ms[0][1], 100);
         put_float(t, "gap_prompt_p50_ms", r->gap_ms[1][0], 100);
         put_float(t, "gap_prompt_p99_ms", r->gap_ms[1][1], 100);
+        put_float(t, "gap_after_p50_ms", r->gap_ms[2][0], 100);
+        put_float(t, "gap_of_quiet_p99", r->gap_of_quiet, 100);
+        put_float(t, "prompt_beside_ms", r->beside_ms, 1);
     }
     if (o->quote) {
         put_tenth(t, "quote_tps", r->quote_tps[0]);
