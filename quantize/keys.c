@@ -1,5 +1,6 @@
 #include "quantize/keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "inference/hf.h"
@@ -71,6 +72,16 @@ static enum gguf_how of_new(const void *arg, struct str key)
     return GGUF_NARROW;
 }
 
+/* What llama.cpp asks for and a folder may leave to be understood. */
+static int put_implied(struct weights *to, const struct weights *w, const struct model *m,
+                       struct err *e)
+{
+    char key[96];
+
+    snprintf(key, sizeof key, "%s.expert_feed_forward_length", m->arch->name);
+    return m->n_expert && !weights_has(w, key) ? weights_put_u64(to, key, m->n_ff_expert, e) : 0;
+}
+
 /* The folder's tokenizer in GGUF's keys, and whether they tell all of it. */
 static int put_tokenizer(struct weights *to, const struct weights *w, const struct model *folder,
                          bool *keep_json, struct err *note, struct err *e)
@@ -101,6 +112,8 @@ int keys_put(struct gguf_writer *g, const struct weights *w, const struct model 
         return rc;
     if ((rc = weights_put_u64(own, "general.file_type", r->file_type, e)) ||
         (rc = weights_put_u64(own, "general.quantization_version", QUANTIZATION_VERSION, e)))
+        goto out;
+    if (folder && (rc = put_implied(own, w, folder, e)))
         goto out;
     rc = folder ? put_tokenizer(own, w, folder, &keep_json, note, e) : weights_seal(own, e);
     if (rc)

@@ -53,8 +53,18 @@ static bool expert_piece(struct piece *p, unsigned layer, const char *own)
     return false;
 }
 
+/* Has a layer of side by side parts a norm for each?  Only then some families name them otherwise.
+ */
+static bool two_norms(const struct weights *w, const struct model *m, unsigned layer)
+{
+    char name[NAME_BYTES];
+
+    snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
+    return m->parallel && weights_tensor(w, name);
+}
+
 /* What a tensor of a folder is a part of: by the family's table of fused ones, or by itself. */
-static void set_whole(struct piece *p, const struct arch *arch)
+static void set_whole(struct piece *p, const struct weights *w, const struct model *m)
 {
     unsigned layer;
     const char *own = after_layer(p->t->name, &layer);
@@ -62,9 +72,10 @@ static void set_whole(struct piece *p, const struct arch *arch)
     snprintf(p->name, NAME_BYTES, "%s", p->t->name);
     if (!own || expert_piece(p, layer, own))
         return;
-    for (const struct arch_hf_tensor *row = arch->fused; row && row->from; row++)
+    for (const struct arch_hf_tensor *row = m->arch->fused; row && row->from; row++)
         for (size_t i = 0; i < 3 && row->to[i]; i++)
-            if (strcmp(row->to[i] + strlen("blk.%."), own) == 0) {
+            if (strcmp(row->to[i] + strlen("blk.%."), own) == 0 &&
+                (!(row->how & HF_SECOND_NORM) || two_norms(w, m, layer))) {
                 snprintf(p->name, NAME_BYTES, "blk.%u.%s", layer, row->from + strlen("blk.%."));
                 p->part = i;
                 return;
@@ -165,7 +176,7 @@ int plan_tensors(struct plan *p, const struct weights *w, const struct model *fo
             rc = err_set(e, ERR_UNSUPPORTED, "tensor %.100s...: its name is too long",
                          pieces[i].t->name);
         else if (folder)
-            set_whole(&pieces[i], folder->arch);
+            set_whole(&pieces[i], w, folder);
         else
             snprintf(pieces[i].name, NAME_BYTES, "%s", pieces[i].t->name);
     }

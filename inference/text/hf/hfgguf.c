@@ -71,8 +71,9 @@ static int note_word(void *arg, const char *bytes, size_t len, struct err *e)
     return 0;
 }
 
-/* The name of the rules that cut the sample into the same words; NULL: there is none. */
-static int find_pre(const struct value *json, const char **pre, struct err *e)
+/* The name of the rules that cut the sample into the same words, and agree on whether a word that
+ * is a token is taken whole, or else (*close) do not; NULL: there is none. */
+static int find_pre(const struct value *json, const char **pre, bool *close, struct err *e)
 {
     static const char *const names[] = { "gpt-2",       "smollm",       "llama-bpe",
                                          "dbrx",        "qwen2",        "gpt-4o",
@@ -85,10 +86,11 @@ static int find_pre(const struct value *json, const char **pre, struct err *e)
     int rc = hfsplit_create(&split, json, e);
 
     *pre = NULL;
+    *close = false;
     if (!rc)
         rc = hfsplit_run(split, &run, sample, sizeof sample - 1, true, e);
     run.arg = &others;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !rc && !*pre; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names && !rc && (!*pre || *close); i++) {
         struct pretok *p;
 
         buf_reset(&others);
@@ -96,9 +98,11 @@ static int find_pre(const struct value *json, const char **pre, struct err *e)
         if (rc)
             break;
         rc = pretok_split(p, &run, sample, sizeof sample - 1, e);
-        if (!rc && pretok_ignores_merges(p) == whole && words.len == others.len &&
-            memcmp(words.data, others.data, words.len) == 0)
+        if (!rc && words.len == others.len && memcmp(words.data, others.data, words.len) == 0 &&
+            (!*pre || pretok_ignores_merges(p) == whole)) {
             *pre = names[i];
+            *close = pretok_ignores_merges(p) != whole;
+        }
         pretok_free(p);
     }
     pretok_run_done(&run);
@@ -222,7 +226,7 @@ static int put_all(struct weights *to, struct reading *r, size_t n_vocab, struct
 {
     const struct value *model = value_get(r->json, "model"), *merges = value_get(model, "merges");
     const struct vocab *v = &r->vocab;
-    bool bytes = v->model == VOCAB_BPE;
+    bool bytes = v->model == VOCAB_BPE, close = false;
     const char *name = bytes ? "gpt2" : "llama", *pre = "default";
     int rc = 0;
 
@@ -233,8 +237,16 @@ static int put_all(struct weights *to, struct reading *r, size_t n_vocab, struct
                 hf_type(model));
         return 0;
     }
-    if (bytes && (rc = find_pre(r->json, &pre, e)))
+    if (bytes && (rc = find_pre(r->json, &pre, &close, e)))
         return rc;
+    if (close)
+        err_set(note, ERR_UNSUPPORTED,
+                "GGUF's name for the way in which this tokenizer splits texts (%s) %s that words "
+                "which are tokens "
+                "are taken whole; the file has tokenizer.json too, which llama.cpp does not read: "
+                "some of its ids "
+                "may be others",
+                pre, hf_flag(model, "ignore_merges", false) ? "does not say" : "says");
     if (!pre)
         err_set(note, ERR_UNSUPPORTED,
                 "GGUF has no name for the way in which this tokenizer splits texts; the file has "
