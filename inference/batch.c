@@ -521,10 +521,14 @@ static void generate(struct batch *b, bool after_slice)
 
 void batch_step(struct batch *b)
 {
+    bool sliced;
+
     b->step = (struct token_counts){ 0 };
     sweep(b);
     go_far(b);
-    generate(b, slice_prompts(b));
+    sliced = slice_prompts(b);
+    go_far(b); /* with its first token a prompt may be */
+    generate(b, sliced);
     requeue_preempted(b);
     scheduler_stepped(b->scheduler, &b->step, kvcache_use(b->cache));
     sweep(b);

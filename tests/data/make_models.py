@@ -42,6 +42,13 @@ MODELS = {
     "stablelm_parallel": ("StableLm", common(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
                                              intermediate_size=96, qk_layernorm=True, use_parallel_residual=True,
                                              partial_rotary_factor=0.5), torch.float16, "60KB"),
+    # grows past its first 96 positions while it generates
+    "phi3_longrope": ("Phi3", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+                                     intermediate_size=80, original_max_position_embeddings=96, sliding_window=None,
+                                     rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0,
+                                                      "original_max_position_embeddings": 96,
+                                                      "short_factor": [1.0 + 0.1 * i for i in range(8)],
+                                                      "long_factor": [1.5 + 0.4 * i for i in range(8)]}), torch.float16, None),
     "gemma": ("Gemma", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=20,
                               intermediate_size=112), torch.float32, None),
     "mixtral": ("Mixtral", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3,
