@@ -100,7 +100,8 @@ def folder(name, scratch):
     with Probe(models(name)) as a, Probe(small) as b:
         # these models are so narrow that each rounding shows, and where experts nearly tie, others are chosen
         middle = statistics.median(kl(a.ask(ids=p["ids"])["logits"], b.ask(ids=p["ids"])["logits"]) for p in prompts_of(name))
-    tap.ok(middle < 0.05, f"{name} Q8_0: KL of the last position, median of the texts, below 0.05 ({middle:.4f})")
+    bound = 0.5 if name == "gpt_oss_mxfp4" else 0.05  # the README there: 7.3 between logits of two exact ways to round
+    tap.ok(middle < bound, f"{name} Q8_0: KL of the last position, median of the texts, below {bound} ({middle:.4f})")
 
 
 class Peer:
