@@ -10,6 +10,7 @@ static const struct {
     const char *arguments;
     int (*run)(int argc, char **argv, struct err *e);
 } subcommands[] = {
+    { "constrain", "MODEL <lines >lines", probe_constrain },
     { "dequant", "TYPE <blocks >float32", probe_dequant },
     { "logits", "MODEL <requests >answers", probe_logits },
     { "render", "<requests >texts", probe_render },

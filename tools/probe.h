@@ -24,6 +24,10 @@ int probe_detokenize(int argc, char **argv, struct err *e) MUST_CHECK;
  * and its untrusted byte ranges; or {"error": str}, the bare message where the template raised it. */
 int probe_render(int argc, char **argv, struct err *e) MUST_CHECK;
 
+/* constrain MODEL: random texts that fit a schema, a regular expression or the like, and what masks
+ * cost; see probe_constrain.c. */
+int probe_constrain(int argc, char **argv, struct err *e) MUST_CHECK;
+
 /* logits MODEL: JSON requests with token ids on stdin, logits or log-probabilities on stdout, a
  * line each; see probe_logits.c. */
 int probe_logits(int argc, char **argv, struct err *e) MUST_CHECK;

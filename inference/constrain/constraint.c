@@ -52,6 +52,8 @@ int constraint_create(struct constraint **out, const struct grammar *g, int32_t 
         return err_set(e, ERR_NOMEM, "no memory for a grammar");
     c->trie = t;
     rc = network_compile(&net, g, root, MAX_STATES, e);
+    if (rc == ERR_NOTFOUND)
+        rc = e ? (e->code = ERR_INVALID) : ERR_INVALID;
     if (rc == 0)
         rc = matcher_init(&c->matcher, &net, e);
     if (rc == 0) {

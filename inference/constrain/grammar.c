@@ -13,6 +13,7 @@ void grammar_done(struct grammar *g)
     free(g->nodes);
     free(g->bytes);
     free(g->ranges);
+    free(g->edges);
     free(g->rules);
     *g = (struct grammar){ 0 };
 }
@@ -151,6 +152,23 @@ int32_t grammar_repeat(struct grammar *g, int32_t a, size_t min, size_t max)
 int32_t grammar_optional(struct grammar *g, int32_t a)
 {
     return grammar_repeat(g, a, 0, 1);
+}
+
+int32_t grammar_automaton(struct grammar *g, size_t n_states, const struct auto_edge *edges,
+                          size_t n)
+{
+    struct auto_edge *p;
+
+    if (n == 0)
+        return grammar_never(g);
+    p = grow(g, &g->edges, &g->n_edges, &g->cap_edges, n, sizeof *p);
+    if (!p)
+        return GRAMMAR_NONE;
+    memcpy(p, edges, n * sizeof *p);
+    return add(g, (struct gnode){ .kind = GNODE_AUTOMATON,
+                                  .at = (size_t)(p - g->edges),
+                                  .len = n,
+                                  .min = n_states });
 }
 
 int32_t grammar_rule(struct grammar *g)

@@ -31,14 +31,24 @@ enum gnode_kind {
     GNODE_SEQ,
     GNODE_ALT,
     GNODE_REPEAT,
-    GNODE_CALL
+    GNODE_CALL,
+    GNODE_AUTOMATON
 };
 
 struct gnode {
     enum gnode_kind kind;
     int32_t a, b;    /* SEQ, ALT: operands; REPEAT: a; CALL: a is the rule */
-    size_t at, len;  /* BYTES: in grammar.bytes; CLASS: in grammar.ranges */
-    size_t min, max; /* REPEAT */
+    size_t at, len;  /* BYTES: in grammar.bytes; CLASS: in grammar.ranges; AUTOMATON: in edges */
+    size_t min, max; /* REPEAT; AUTOMATON: min states */
+};
+
+enum { AUTO_START = 0, AUTO_END = 1 };
+
+/* Of an automaton: reading node, or where that is GRAMMAR_NONE one byte of lo .. hi. */
+struct auto_edge {
+    uint32_t from, to;
+    int32_t node;
+    uint8_t lo, hi;
 };
 
 struct grammar {
@@ -48,12 +58,14 @@ struct grammar {
     size_t n_bytes, cap_bytes;
     struct code_range *ranges;
     size_t n_ranges, cap_ranges;
+    struct auto_edge *edges;
+    size_t n_edges, cap_edges;
     int32_t *rules; /* the node of each, GRAMMAR_NONE while it is not defined */
     size_t n_rules, cap_rules;
     bool failed;
 };
 
-/* max_nodes bounds nodes, bytes, ranges and rules alike. */
+/* max_nodes bounds nodes, bytes, ranges, edges and rules alike. */
 void grammar_init(struct grammar *g, size_t max_nodes);
 void grammar_done(struct grammar *g);
 
@@ -73,6 +85,11 @@ int32_t grammar_optional(struct grammar *g, int32_t a);
 /* All of nodes in order; any of them.  Balanced, so that thousands of them nest little. */
 int32_t grammar_seq_all(struct grammar *g, const int32_t *nodes, size_t n);
 int32_t grammar_alt_all(struct grammar *g, const int32_t *nodes, size_t n);
+
+/* All texts on a way from state AUTO_START to AUTO_END, out of which no edge leads.  The edges are
+ * copied. */
+int32_t grammar_automaton(struct grammar *g, size_t n_states, const struct auto_edge *edges,
+                          size_t n);
 
 /* A rule may be called before it is defined, and from within itself. */
 int32_t grammar_rule(struct grammar *g);

@@ -283,7 +283,7 @@ static int cut_dead_ends(struct network *n, uint32_t root, struct err *e)
     free(done);
     return alive
                ? 0
-               : err_set(e, ERR_INVALID, "no text at all fits: the conditions exclude each other");
+               : err_set(e, ERR_NOTFOUND, "no text at all fits: the conditions exclude each other");
 }
 
 /* --- rules that call themselves before they have read anything --- */
@@ -349,7 +349,7 @@ static bool empty_from(const struct network *n, const bool *nullable, uint32_t q
     return false;
 }
 
-static int refuse_left_recursion(const struct network *n, const struct grammar *g, struct err *e)
+static int refuse_left_recursion(const struct network *n, struct err *e)
 {
     bool *nullable = calloc(n->n_rules + 1, sizeof *nullable);
     bool *visited = calloc(n->n_states + 1, sizeof *visited);
@@ -363,11 +363,12 @@ static int refuse_left_recursion(const struct network *n, const struct grammar *
     while (rc == 0 && more) {
         more = false;
         for (size_t i = 0; i < n->n_rules; i++)
-            if (g->rules[i] >= 0 && !nullable[i] && empty_from(n, nullable, n->starts[i], 0))
+            if (n->starts[i] != NET_UNREACHED && !nullable[i] &&
+                empty_from(n, nullable, n->starts[i], 0))
                 nullable[i] = more = true;
     }
     for (size_t i = 0; rc == 0 && !found && i < n->n_rules; i++)
-        found = g->rules[i] >= 0 && loops(&r, (uint32_t)i, 0);
+        found = n->starts[i] != NET_UNREACHED && loops(&r, (uint32_t)i, 0);
     if (found)
         rc = err_set(e, ERR_INVALID,
                      "a rule calls itself before it has read anything (left recursion), or nests "
@@ -378,10 +379,36 @@ static int refuse_left_recursion(const struct network *n, const struct grammar *
     return rc;
 }
 
+/* --- all of it --- */
+
+/* Compiles a rule, then those that are called, in the order of the calls. */
+static int compile_from(struct network *n, const struct grammar *g, size_t rule, size_t max_states,
+                        struct err *e)
+{
+    size_t seen = n->n_calls;
+    int rc;
+
+    if (g->rules[rule] < 0)
+        return err_set(e, ERR_INVALID, "rule %zu of the grammar is not defined", rule);
+    rc = compile_rule(n, g, rule, max_states);
+    for (; rc == 0 && seen < n->n_calls; seen++) {
+        size_t next = n->calls[seen].rule;
+
+        if (n->starts[next] != NET_UNREACHED)
+            continue;
+        if (g->rules[next] < 0)
+            return err_set(e, ERR_INVALID, "rule %zu of the grammar is not defined", next);
+        rc = compile_rule(n, g, next, max_states);
+    }
+    if (rc == -2)
+        return err_set(e, ERR_LIMIT, "the grammar needs more than %zu states", max_states);
+    return rc ? err_set(e, ERR_NOMEM, "no memory for a grammar of %zu states", n->n_states) : 0;
+}
+
 int network_compile(struct network *n, const struct grammar *g, int32_t root, size_t max_states,
                     struct err *e)
 {
-    int rc = 0;
+    int rc;
 
     *n = (struct network){ 0 };
     if (g->failed || root < 0)
@@ -390,18 +417,13 @@ int network_compile(struct network *n, const struct grammar *g, int32_t root, si
     n->starts = calloc(g->n_rules + 1, sizeof *n->starts);
     if (!n->starts)
         return err_set(e, ERR_NOMEM, "no memory for a grammar of %zu rules", g->n_rules);
-    for (size_t i = 0; rc == 0 && i < g->n_rules; i++) {
-        if (g->rules[i] < 0)
-            rc = err_set(e, ERR_INVALID, "rule %zu of the grammar is not defined", i);
-        else if ((rc = compile_rule(n, g, i, max_states)) == -2)
-            rc = err_set(e, ERR_LIMIT, "the grammar needs more than %zu states", max_states);
-        else if (rc < 0)
-            rc = err_set(e, ERR_NOMEM, "no memory for a grammar of %zu states", n->n_states);
-    }
+    for (size_t i = 0; i < g->n_rules; i++)
+        n->starts[i] = NET_UNREACHED;
+    rc = compile_from(n, g, (size_t)root, max_states, e);
     if (rc == 0)
         rc = cut_dead_ends(n, (uint32_t)root, e);
     if (rc == 0)
-        rc = refuse_left_recursion(n, g, e);
+        rc = refuse_left_recursion(n, e);
     if (rc)
         network_done(n);
     return rc;

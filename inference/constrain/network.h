@@ -9,6 +9,8 @@
 
 #include "inference/constrain/grammar.h"
 
+#define NET_UNREACHED UINT32_MAX
+
 struct net_edge {
     uint8_t lo, hi; /* bytes, inclusive */
     uint32_t to;
@@ -31,13 +33,13 @@ struct network {
     size_t n_edges, cap_edges;
     struct net_call *calls;
     size_t n_calls, cap_calls;
-    uint32_t *starts; /* of each rule */
+    uint32_t *starts; /* of each rule; NET_UNREACHED */
     size_t n_rules;
 };
 
 /* Of all rules of g that `root` reaches; rule numbers stay.  Errors: ERR_NOMEM; ERR_LIMIT where
- * more than max_states would be needed; ERR_INVALID where a rule is not defined, calls itself
- * before it has read anything, or where nothing at all matches root. */
+ * more than max_states would be needed; ERR_INVALID where a rule is not defined or calls itself
+ * before it has read anything; ERR_NOTFOUND where nothing at all matches root. */
 int network_compile(struct network *n, const struct grammar *g, int32_t root, size_t max_states,
                     struct err *e) MUST_CHECK;
 void network_done(struct network *n);

@@ -135,6 +135,27 @@ static void repeat(struct nfa *a, const struct grammar *g, const struct gnode *n
     edge(a, from, to, NFA_EPSILON, 0, 0);
 }
 
+/* The start gets a state of its own, since edges may lead back to it. */
+static void automaton(struct nfa *a, const struct grammar *g, const struct gnode *n, uint32_t from,
+                      uint32_t to, int depth)
+{
+    uint32_t start = state(a), first = (uint32_t)a->n_states;
+
+    for (size_t i = 2; i < n->min && !a->failed && !a->too_large; i++)
+        (void)state(a);
+    edge(a, from, start, NFA_EPSILON, 0, 0);
+    for (size_t i = 0; i < n->len && !a->failed && !a->too_large; i++) {
+        const struct auto_edge *e = &g->edges[n->at + i];
+        uint32_t at = e->from == AUTO_START ? start : first + e->from - 2;
+        uint32_t next = e->to == AUTO_START ? start : e->to == AUTO_END ? to : first + e->to - 2;
+
+        if (e->node >= 0)
+            build(a, g, e->node, at, next, depth);
+        else
+            edge(a, at, next, NFA_BYTES, e->lo, e->hi);
+    }
+}
+
 /* All ways of reading node lead from `from` to `to`.  Long sequences and alternatives lean to
  * either side: the second operand of a pair is walked in the loop, the first by recursion. */
 static void build(struct nfa *a, const struct grammar *g, int32_t node, uint32_t from, uint32_t to,
@@ -170,6 +191,9 @@ static void build(struct nfa *a, const struct grammar *g, int32_t node, uint32_t
             return;
         case GNODE_REPEAT:
             repeat(a, g, n, from, to, depth + 1);
+            return;
+        case GNODE_AUTOMATON:
+            automaton(a, g, n, from, to, depth + 1);
             return;
         case GNODE_ALT:
             build(a, g, n->a, from, to, depth + 1);

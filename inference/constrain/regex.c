@@ -18,7 +18,9 @@ struct regex {
     enum regex_reach reach;
     int depth;
     struct err *e;
-    int rc; /* the first error */
+    int rc;         /* the first error */
+    bool inverted;  /* the class being read */
+    unsigned named; /* of dwsDWS, those that it has: bits */
 };
 
 static int32_t fail(struct regex *r, int code, const char *what)
@@ -64,9 +66,16 @@ static bool take_if(struct regex *r, char c)
 
 /* --- characters and classes --- */
 
-static void add_named(struct char_set *s, char name)
+static const char NAMES[] = "dwsDWS";
+
+/* \d \w \s, or with an upper-case letter what is none of them.  Engines differ beyond ASCII:
+ * ECMA-262 knows digits and letters of ASCII only, Python's re those of all scripts, and each has
+ * spaces that the other has not. What is generated shall fit with all: the small set where the name
+ * adds characters, and the complement of the large one where it takes them away. */
+static void add_named(struct char_set *s, char name, bool inverted)
 {
     struct char_set set = { 0 };
+    bool large = inverted != !(name & 0x20);
 
     switch (name | 0x20) {
     case 'd':
@@ -78,7 +87,7 @@ static void add_named(struct char_set *s, char name)
         char_set_add(&set, '_', '_');
         char_set_add(&set, 'a', 'z');
         break;
-    default: /* \s of ECMA-262: white space and line terminators */
+    default: /* white space and line terminators */
         char_set_add(&set, 9, 13);
         char_set_add(&set, ' ', ' ');
         char_set_add(&set, 0xa0, 0xa0);
@@ -88,8 +97,14 @@ static void add_named(struct char_set *s, char name)
         char_set_add(&set, 0x202f, 0x202f);
         char_set_add(&set, 0x205f, 0x205f);
         char_set_add(&set, 0x3000, 0x3000);
-        char_set_add(&set, 0xfeff, 0xfeff);
+        if (large) { /* either of Python's or of ECMA-262 */
+            char_set_add(&set, 0x1c, 0x1f);
+            char_set_add(&set, 0x85, 0x85);
+            char_set_add(&set, 0xfeff, 0xfeff);
+        }
     }
+    if (large && (name | 0x20) != 's')
+        char_set_add(&set, 0x80, 0x10ffff);
     if (!(name & 0x20))
         char_set_invert(&set);
     for (size_t i = 0; i < set.n; i++)
@@ -156,7 +171,8 @@ static int64_t escape(struct regex *r, struct char_set *set, bool in_class)
     case 'W':
     case 's':
     case 'S':
-        add_named(set, (char)c);
+        add_named(set, (char)c, r->inverted);
+        r->named |= 1u << (strchr(NAMES, (int)c) - NAMES);
         return END;
     case 't':
         return '\t';
@@ -211,6 +227,8 @@ static int32_t class_node(struct regex *r)
     struct char_set set = { 0 };
     bool invert = take_if(r, '^');
 
+    r->inverted = invert;
+    r->named = 0;
     while (peek(r) != ']') { /* at once: an empty class */
         int64_t lo, hi;
 
@@ -231,6 +249,9 @@ static int32_t class_node(struct regex *r)
     r->at++;
     if (set.full)
         return fail(r, ERR_LIMIT, "a class of too many ranges");
+    r->inverted = false;
+    if (r->named & r->named >> 3) /* [\s\S] and the like: any character */
+        char_set_add(&set, 0, 0x10ffff);
     if (invert)
         char_set_invert(&set);
     return chars_node(r->g, &set, r->style);

@@ -1,0 +1,202 @@
+/* schema_one.c - oneOf: exactly one branch may fit.
+ *
+ * Each branch is generated as it is, where what is generated of it can be shown to fit no other: by
+ * its types, its values, a property whose values tell them apart.  Where the other requires a
+ * property that this one does not, this one is generated without it. */
+#include <string.h>
+
+#include "inference/constrain/schema_work.h"
+
+const struct value *schema_without(struct work *w, const char *name, size_t len)
+{
+    struct value *s = value_map(&w->arena), *props = value_map(&w->arena);
+
+    if (!s || !props || !value_set(&w->arena, props, name, len, value_bool(&w->arena, false)) ||
+        !value_set(&w->arena, s, "properties", 10, props))
+        return NULL;
+    s->trusted = true; /* our own: it declares nothing */
+    return s;
+}
+
+/* s, its $ref and allOf, without alternatives: what surely holds.  Bounded, as recursion is found
+ * out elsewhere. */
+static void gather(struct work *w, struct schemas *all, const struct value *s, int depth)
+{
+    const struct value *list = value_get(s, "allOf"), *target;
+
+    if (s->kind != VALUE_MAP || depth > 20 || keywords_check(w, s) || schemas_add(w, all, s))
+        return;
+    if (value_get(s, "$ref") && flat_target(w, s, &target) == 0)
+        gather(w, all, target, depth + 1);
+    for (size_t i = 0; list && i < list->list.len; i++)
+        gather(w, all, list->list.items[i], depth + 1);
+}
+
+/* The values to which s is limited, as a list or one; false where there are no such. */
+static bool values_of(const struct schemas *s, const struct value **list, const struct value **one)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        *one = value_get(s->items[i], "const");
+        *list = value_get(s->items[i], "enum");
+        if (*one || *list)
+            return true;
+    }
+    return false;
+}
+
+/* None of the values to which `of` is limited fits s. */
+static bool no_value_fits(struct work *w, const struct schemas *of, const struct value *s)
+{
+    const struct value *list, *one;
+    bool none = values_of(of, &list, &one);
+
+    if (none && one)
+        return check_value(w, one, s) == 0;
+    for (size_t i = 0; none && i < list->list.len; i++)
+        none = check_value(w, list->list.items[i], s) == 0;
+    return none;
+}
+
+static bool requires(const struct schemas *s, const struct value *name)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct value *list = value_get(s->items[i], "required");
+
+        for (size_t k = 0; list && k < list->list.len; k++)
+            if (value_equal(list->list.items[k], name))
+                return true;
+    }
+    return false;
+}
+
+/* Some property that a requires, whose values there do not fit what b says of it. */
+static bool told_apart(struct work *w, const struct schemas *a, const struct schemas *b)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        const struct value *props = value_get(a->items[i], "properties");
+
+        for (size_t k = 0; props && k < props->map.len; k++) {
+            const struct value_pair *p = &props->map.pairs[k];
+            struct value name = { .kind = VALUE_STRING };
+            struct schemas own = { .n = 0 };
+
+            name.string.data = p->key;
+            name.string.len = p->key_len;
+            if (!requires(a, &name))
+                continue;
+            gather(w, &own, p->value, 0);
+            for (size_t m = 0; m < b->n; m++) {
+                const struct value *other =
+                    value_getn(value_get(b->items[m], "properties"), p->key, p->key_len);
+
+                if (other && no_value_fits(w, &own, other))
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A property that a requires and that b cannot have. */
+static bool closed_to(const struct schemas *a, const struct schemas *b)
+{
+    for (size_t m = 0; m < b->n; m++) {
+        const struct value *others = value_get(b->items[m], "additionalProperties");
+
+        if (!others || others->kind != VALUE_BOOL || others->boolean ||
+            value_get(b->items[m], "patternProperties"))
+            continue;
+        for (size_t i = 0; i < a->n; i++) {
+            const struct value *list = value_get(a->items[i], "required");
+
+            for (size_t k = 0; list && k < list->list.len; k++)
+                if (!value_getn(value_get(b->items[m], "properties"),
+                                list->list.items[k]->string.data, list->list.items[k]->string.len))
+                    return true;
+        }
+    }
+    return false;
+}
+
+static bool bounds_apart(const struct schemas *a, const struct schemas *b)
+{
+    struct bound lo[2], hi[2];
+
+    number_bounds(a, &lo[0], &hi[0]);
+    number_bounds(b, &lo[1], &hi[1]);
+    for (int i = 0; i < 2; i++) {
+        int by = hi[i].set && lo[1 - i].set ? decimal_compare(&hi[i].at, &lo[1 - i].at) : 1;
+
+        if (by < 0 || (by == 0 && (hi[i].exclusive || lo[1 - i].exclusive)))
+            return true;
+    }
+    return false;
+}
+
+/* What b requires and a does not, as a schema without it; NULL: nothing. */
+static const struct value *without_what_other_needs(struct work *w, const struct schemas *a,
+                                                    const struct schemas *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct value *list = value_get(b->items[i], "required");
+
+        for (size_t k = 0; list && k < list->list.len; k++)
+            if (!requires(a, list->list.items[k]))
+                return schema_without(w, list->list.items[k]->string.data,
+                                      list->list.items[k]->string.len);
+    }
+    return NULL;
+}
+
+/* Does nothing that is generated of a fit branch b?  *more: what a must fit too, for that. */
+static bool apart(struct work *w, const struct schemas *a, const struct schemas *b,
+                  const struct value *branch_b, const struct value **more)
+{
+    unsigned common = schemas_types(a, true) & schemas_types(b, false);
+
+    *more = NULL;
+    if (branch_b->kind == VALUE_BOOL && !branch_b->boolean)
+        return true;
+    if (common == 0 || no_value_fits(w, a, branch_b))
+        return true;
+    if (!(common & ~(unsigned)TYPE_NUMBER))
+        return bounds_apart(a, b);
+    if (common != TYPE_OBJECT)
+        return false;
+    if (told_apart(w, a, b) || closed_to(a, b))
+        return true;
+    *more = without_what_other_needs(w, a, b);
+    return *more != NULL;
+}
+
+int one_branch(struct work *w, const struct schemas *base, const struct value *owner, size_t i,
+               const struct value **out)
+{
+    const struct value *branches = value_get(owner, "oneOf"), *more;
+    struct schemas a = *base, b;
+    struct value *all = value_list(&w->arena), *joined = value_map(&w->arena);
+
+    gather(w, &a, branches->list.items[i], 0);
+    if (!all || !joined ||
+        !value_append(&w->arena, all, (struct value *)(uintptr_t)branches->list.items[i]) ||
+        !value_set(&w->arena, joined, "allOf", 5, all))
+        return work_no_memory(w);
+    joined->trusted = true;
+    for (size_t k = 0; k < branches->list.len; k++) {
+        const struct value *other = branches->list.items[k];
+
+        if (k == i)
+            continue;
+        b = *base;
+        gather(w, &b, other, 0);
+        if (!apart(w, &a, &b, other, &more))
+            return work_fail(w, owner, "oneOf", ERR_UNSUPPORTED,
+                             "is only supported where its branches can be told apart, which %zu "
+                             "and %zu cannot: use anyOf",
+                             i, k);
+        if (more && !value_append(&w->arena, all, (struct value *)(uintptr_t)more))
+            return work_no_memory(w);
+    }
+    *out = joined;
+    return 0;
+}
