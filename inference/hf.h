@@ -32,6 +32,8 @@ struct hf {
     size_t n_head, n_kv, head_dim;         /* for fused projections; 0 where unknown */
     size_t n_stacked, n_stack_rows;        /* rows of HF_STACKED matrices put, and that there are */
     bool second_norm;                      /* see HF_SECOND_NORM */
+    bool fp8;                              /* matrices may be of 8-bit floats */
+    const struct st_tensor **by_name;      /* where they may: the folder's tensors in order */
     bool tied;                             /* the head is the embedding table */
 };
 
@@ -62,6 +64,14 @@ int hf_put_tensors(struct hf *h, struct err *e) MUST_CHECK;
  * two where their rows take turns. */
 int hf_expert_parts(struct hf *h, const struct arch_hf_tensor *row, const struct st_tensor *s,
                     struct tensor parts[static 2], struct err *e) MUST_CHECK;
+
+/* Of a folder with fp8: first the list by name; then of a tensor, is it the scales of another one?
+ * And a matrix with its scales, in memory of its own. */
+int hf_fp8_begin(struct hf *h, struct err *e) MUST_CHECK;
+bool hf_fp8_scale(const struct hf *h, const struct st_tensor *s);
+bool hf_is_fp8(const struct st_tensor *s);
+int hf_fp8_weight(struct hf *h, const struct st_tensor *s, struct tensor *t,
+                  struct err *e) MUST_CHECK;
 
 /* Of a GGUF file whose family keeps several projections in one tensor: each under its own name. */
 int hf_split_fused(struct weights *w, struct err *e) MUST_CHECK;

@@ -207,6 +207,31 @@ static int put_falcon(struct hf *h, struct err *e)
     return weights_put_u64(h->w, hf_key(h, "attention.head_count_kv").text, h->n_kv, e);
 }
 
+static bool is_text(const struct value *v, const char *text)
+{
+    return v && v->kind == VALUE_STRING && strcmp(v->string.data, text) == 0;
+}
+
+/* How weights are stored.  Of MXFP4 and 8-bit floats types and names of tensors tell all that there
+ * is to know. */
+static int put_quantisation(struct hf *h, struct err *e)
+{
+    const struct value *q = hf_setting(h, "quantization_config");
+    const struct value *method = value_get(q, "quant_method");
+
+    if (!q || is_text(method, "mxfp4"))
+        return 0;
+    h->fp8 = is_text(method, "fp8") || is_text(method, "fbgemm_fp8") ||
+             (is_text(method, "compressed-tensors") &&
+              is_text(value_get(q, "format"), "float-quantized"));
+    if (!h->fp8)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "config.json: weights quantised by \"%.40s\" are not supported; supported "
+                       "are: mxfp4, fp8",
+                       method && method->kind == VALUE_STRING ? method->string.data : "?");
+    return 0;
+}
+
 /* Settings under which results would be others. */
 static int refuse_others(const struct hf *h, struct err *e)
 {
@@ -221,7 +246,6 @@ static int refuse_others(const struct hf *h, struct err *e)
         { "alibi", false },
         { "add_cross_attention", false },
     };
-    const struct value *q = hf_setting(h, "quantization_config");
 
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         const struct value *v = hf_setting(h, flags[i].name);
@@ -231,16 +255,6 @@ static int refuse_others(const struct hf *h, struct err *e)
         if (v && v->kind == VALUE_BOOL && v->boolean != flags[i].neutral)
             return err_set(e, ERR_UNSUPPORTED, "config.json: %s is %s, which is not supported",
                            flags[i].name, v->boolean ? "true" : "false");
-    }
-    if (q) { /* of MXFP4, names of tensors tell all that there is to know */
-        const struct value *method = value_get(q, "quant_method");
-
-        if (method && method->kind == VALUE_STRING && strcmp(method->string.data, "mxfp4") == 0)
-            return 0;
-
-        return err_set(e, ERR_UNSUPPORTED,
-                       "config.json: weights quantised by \"%.40s\" are not supported",
-                       method && method->kind == VALUE_STRING ? method->string.data : "?");
     }
     return 0;
 }
@@ -336,9 +350,9 @@ int hf_put_config(struct hf *h, struct err *e)
     read_heads(h);
     h->tied = is_true(hf_setting(h, "tie_word_embeddings"));
     if ((rc = put_activation(h, e)) || (rc = put_parallel(h, e)) || (rc = refuse_others(h, e)) ||
-        (rc = put_numbers(h, e)) || (rc = put_inner(h, e)) || (rc = hf_put_rope(h, e)) ||
-        (rc = put_window(h, e)) || (rc = put_scale(h, e)) || (rc = put_experts(h, e)) ||
-        (rc = put_falcon(h, e)))
+        (rc = put_quantisation(h, e)) || (rc = put_numbers(h, e)) || (rc = put_inner(h, e)) ||
+        (rc = hf_put_rope(h, e)) || (rc = put_window(h, e)) || (rc = put_scale(h, e)) ||
+        (rc = put_experts(h, e)) || (rc = put_falcon(h, e)))
         return rc;
     return 0;
 }

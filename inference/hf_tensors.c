@@ -283,7 +283,12 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
         return 0;
     if (row && h->tied && strcmp(row->to[0], "output.weight") == 0)
         return 0; /* stored all the same; the embedding table counts */
-    if (!s->known && !(row && row->how & HF_MXFP4))
+    if (h->fp8 && hf_fp8_scale(h, s))
+        return 0;
+    if (h->fp8 && hf_is_fp8(s) && !(row && row->how & ~(unsigned)HF_GROUPED)) {
+        if ((rc = hf_fp8_weight(h, s, &t, e)))
+            return rc;
+    } else if (!s->known && !(row && row->how & HF_MXFP4))
         return err_param(e, t.name, ERR_UNSUPPORTED,
                          "tensor %.100s is of type %s, which is not "
                          "supported",
@@ -314,13 +319,16 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
 int hf_put_tensors(struct hf *h, struct err *e)
 {
     bool head = h->tied;
+    int rc = h->fp8 ? hf_fp8_begin(h, e) : 0;
 
+    if (rc)
+        return rc;
     for (size_t i = 0; i < h->folder->tensors.n; i++) {
         const struct st_tensor *s = &h->folder->tensors.items[i];
         struct numbers numbers;
         const struct arch_hf_tensor *row = find_row(h, s->t.name, &numbers);
-        int rc = put_tensor(h, s, e);
 
+        rc = put_tensor(h, s, e);
         if (rc)
             return rc;
         head |= row && row->to[0] && strcmp(row->to[0], "output.weight") == 0;

@@ -204,7 +204,7 @@ static int check_plain(const struct tensor *t, const char *name, struct err *e)
 {
     const struct quant_format *f = quant_format(t->dtype);
 
-    if (f->code_bits)
+    if (f->block_values > 1)
         return err_param(e, name, ERR_UNSUPPORTED, "tensor %s is of type %s; expected plain floats",
                          name, f->name);
     return 0;

@@ -1,9 +1,9 @@
 /* tensor.h - a named array in a model file: type, shape, bytes.
  *
- * Shapes are in C order of meaning, fastest last: a matrix of a linear layer is [rows, cols], rows =
- * outputs, cols = inputs, and each row's values lie together (GGUF stores dimensions the other way
- * round; weights.c turns them).  The bytes are borrowed from the mapping of the file and may be unaligned.
- * Plain data, any thread. */
+ * Shapes are in C order of meaning, fastest last: a matrix of a linear layer is [rows, cols], rows
+ * = outputs, cols = inputs, and each row's values lie together (GGUF stores dimensions the other
+ * way round; weights.c turns them).  The bytes are borrowed from the mapping of the file and may be
+ * unaligned. Plain data, any thread. */
 #ifndef AIRSTRIP_TENSOR_H
 #define AIRSTRIP_TENSOR_H
 
@@ -40,6 +40,8 @@ enum dtype {
     DTYPE_NVFP4 = 40,
     DTYPE_Q1_0 = 41,
     DTYPE_Q2_0 = 42,
+    DTYPE_OWN = 1000, /* no file has the numbers from here on */
+    DTYPE_F8_E4M3 = DTYPE_OWN,
 };
 
 enum { TENSOR_MAX_DIMS = 4 };

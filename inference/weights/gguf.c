@@ -194,7 +194,7 @@ static int refuse_type(uint32_t type, struct err *e)
 static int shape(struct tensor *t, const struct entry *from, struct err *e)
 {
     const struct quant_format *f =
-        from->type <= INT32_MAX ? quant_format((enum dtype)from->type) : NULL;
+        from->type < DTYPE_OWN ? quant_format((enum dtype)from->type) : NULL;
     size_t count = 1;
 
     if (!f)

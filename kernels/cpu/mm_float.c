@@ -33,7 +33,7 @@ static void one_row(const struct mm_ops *ops, const struct weight *w, size_t k, 
     const void *row = w->source + k * w->row_bytes;
     enum dtype dtype = w->format->dtype;
 
-    if (w->format->code_bits > 0) {
+    if (w->format->block_values > 1) {
         row = rows_as_floats(w, k, 1, panel);
         dtype = DTYPE_F32;
     }

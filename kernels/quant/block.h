@@ -28,6 +28,7 @@ extern const struct quant_format quant_format_iq3_xxs, quant_format_iq3_s;
 extern const struct quant_format quant_format_iq4_nl, quant_format_iq4_xs;
 extern const struct quant_format quant_format_tq1_0, quant_format_tq2_0;
 extern const struct quant_format quant_format_mxfp4, quant_format_nvfp4;
+extern const struct quant_format quant_format_f8_e4m3;
 extern const struct quant_format quant_format_q1_0, quant_format_q2_0;
 
 /* iq_grids.c */

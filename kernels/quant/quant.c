@@ -4,15 +4,17 @@
 
 #include "kernels/quant/block.h"
 
-/* In the order of their numbers in GGUF, but for bf16, which belongs to the plain floats. */
+/* In the order of their numbers in GGUF, but for bf16, which belongs to the plain floats; then our
+ * own. */
 static const struct quant_format *const formats[] = {
-    &quant_format_f32,    &quant_format_f16,     &quant_format_bf16,   &quant_format_q4_0,
-    &quant_format_q4_1,   &quant_format_q5_0,    &quant_format_q5_1,   &quant_format_q8_0,
-    &quant_format_q2_k,   &quant_format_q3_k,    &quant_format_q4_k,   &quant_format_q5_k,
-    &quant_format_q6_k,   &quant_format_iq2_xxs, &quant_format_iq2_xs, &quant_format_iq3_xxs,
-    &quant_format_iq1_s,  &quant_format_iq4_nl,  &quant_format_iq3_s,  &quant_format_iq2_s,
-    &quant_format_iq4_xs, &quant_format_iq1_m,   &quant_format_tq1_0,  &quant_format_tq2_0,
-    &quant_format_mxfp4,  &quant_format_nvfp4,   &quant_format_q1_0,   &quant_format_q2_0,
+    &quant_format_f32,     &quant_format_f16,     &quant_format_bf16,   &quant_format_q4_0,
+    &quant_format_q4_1,    &quant_format_q5_0,    &quant_format_q5_1,   &quant_format_q8_0,
+    &quant_format_q2_k,    &quant_format_q3_k,    &quant_format_q4_k,   &quant_format_q5_k,
+    &quant_format_q6_k,    &quant_format_iq2_xxs, &quant_format_iq2_xs, &quant_format_iq3_xxs,
+    &quant_format_iq1_s,   &quant_format_iq4_nl,  &quant_format_iq3_s,  &quant_format_iq2_s,
+    &quant_format_iq4_xs,  &quant_format_iq1_m,   &quant_format_tq1_0,  &quant_format_tq2_0,
+    &quant_format_mxfp4,   &quant_format_nvfp4,   &quant_format_q1_0,   &quant_format_q2_0,
+    &quant_format_f8_e4m3,
 };
 
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };

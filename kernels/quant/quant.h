@@ -21,7 +21,7 @@ struct quant_format {
     size_t block_bytes;
 
     /* Integer codes: value = scale[g] * (code - zero) + min[g], g = index / group.
-     * code_bits 0: not such a format (floats), explode is NULL. */
+     * code_bits 0: not such a format (floats, alone or with a scale), explode is NULL. */
     int code_bits; /* bits that `code` needs, unsigned: 2, 4, 5, 6 or 8 */
     int zero;     /* the code that stands for 0 where there is no min: 8, 16, 32, 128; 0 with min */
     size_t group; /* values per scale: 16 or 32 */

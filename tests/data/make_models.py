@@ -12,6 +12,7 @@ import shutil
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -56,6 +57,17 @@ MODELS = {
     "qwen2_moe": ("Qwen2Moe", common(hidden_size=48, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1,
                                      intermediate_size=80, moe_intermediate_size=24, shared_expert_intermediate_size=40,
                                      num_experts=7, num_experts_per_tok=3, mlp_only_layers=[1]), torch.bfloat16, None),
+    # matrices in 8-bit floats: a scale for each 128 x 128, or one and rows of an odd length
+    "fp8_block": ("Qwen3", common(hidden_size=160, num_hidden_layers=1, num_attention_heads=5, num_key_value_heads=1, head_dim=32,
+                                  intermediate_size=224, tie_word_embeddings=True), torch.bfloat16, None),
+    "fp8_tensor": ("Llama", common(hidden_size=72, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+                                   intermediate_size=160), torch.bfloat16, None),
+}
+
+
+FP8 = {
+    "fp8_block": {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
+    "fp8_tensor": {"quant_method": "fp8", "activation_scheme": "static"},
 }
 
 
@@ -79,6 +91,33 @@ def randomise(model, seed, dtype):
             else:
                 p.copy_((p if "norm" in name or "ln_" in name else 0) + noise * 0.3)
             p.copy_(p.to(dtype).float())
+
+
+def quantise(model, block):
+    """Matrices of layers as 8-bit floats and scales (per block, or one for all); the model goes on with what they stand for."""
+    stored = {}
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.dim() != 2 or ".layers." not in name:
+                continue
+            height, width = block or p.shape
+            scale = torch.tensor([[p[r:r + height, c:c + width].abs().max() / 448 for c in range(0, p.shape[1], width)]
+                                  for r in range(0, p.shape[0], height)])
+            whole = scale.repeat_interleave(height, 0).repeat_interleave(width, 1)[:p.shape[0], :p.shape[1]]
+            codes = (p / whole).to(torch.float8_e4m3fn)
+            p.copy_(codes.float() * whole)
+            stored[name] = codes
+            stored[name + ("_scale_inv" if block else "_scale")] = scale if block else scale.reshape(())
+            if not block:
+                stored[name.replace("weight", "input_scale")] = torch.tensor(0.01)
+    return stored
+
+
+def store_fp8(folder, stored, config):
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | stored, file, metadata={"format": "pt"})
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": config}, indent=2) + "\n")
 
 
 def evaluate(model, ids):
@@ -116,6 +155,7 @@ def make(name, out):
     for seed in range(1, 200):
         model = getattr(transformers, kind + "ForCausalLM")(config).eval()
         randomise(model, seed, dtype)
+        fp8 = quantise(model, FP8[name].get("weight_block_size")) if name in FP8 else None
         prompts = []
         for key, prompt in PROMPTS.items():
             prompts.append(record(model, key, prompt, text.encode(prompt)))
@@ -129,6 +169,8 @@ def make(name, out):
     folder = out / name
     shutil.rmtree(folder, ignore_errors=True)
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
+    if fp8:
+        store_fp8(folder, fp8, FP8[name])
     text.save_pretrained(folder)
     for prompt in prompts:
         tokens = text.convert_ids_to_tokens(prompt["greedy_ids"])

@@ -248,6 +248,42 @@ def damaged(scratch):
             tap.ok(run.returncode == 1 and all(m in said for m in mentions), f"{what} is refused, naming it", said)
 
 
+def small_floats(scratch):
+    """8-bit floats and MXFP4 blocks whose scales are not as they should be."""
+    def check(source, what, change, mentions, **settings):
+        folder = pathlib.Path(scratch) / what.replace(" ", "-")
+        shutil.copytree(source, folder)
+        tensors = read_tensors(folder / "model.safetensors")
+        change(tensors)
+        write_tensors(folder / "model.safetensors", tensors)
+        edit(folder, "config.json", **settings)
+        run = subprocess.run([program, "logits", folder], input=b"", capture_output=True, timeout=60)
+        said = run.stderr.decode()
+        tap.ok(run.returncode == 1 and all(m in said for m in mentions), f"{what}: refused, naming it", said)
+
+    def reshaped(name, shape):
+        return lambda t: t.update({name: (t[name][0], shape, t[name][2])})
+
+    fp8 = own / "fp8_block"
+    q = "model.layers.0.self_attn.q_proj.weight"
+    scale = q + "_scale_inv"
+    check(fp8, "8 bits without scales", lambda t: t.pop(scale), [q, "missing"])
+    check(fp8, "8 bits with other scales", reshaped(scale, [4, 1]), [scale, "[4, 1]", "128 x 128"])
+    check(fp8, "8 bits that are no number", lambda t: t.update({q: (*t[q][:2], b"\x7f" + t[q][2][1:])}), [q, "not a number"])
+    check(fp8, "8 bits that config does not tell of", lambda t: None, ["F8_E4M3", "not supported"], quantization_config=None)
+    check(fp8, "scales of nothing", lambda t: t.update({"model.layers.0.zebra.weight_scale": t[scale]}), ["zebra"])
+    check(fp8, "weights of another method", lambda t: None, ["gptq", "fp8"], quantization_config={"quant_method": "gptq"})
+    if models.is_dir():
+        mxfp4, experts = models / "gpt_oss_mxfp4", "model.layers.1.mlp.experts."
+        check(mxfp4, "MXFP4 without scales", lambda t: t.pop(experts + "down_proj_scales"), [experts + "down_proj_blocks", "scales"])
+        check(mxfp4, "MXFP4 with few scales", lambda t: t.update({experts + "down_proj_scales": ("U8", [1], b"a")}),
+              [experts + "down_proj_blocks", "scales"])
+        check(mxfp4, "MXFP4 in short blocks", reshaped(experts + "gate_up_proj_blocks", [4, 128, 4, 8]),
+              [experts + "gate_up_proj_blocks", "8", "16"])
+        check(mxfp4, "MXFP4 of other experts", reshaped(experts + "gate_up_proj_blocks", [2, 256, 2, 16]), [experts])
+        check(mxfp4, "another limit", lambda t: None, ["swiglu_limit"], swiglu_limit=8.0)
+
+
 def split_gguf(scratch):
     try:
         import gguf
@@ -284,6 +320,8 @@ def split_gguf(scratch):
 def main():
     for folder in sorted(own.iterdir()):
         tap.attempt(family, folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        tap.attempt(small_floats, scratch)
     if not models.is_dir():
         tap.skip("Hugging Face folders", f"no {models}")
         tap.done()

@@ -51,6 +51,14 @@ static inline size_t mm_case_scale_at(const struct quant_format *f)
 static inline void mm_case_small_floats(unsigned char *p, const struct quant_format *f, float scale)
 {
     uint16_t h = quant_to_f16(scale / 32);
+    float eighth = scale / 8;
+
+    if (f->dtype == DTYPE_F8_E4M3) {
+        memcpy(p, &eighth, sizeof eighth);
+        for (size_t i = sizeof eighth; i < f->block_bytes; i++)
+            if ((p[i] & 0x7f) == 0x7f) /* not a number */
+                p[i]--;
+    }
 
     if (f->dtype == DTYPE_MXFP4) /* 2^(e - 128) */
         p[0] = (unsigned char)(scale < 1e-3f ? 110 : 118 + p[1] % 8);
@@ -79,7 +87,8 @@ static inline void mm_case_block(unsigned char *p, const struct quant_format *f,
         mm_case_half(p, value);
     } else if (f->dtype == DTYPE_BF16) {
         memcpy(p, (unsigned char *)&value + 2, 2);
-    } else if (f->dtype == DTYPE_MXFP4 || f->dtype == DTYPE_NVFP4 || f->dtype == DTYPE_IQ1_M) {
+    } else if (f->dtype == DTYPE_MXFP4 || f->dtype == DTYPE_NVFP4 || f->dtype == DTYPE_IQ1_M ||
+               f->dtype == DTYPE_F8_E4M3) {
         mm_case_small_floats(p, f, scale);
     } else {
         mm_case_half(p + at, f->block_values > 32 ? scale / 32 : scale);

@@ -49,6 +49,7 @@ static const struct {
     { "NVFP4", 40, 64, 36, 16, 6, 32, false },
     { "Q1_0", 41, 128, 18, 32, 4, 8, false },
     { "Q2_0", 42, 64, 18, 32, 4, 8, false },
+    { "F8_E4M3", 1000, 32, 36, 0, 0, 0, false },
 };
 
 /* Reads tests/data/dequant/NAME.EXT; returns its size, 0 if it is not there. */
@@ -135,6 +136,17 @@ static void decode_equals_recorded_bits(void **state)
         f->decode(got, blocks, 0);
         assert_true(got[0] == 42);
     }
+}
+
+/* The one value of 8 bits without a sign that is not recorded: it is no number. */
+static void eight_bits_that_are_no_number(void **state)
+{
+    uint8_t block[36] = { 0, 0, 0x80, 0x3f, 0x7f, 0xff, 0x7e, 0xfe };
+    float y[32];
+
+    (void)state;
+    quant_format(DTYPE_F8_E4M3)->decode(y, block, 1);
+    assert_true(isnan(y[0]) && isnan(y[1]) && y[2] == 448 && y[3] == -448 && y[4] == 0);
 }
 
 static void explode_gives_the_same_values(void **state)
@@ -252,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_as_published),
         cmocka_unit_test(decode_equals_recorded_bits),
+        cmocka_unit_test(eight_bits_that_are_no_number),
         cmocka_unit_test(explode_gives_the_same_values),
         cmocka_unit_test(dot_is_the_sum_over_decoded_values),
         cmocka_unit_test(halves_go_there_and_back),
