@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..17
+echo 1..18
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
@@ -39,3 +39,4 @@ check hub $base hub/
 check fetch $base hub/ fetch/
 check fcgi $base hub/ inference/engine.h fcgi/
 check fcgi/api $base inference/engine.h fcgi/
+check fcgi/parts $base fcgi/parts/
