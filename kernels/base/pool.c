@@ -90,10 +90,36 @@ static unsigned spin_while(atomic_uint *word, unsigned seen)
     }
 }
 
+bool pool_claim_near(struct pool_lane *lanes, size_t n_lanes, size_t own, size_t n_chunks,
+                     size_t *chunk)
+{
+    if (n_lanes > n_chunks)
+        n_lanes = n_chunks;
+    for (size_t i = 0; i < n_lanes; i++) {
+        size_t lane = (own + i) % n_lanes, first = pool_lane_first(n_chunks, n_lanes, lane);
+        size_t count = pool_lane_first(n_chunks, n_lanes, lane + 1) - first, at;
+
+        if (atomic_load_explicit(&lanes[lane].next, memory_order_relaxed) >= count)
+            continue;
+        at = atomic_fetch_add_explicit(&lanes[lane].next, 1, memory_order_relaxed);
+        if (at >= count)
+            continue;
+        *chunk = first + at;
+        return true;
+    }
+    return false;
+}
+
+void pool_finish_some(struct pool_gate *g, size_t count, size_t n_chunks)
+{
+    if (atomic_fetch_add(&g->done, (unsigned)count) + count == n_chunks &&
+        atomic_load(&g->sleepers) > 0)
+        futex_wake_all(&g->done);
+}
+
 void pool_finish(struct pool_gate *g, size_t n_chunks)
 {
-    if (atomic_fetch_add(&g->done, 1) + 1 == n_chunks && atomic_load(&g->sleepers) > 0)
-        futex_wake_all(&g->done);
+    pool_finish_some(g, 1, n_chunks);
 }
 
 void pool_wait(struct pool_gate *g, size_t n_chunks)

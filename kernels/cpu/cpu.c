@@ -125,16 +125,14 @@ static int cpu_open(struct device **out, const struct backend_options *o, struct
     if (!d)
         return err_set(e, ERR_NOMEM, "no memory for the CPU device");
     d->ops = ops;
-    rc = queue_open(d, e);
-    if (rc == 0)
-        rc = pool_create(&d->pool, o->n_threads, e);
+    rc = pool_create(&d->pool, o->n_threads, e);
     if (rc != 0) {
         cpu_close(d);
         return rc;
     }
     d->n_threads = pool_threads(d->pool);
     d->weights.pool = d->pool;
-    if ((rc = experts_open(d, e)) != 0) {
+    if ((rc = queue_open(d, e)) != 0 || (rc = experts_open(d, e)) != 0) {
         cpu_close(d);
         return rc;
     }

@@ -20,7 +20,7 @@ struct attend_plan {
     size_t rows;        /* rows of a task */
     size_t n_tiles;     /* tasks, not counting splits */
     bool wide;          /* attend_wide.c takes them */
-    bool split;             /* partial results go to device.parts and op_attend_merge() puts them together */
+    bool split; /* partial results go to device.parts and op_attend_merge() puts them together */
 };
 
 enum op_kind {
@@ -131,6 +131,8 @@ struct device {
 
     struct op *queue; /* [QUEUE_MAX] */
     struct pool_gate *gates;
+    struct pool_lane *lanes; /* [QUEUE_MAX][n_lanes] */
+    size_t n_lanes;
     size_t n_ops;
 
     struct weight_store weights;

@@ -79,14 +79,19 @@ static size_t all_units(const struct mm_ops *ops, const struct matmul *op)
     return units;
 }
 
-/* First item of a chunk.  Chunks shrink evenly to nothing: long walks through memory at first, and
- * at the end all threads are done at nearly the same time (trapezoid self-scheduling, Tzeng and Ni
- * 1993). */
-static size_t first_item(size_t items, size_t n_chunks, size_t chunk)
+/* First item of a chunk.  Each of n_threads has an equal run of items and of chunks, where those
+ * can be dealt out evenly (pool_claim_near).  Within a run chunks shrink evenly to nothing: long
+ * walks through memory at first, and at the end all threads are done at nearly the same time
+ * (trapezoid self-scheduling, Tzeng and Ni 1993). */
+static size_t first_item(size_t items, size_t n_threads, size_t n_chunks, size_t chunk)
 {
-    size_t left = n_chunks - chunk;
+    size_t lanes = n_chunks % n_threads == 0 ? n_threads : 1, per = n_chunks / lanes;
+    size_t lane = chunk / per, first = items * lane / lanes, left = per - chunk % per;
 
-    return items - items * left / n_chunks * left / n_chunks;
+    if (lane == lanes)
+        return items;
+    items = items * (lane + 1) / lanes - first;
+    return first + items - items * left / per * left / per;
 }
 
 size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_threads)
@@ -98,17 +103,18 @@ size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_thr
         bytes += op->w[m]->rows * op->w[m]->row_bytes;
     if (chunks < bytes / CHUNK_BYTES)
         chunks = bytes / CHUNK_BYTES;
-    return min_size(min_size(chunks, MAX_CHUNKS), all_units(ops, op) * range_count(ops, op));
+    chunks = min_size(min_size(chunks, MAX_CHUNKS), all_units(ops, op) * range_count(ops, op));
+    return chunks > n_threads ? chunks - chunks % n_threads : chunks;
 }
 
-const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, size_t n_chunks,
-                     size_t chunk, size_t *bytes)
+const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, const struct mm_scratch *s,
+                     size_t n_chunks, size_t chunk, size_t *bytes)
 {
     size_t item;
 
     if (chunk >= n_chunks)
         return NULL;
-    item = first_item(all_units(ops, op), n_chunks, chunk);
+    item = first_item(all_units(ops, op), s->n_threads, n_chunks, chunk);
     for (size_t m = 0; m < op->n_out; m++) {
         const struct weight *w = op->w[m];
         size_t count = unit_count(ops, op, w), group;
@@ -236,8 +242,9 @@ struct walk {
     size_t item, end;
 };
 
-static struct walk walk_start(const struct mm_ops *ops, const struct matmul *op, size_t units,
-                              size_t n_chunks, size_t chunk)
+static struct walk walk_start(const struct mm_ops *ops, const struct matmul *op,
+                              const struct mm_scratch *s, size_t units, size_t n_chunks,
+                              size_t chunk)
 {
     size_t ranges = range_count(ops, op), items = units * ranges;
     size_t multiple = mm_is_prompt(ops, op)  ? 2 * MM_STRIP
@@ -246,8 +253,8 @@ static struct walk walk_start(const struct mm_ops *ops, const struct matmul *op,
 
     return (struct walk){ .units = units,
                           .step = ceil_div(ceil_div(op->n, ranges), multiple) * multiple,
-                          .item = first_item(items, n_chunks, chunk),
-                          .end = first_item(items, n_chunks, chunk + 1) };
+                          .item = first_item(items, s->n_threads, n_chunks, chunk),
+                          .end = first_item(items, s->n_threads, n_chunks, chunk + 1) };
 }
 
 /* The next units begin .. stop - 1 with rows i .. i + n - 1 out of n_rows; n may be 0. */
@@ -267,7 +274,7 @@ static bool walk_next(struct walk *k, size_t n_rows, size_t *begin, size_t *stop
 void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t n_chunks, size_t chunk, size_t thread)
 {
-    struct walk k = walk_start(ops, op, all_units(ops, op), n_chunks, chunk);
+    struct walk k = walk_start(ops, op, s, all_units(ops, op), n_chunks, chunk);
     size_t begin, stop, i, n;
 
     while (walk_next(&k, op->n, &begin, &stop, &i, &n))
@@ -293,7 +300,7 @@ size_t mm_join_chunks(const struct mm_ops *ops, const struct matmul *in, size_t 
 void mm_join_chunk(const struct mm_ops *ops, const struct matmul *in, const struct mm_join *join,
                    struct mm_scratch *s, size_t n_chunks, size_t chunk, size_t thread)
 {
-    struct walk k = walk_start(ops, in, in->w[0]->n_groups, n_chunks, chunk);
+    struct walk k = walk_start(ops, in, s, in->w[0]->n_groups, n_chunks, chunk);
     struct mm_scratch hidden = mm_hidden(s);
     size_t begin, stop, i, n;
 

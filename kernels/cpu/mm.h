@@ -81,12 +81,13 @@ void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scr
                 size_t chunk);
 void mm_begin(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t thread);
-size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op, size_t n_threads);
+size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op,
+                 size_t n_threads); /* a multiple of n_threads, where there is enough to do */
 
 /* Where the weights of a chunk begin in memory, for threads that have nothing better to do than to
  * fetch them, and how many bytes follow there; NULL where that is not known.  Of generated rows. */
-const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, size_t n_chunks,
-                     size_t chunk, size_t *bytes);
+const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, const struct mm_scratch *s,
+                     size_t n_chunks, size_t chunk, size_t *bytes);
 void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t n_chunks, size_t chunk, size_t thread);
 

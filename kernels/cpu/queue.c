@@ -10,6 +10,7 @@
 #include "kernels/cpu/device.h"
 
 enum {
+    MAX_LANES = 16,          /* with more threads than that, several start in the same one */
     AHEAD_OPS = 6,           /* how far to look for a matrix product */
     AHEAD_BYTES = 128 << 10, /* what a thread fetches of it at most: a part of its own cache */
     AHEAD_STEP = 1024,       /* between two looks at the gate */
@@ -19,7 +20,9 @@ int queue_open(struct device *d, struct err *e)
 {
     d->queue = calloc(QUEUE_MAX, sizeof *d->queue);
     d->gates = aligned_alloc(POOL_LINE, QUEUE_MAX * sizeof *d->gates);
-    if (!d->queue || !d->gates)
+    d->n_lanes = min_size(d->n_threads, MAX_LANES);
+    d->lanes = aligned_alloc(POOL_LINE, QUEUE_MAX * d->n_lanes * sizeof *d->lanes);
+    if (!d->queue || !d->gates || !d->lanes)
         return err_set(e, ERR_NOMEM, "no memory for the CPU's queue of ops");
     return 0;
 }
@@ -28,6 +31,7 @@ void queue_close(struct device *d)
 {
     free(d->queue);
     free(d->gates);
+    free(d->lanes);
 }
 
 struct op *queue_put(struct device *d, enum op_kind kind, size_t n_chunks, size_t per)
@@ -37,6 +41,7 @@ struct op *queue_put(struct device *d, enum op_kind kind, size_t n_chunks, size_
     if (d->n_ops == QUEUE_MAX)
         queue_run(d);
     memset(&d->gates[d->n_ops], 0, sizeof d->gates[d->n_ops]);
+    memset(d->lanes + d->n_ops * d->n_lanes, 0, d->n_lanes * sizeof *d->lanes);
     op = &d->queue[d->n_ops++];
     op->kind = kind;
     op->n_chunks = n_chunks;
@@ -205,9 +210,17 @@ struct ahead {
     size_t bytes; /* of them */
 };
 
+/* The chunk that this thread begins with. */
+static size_t own_first(const struct device *d, const struct op *op, size_t thread)
+{
+    size_t n = min_size(d->n_lanes, op->n_chunks);
+
+    return pool_lane_first(op->n_chunks, n, thread % n);
+}
+
 /* A thread that has to wait at a gate fetches weights of the next matrix product of generated rows
- * into its cache, until the gate is finished: they are what such a pass spends its time on.  Who
- * finishes the gate is first at the next one and takes chunk 0; the others come behind. */
+ * into its cache, until the gate is finished: the first ones of its own lane, since they are what
+ * such a pass spends its time on. */
 static void fetch_ahead(struct device *d, struct ahead *ahead, struct pool_gate *gate,
                         size_t n_chunks, size_t next, size_t thread)
 {
@@ -220,7 +233,7 @@ static void fetch_ahead(struct device *d, struct ahead *ahead, struct pool_gate 
     if (next >= d->n_ops || d->queue[next].kind != OP_MATMUL || d->queue[next].matmul.prompt)
         return;
     op = &d->queue[next];
-    at = mm_ahead(d->ops->mm, &op->matmul, op->n_chunks, max_size(thread, 1), &bytes);
+    at = mm_ahead(d->ops->mm, &op->matmul, &d->mm, op->n_chunks, own_first(d, op, thread), &bytes);
     if (!at)
         return;
     bytes = min_size(bytes, AHEAD_BYTES);
@@ -241,18 +254,19 @@ static void walk(void *arg, size_t thread)
 
     for (size_t i = 0, end; i < d->n_ops; i = end) {
         struct pool_gate *gate = &d->gates[i];
-        size_t n_chunks = d->queue[i].n_chunks, chunk;
+        struct pool_lane *lanes = d->lanes + i * d->n_lanes;
+        size_t n_chunks = d->queue[i].n_chunks, chunk, count = 0;
         bool begun = false;
 
         end = step_end(d, i);
-        while (pool_claim(gate, n_chunks, &chunk)) {
+        for (; pool_claim_near(lanes, d->n_lanes, thread, n_chunks, &chunk); count++)
             for (size_t j = i; j < end; j++) {
                 if (n_chunks == 1)
                     begun = false; /* each op of a step is a new one to this thread */
                 run_chunk(d, &d->queue[j], chunk, thread, &begun);
             }
-            pool_finish(gate, n_chunks);
-        }
+        if (count > 0)
+            pool_finish_some(gate, count, n_chunks);
         if (!pool_finished(gate, n_chunks))
             fetch_ahead(d, &ahead, gate, n_chunks, end, thread);
         pool_wait(gate, n_chunks);

@@ -40,6 +40,83 @@ static void walk(void *arg, size_t index)
     }
 }
 
+enum { MAX_LANES = 9 };
+
+struct near_job {
+    struct job job;
+    struct pool_lane lanes[N_GATES][MAX_LANES];
+    size_t n_lanes;
+};
+
+/* The same from lanes; what was done is reported at the end of each gate. */
+static void walk_near(void *arg, size_t index)
+{
+    struct near_job *n = arg;
+    struct job *j = &n->job;
+    size_t c;
+
+    for (size_t g = 0; g < N_GATES; g++) {
+        size_t done = 0;
+
+        for (; pool_claim_near(n->lanes[g], n->n_lanes, index, j->n_chunks[g], &c); done++) {
+            for (size_t k = 0; g > 0 && k < j->n_chunks[g - 1]; k++)
+                if (j->hits[g - 1][k] != 1)
+                    atomic_fetch_add(&j->wrong, 1);
+            j->hits[g][c]++;
+        }
+        if (done > 0)
+            pool_finish_some(&j->gates[g], done, j->n_chunks[g]);
+        pool_wait(&j->gates[g], j->n_chunks[g]);
+    }
+}
+
+static void lanes_give_every_chunk_once(void **state)
+{
+    struct near_job *n = aligned_alloc(POOL_LINE, sizeof *n);
+
+    (void)state;
+    assert_non_null(n);
+    for (size_t threads = 1; threads <= 6; threads++) {
+        struct pool *p;
+
+        assert_int_equal(pool_create(&p, threads, NULL), 0);
+        for (size_t lanes = 1; lanes <= MAX_LANES; lanes++) {
+            memset(n, 0, sizeof *n);
+            n->n_lanes = lanes;
+            for (size_t g = 0; g < N_GATES; g++)
+                n->job.n_chunks[g] = 1 + (g * 7 + lanes) % MAX_CHUNKS;
+            pool_run(p, walk_near, n);
+            for (size_t g = 0; g < N_GATES; g++)
+                for (size_t c = 0; c < MAX_CHUNKS; c++)
+                    assert_int_equal(n->job.hits[g][c], c < n->job.n_chunks[g]);
+            assert_int_equal(atomic_load(&n->job.wrong), 0);
+        }
+        pool_free(p);
+    }
+    free(n);
+}
+
+/* Alone, a thread starts in its own lane and then takes what the others leave. */
+static void own_lane_comes_first(void **state)
+{
+    static const size_t expected[] = { 3, 4, 6, 7, 8, 0, 1, 2 }; /* 5 is another's */
+    struct pool_lane lanes[3];
+    size_t c;
+
+    (void)state;
+    memset(lanes, 0, sizeof lanes);
+    assert_int_equal(pool_lane_first(9, 3, 1), 3);
+    for (size_t i = 0; i < 8; i++) {
+        if (i == 2) { /* lane 7 % 3 is the same one */
+            assert_true(pool_claim_near(lanes, 3, 7, 9, &c));
+            assert_int_equal(c, 5);
+        }
+        assert_true(pool_claim_near(lanes, 3, 1, 9, &c));
+        assert_int_equal(c, expected[i]);
+    }
+    assert_false(pool_claim_near(lanes, 3, 1, 9, &c));
+}
+
 static void run_once(struct pool *p, unsigned seed)
 {
     struct job *j = aligned_alloc(POOL_LINE, sizeof *j);
@@ -167,6 +244,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chunk_once_in_order),
+        cmocka_unit_test(lanes_give_every_chunk_once),
+        cmocka_unit_test(own_lane_comes_first),
         cmocka_unit_test(made_and_freed_again_and_again),
         cmocka_unit_test(zero_means_all_processors),
         cmocka_unit_test(whoever_is_waited_for_comes),
