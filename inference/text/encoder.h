@@ -14,6 +14,9 @@
 
 struct bpe;
 struct spm;
+struct ugm;
+struct unigram;
+struct unigram_end;
 
 struct encoder {
     struct ids *out;
@@ -22,8 +25,11 @@ struct encoder {
     const struct bpe *bpe;
     struct wordcache *cache; /* words met lately; NULL where there was no memory for one */
     struct pretok_run run;   /* BPE: the words */
-    struct buf segment;      /* SPM: the bytes being merged, a blank as one byte */
-    struct encoder *next;    /* while it is not used */
+    struct buf segment;      /* SPM: the bytes being merged, a blank as one byte; UGM: the text */
+    const struct unigram *unigram;
+    struct unigram_end *ends; /* Unigram: the best ways so far; room for ends_cap */
+    size_t ends_cap;
+    struct encoder *next; /* while it is not used */
 };
 
 /* Appends one id; ERR_LIMIT where no more may be. */
@@ -60,6 +66,13 @@ void bpe_begin(const struct bpe *b, struct encoder *enc);
 int spm_create(struct spm **out, const struct vocab *v, struct err *e) MUST_CHECK;
 void spm_free(struct spm *s);
 int spm_encode(const struct spm *s, struct encoder *enc, const char *text, size_t len,
+               struct err *e) MUST_CHECK;
+
+/* ugm.c: SentencePiece's Unigram model, from a GGUF file. */
+int ugm_create(struct ugm **out, const struct vocab *v, const struct weights *w,
+               struct err *e) MUST_CHECK;
+void ugm_free(struct ugm *u);
+int ugm_encode(const struct ugm *u, struct encoder *enc, const char *text, size_t len,
                struct err *e) MUST_CHECK;
 
 #endif

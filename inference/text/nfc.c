@@ -22,6 +22,8 @@ enum {
     TCOUNT = 28,
     SCOUNT = LCOUNT * VCOUNT * TCOUNT,
     FIRST_MARK = 0x300,
+    FIRST_COMPAT = 0xa0,
+    MOST = 18, /* characters that one becomes: U+FDFA */
 };
 
 struct letter {
@@ -31,7 +33,7 @@ struct letter {
 };
 
 struct run {
-    struct letter l[RUN + 8]; /* one character becomes at most 4 */
+    struct letter l[RUN + MOST];
     size_t n;
 };
 
@@ -65,6 +67,23 @@ static const struct nfc_split *find_split(uint32_t cp)
             hi = mid;
     }
     return lo < nfc_n_splits && nfc_splits[lo].cp == cp ? &nfc_splits[lo] : NULL;
+}
+
+static const struct nfc_compat *find_compat(uint32_t cp)
+{
+    size_t lo = 0, hi = nfc_n_compat;
+
+    if (cp < FIRST_COMPAT)
+        return NULL;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (nfc_compat[mid].cp < cp)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < nfc_n_compat && nfc_compat[lo].cp == cp ? &nfc_compat[lo] : NULL;
 }
 
 /* The character that a and b make together, or 0. */
@@ -168,10 +187,11 @@ static void compose_run(struct run *r)
     r->n = kept;
 }
 
-static void flush(struct run *r, struct buf *out, struct buf *out_marks, bool marked, bool compose)
+static void flush(struct run *r, struct buf *out, struct buf *out_marks, bool marked,
+                  struct nfc_form form)
 {
     order(r);
-    if (compose)
+    if (form.compose)
         compose_run(r);
     for (size_t i = 0; i < r->n; i++) {
         char bytes[4], marks[4] = { r->l[i].mark, r->l[i].mark, r->l[i].mark, r->l[i].mark };
@@ -184,14 +204,17 @@ static void flush(struct run *r, struct buf *out, struct buf *out_marks, bool ma
     r->n = 0;
 }
 
-bool nfc_is_plain(const char *text, size_t len, bool compose)
+bool nfc_is_plain(const char *text, size_t len, struct nfc_form form)
 {
+    /* bytes below C3 are ASCII, or lead to U+0080 .. U+00BF */
+    unsigned char first = form.compat ? 0xc2 : 0xc3;
+    bool compose = form.compose;
+
     for (size_t i = 0; i < len;) {
         uint32_t cp;
         size_t n = 1;
 
-        /* bytes below C3 are ASCII, or lead to U+0080 .. U+00BF */
-        if ((unsigned char)text[i] < 0xc3) {
+        if ((unsigned char)text[i] < first) {
             i++;
             continue;
         }
@@ -200,6 +223,8 @@ bool nfc_is_plain(const char *text, size_t len, bool compose)
             i++;
             continue;
         }
+        if (form.compat && find_compat(cp))
+            return false;
         if (!compose || cp >= FIRST_MARK) {
             const struct nfc_split *s = find_split(cp);
 
@@ -215,28 +240,40 @@ bool nfc_is_plain(const char *text, size_t len, bool compose)
     return true;
 }
 
+/* Does a run end before this character? */
+static bool begins_run(uint32_t cp)
+{
+    return cp < FIRST_MARK || (!class_of(cp) && !joins_backward(cp));
+}
+
 void nfc_put(struct buf *out, struct buf *out_marks, const char *text, size_t len,
-             const char *marks, bool compose)
+             const char *marks, struct nfc_form form)
 {
     struct run r;
 
     r.n = 0;
     for (size_t i = 0; i < len;) {
+        const struct nfc_compat *compat;
         uint32_t cp;
         size_t n = utf8_decode(text + i, len - i, &cp);
+        char mark = marks ? marks[i] : 0;
 
         if (n == 0) {
-            flush(&r, out, out_marks, marks != NULL, compose);
+            flush(&r, out, out_marks, marks != NULL, form);
             buf_put(out, text + i, 1);
             if (marks)
                 buf_put(out_marks, marks + i, 1);
             i++;
             continue;
         }
-        if (r.n >= RUN || (r.n && (cp < FIRST_MARK || (!class_of(cp) && !joins_backward(cp)))))
-            flush(&r, out, out_marks, marks != NULL, compose);
-        push_split(&r, cp, marks ? marks[i] : 0);
+        compat = form.compat ? find_compat(cp) : NULL;
+        if (r.n >= RUN || (r.n && begins_run(compat ? nfc_compat_chars[compat->start] : cp)))
+            flush(&r, out, out_marks, marks != NULL, form);
+        if (!compat)
+            push_split(&r, cp, mark);
+        for (size_t k = 0; compat && k < compat->n; k++)
+            push(&r, nfc_compat_chars[compat->start + k], mark);
         i += n;
     }
-    flush(&r, out, out_marks, marks != NULL, compose);
+    flush(&r, out, out_marks, marks != NULL, form);
 }

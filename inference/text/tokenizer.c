@@ -26,6 +26,7 @@ struct tokenizer {
     struct special special;
     struct bpe *bpe; /* the one that vocab.model says, the others are NULL */
     struct spm *spm;
+    struct ugm *ugm;
     struct hftok *hf; /* tokenizer.json: has its own table of special tokens */
 };
 
@@ -96,8 +97,10 @@ int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *
         goto fail;
     if (t->vocab.model == VOCAB_BPE)
         rc = bpe_create(&t->bpe, &t->vocab, w, e);
-    else
+    else if (t->vocab.model == VOCAB_SPM)
         rc = spm_create(&t->spm, &t->vocab, e);
+    else
+        rc = ugm_create(&t->ugm, &t->vocab, w, e);
     if (rc || (rc = special_init(&t->special, &t->vocab, e)))
         goto fail;
     if (is_phi3(w))
@@ -126,6 +129,7 @@ static void encoder_free(struct encoder *enc)
         return;
     merge_done(&enc->merge);
     free(enc->cache);
+    free(enc->ends);
     pretok_run_done(&enc->run);
     buf_done(&enc->segment);
     free(enc);
@@ -150,7 +154,8 @@ static struct encoder *take(struct shelf *s)
 /* Back on the shelf, unless something went wrong or it has grown large. */
 static void give(struct shelf *s, struct encoder *enc, bool usable)
 {
-    usable = usable && enc->merge.cap <= MAX_SHELVED_SYMBOLS;
+    usable =
+        usable && enc->merge.cap <= MAX_SHELVED_SYMBOLS && enc->ends_cap <= MAX_SHELVED_SYMBOLS;
     if (usable) {
         pthread_mutex_lock(&s->lock);
         usable = s->n < MAX_SHELVED;
@@ -179,6 +184,7 @@ void tokenizer_close(struct tokenizer *t)
     free(t->shelf);
     bpe_free(t->bpe);
     spm_free(t->spm);
+    ugm_free(t->ugm);
     hftok_free(t->hf);
     special_done(&t->special);
     vocab_done(&t->vocab);
@@ -202,8 +208,9 @@ static int encode_text(const struct tokenizer *t, struct encoder *enc, const cha
         size_t end = item ? at : len;
 
         if (end > done) {
-            rc = t->bpe ? bpe_encode(t->bpe, enc, text + done, end - done, e)
-                        : spm_encode(t->spm, enc, text + done, end - done, e);
+            rc = t->bpe   ? bpe_encode(t->bpe, enc, text + done, end - done, e)
+                 : t->spm ? spm_encode(t->spm, enc, text + done, end - done, e)
+                          : ugm_encode(t->ugm, enc, text + done, end - done, e);
             if (rc)
                 return rc;
         }
@@ -296,5 +303,5 @@ bool tokenizer_adds_bos(const struct tokenizer *t)
 
 bool tokenizer_strips_first_blank(const struct tokenizer *t)
 {
-    return t->vocab.model == VOCAB_SPM && t->vocab.add_space_prefix;
+    return t->vocab.model != VOCAB_BPE && t->vocab.add_space_prefix;
 }

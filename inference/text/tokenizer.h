@@ -1,6 +1,7 @@
 /* tokenizer.h - text to token ids and back, as the model file says.
  *
- * Byte-level BPE (tokenizer.ggml.model "gpt2") and SentencePiece-style BPE ("llama").  Control tokens
+ * Byte-level BPE (tokenizer.ggml.model "gpt2"), SentencePiece-style BPE ("llama") and Unigram
+ * ("t5"); or what a tokenizer.json describes (tokenizer.huggingface.json; hf/).  Control tokens
  * (<|im_end|>, <bos>) are recognised only where the caller says that the text may hold them:
  * what a client wrote stays text.
  * Opened once, then read-only: any thread. */
@@ -30,15 +31,16 @@ struct text_span {
 };
 
 /* Copies what it needs: w may be closed afterwards.  Errors: ERR_FORMAT naming the key at fault,
- * ERR_UNSUPPORTED naming the tokenizer model or the pre-tokenizer.  Close with tokenizer_close(). */
+ * ERR_UNSUPPORTED naming the tokenizer model or the pre-tokenizer.  Close with tokenizer_close().
+ */
 int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *e) MUST_CHECK;
 void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 
 struct encode_options {
-    bool add_special;   /* put BOS (and EOS) where the model file asks for them */
-    bool parse_special; /* recognise control tokens in the text ... */
-    const struct text_span *plain; /* ... except in these ranges: sorted, not overlapping; a token that
-                                    * touches one of them even with a byte is not recognised */
+    bool add_special;              /* put BOS (and EOS) where the model file asks for them */
+    bool parse_special;            /* recognise control tokens in the text ... */
+    const struct text_span *plain; /* ... except in these ranges: sorted, not overlapping; a token
+                                    * that touches one of them even with a byte is not recognised */
     size_t n_plain;
     size_t max_ids; /* ERR_LIMIT as soon as more would be needed; 0: no limit */
 };
@@ -65,7 +67,8 @@ int32_t tokenizer_bos(const struct tokenizer *t); /* -1 if none */
 int32_t tokenizer_eos(const struct tokenizer *t); /* -1 if none */
 bool tokenizer_adds_bos(const struct tokenizer *t);
 
-/* Does the first piece of a text lose its leading blank (SentencePiece's dummy prefix)?  For detok. */
+/* Does the first piece of a text lose its leading blank (SentencePiece's dummy prefix)?  For detok.
+ */
 bool tokenizer_strips_first_blank(const struct tokenizer *t);
 
 #endif

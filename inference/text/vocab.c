@@ -128,7 +128,7 @@ int vocab_make_pieces(struct vocab *v, struct err *e)
             strtab_put(&v->pieces, &c, 1);
         else if (vocab_is_control(v, i))
             strtab_put(&v->pieces, s.data, s.len);
-        else if (v->model == VOCAB_SPM)
+        else if (v->model != VOCAB_BPE)
             put_spm_piece(&v->pieces, s);
         else if (v->type[i] == TOKEN_USER)
             strtab_put(&v->pieces, s.data, s.len);
@@ -348,31 +348,40 @@ static int load_model(struct vocab *v, const struct weights *w, struct err *e)
         v->model = VOCAB_BPE;
     else if (name.len == 5 && memcmp(name.data, "llama", 5) == 0)
         v->model = VOCAB_SPM;
+    else if (name.len == 2 && memcmp(name.data, "t5", 2) == 0)
+        v->model = VOCAB_UGM;
     else
-        return err_set(e, ERR_UNSUPPORTED, "%s \"%.*s\" is not supported (only gpt2 and llama)",
+        return err_set(e, ERR_UNSUPPORTED, "%s \"%.*s\" is not supported (only gpt2, llama, t5)",
                        KEY("model"), (int)(name.len < 60 ? name.len : 60), name.data);
     return 0;
 }
 
 int vocab_load(struct vocab *v, const struct weights *w, struct err *e)
 {
+    /* what llama.cpp takes where a file says nothing */
+    static const struct {
+        int32_t bos, eos, unknown;
+    } usual[] = {
+        [VOCAB_BPE] = { -1, -1, -1 },
+        [VOCAB_SPM] = { 1, 2, 0 },
+        [VOCAB_UGM] = { -1, 1, 2 },
+    };
     int rc;
 
     *v = (struct vocab){ 0 };
     if ((rc = load_model(v, w, e)) || (rc = load_texts(v, w, e)) || (rc = load_types(v, w, e)))
         goto fail;
-    if (v->model == VOCAB_SPM && (rc = load_scores(v, w, e)))
+    if (v->model != VOCAB_BPE && (rc = load_scores(v, w, e)))
         goto fail;
     if ((rc = vocab_make_pieces(v, e)))
         goto fail;
-    /* what llama.cpp takes where an SPM file says nothing; for BPE: none */
-    if ((rc = load_id(v, w, KEY("bos_token_id"), v->model == VOCAB_SPM ? 1 : -1, &v->bos, e)) ||
-        (rc = load_id(v, w, KEY("eos_token_id"), v->model == VOCAB_SPM ? 2 : -1, &v->eos, e)) ||
-        (rc = load_id(v, w, KEY("unknown_token_id"), v->model == VOCAB_SPM ? 0 : -1, &v->unknown,
-                      e)) ||
+    if ((rc = load_id(v, w, KEY("bos_token_id"), usual[v->model].bos, &v->bos, e)) ||
+        (rc = load_id(v, w, KEY("eos_token_id"), usual[v->model].eos, &v->eos, e)) ||
+        (rc = load_id(v, w, KEY("unknown_token_id"), usual[v->model].unknown, &v->unknown, e)) ||
         (rc = find_ends(v, w, e)))
         goto fail;
     v->add_bos = v->add_space_prefix = v->model == VOCAB_SPM;
+    v->add_eos = v->model == VOCAB_UGM;
     if ((rc = optional(weights_bool(w, KEY("add_bos_token"), &v->add_bos, e))) ||
         (rc = optional(weights_bool(w, KEY("add_eos_token"), &v->add_eos, e))) ||
         (rc = optional(weights_bool(w, KEY("add_space_prefix"), &v->add_space_prefix, e))))

@@ -10,6 +10,7 @@
 enum vocab_model {
     VOCAB_BPE, /* "gpt2": texts are spelled in the byte alphabet, U+0120 for a blank */
     VOCAB_SPM, /* "llama": texts have U+2581 for a blank, <0xXX> stands for a byte */
+    VOCAB_UGM, /* "t5": spelled like SPM's */
 };
 
 /* tokenizer.ggml.token_type */

@@ -89,3 +89,11 @@ def isas():
         if {"amx_tile", "amx_int8", "amx_bf16", "avx512_bf16"} <= flags:
             found.append("amx")
     return found
+
+
+def lines(command, model, requests):
+    text = "".join(json.dumps(r) + "\n" for r in requests)
+    run = subprocess.run([program, command, model], input=text.encode(), capture_output=True, timeout=300)
+    if run.returncode != 0:
+        raise Refused(run.stderr.decode())
+    return [json.loads(line) for line in run.stdout.decode().splitlines()]

@@ -14,20 +14,13 @@ here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
 sys.path.insert(0, str(here))
 import tap  # noqa: E402
-from probe import Probe, Refused, distance, isas, program, read_tensors, shared  # noqa: E402
+from probe import Probe, Refused, distance, isas, lines, program, read_tensors, shared  # noqa: E402
+from texts import some_text  # noqa: E402
 
 models = shared / "models"
 own = here.parent / "data" / "models"  # make_models.py there made them
 FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2",
             "smollm3", "granite", "phi3", "phi3_longrope", "gpt_neox", "qwen3_moe", "gpt_oss", "gpt_oss_mxfp4"]
-
-
-def lines(command, model, requests):
-    text = "".join(json.dumps(r) + "\n" for r in requests)
-    run = subprocess.run([program, command, model], input=text.encode(), capture_output=True, timeout=300)
-    if run.returncode != 0:
-        raise Refused(run.stderr.decode())
-    return [json.loads(line) for line in run.stdout.decode().splitlines()]
 
 
 def tokenize(model, texts, add_special=False):
@@ -66,30 +59,6 @@ def recorded_text(name, folder):
     tap.equal(tokenize(folder, texts, True), [p["ids"] for p in expected["prompts"]], f"{name}: ids of the prompts")
     if expected.get("chat"):
         tap.equal(tokenize(folder, [expected["chat"]["rendered"]]), [expected["chat"]["ids"]], f"{name}: ids of a chat")
-
-
-SCRIPTS = [(0x20, 0x7e), (0x20, 0x7e), (0x61, 0x7a), (0xa0, 0x17f), (0x300, 0x36f), (0x370, 0x3ff), (0x400, 0x4ff), (0x590, 0x6ff),
-           (0x900, 0x97f), (0xe00, 0xe7f), (0x1100, 0x11ff), (0x1e00, 0x1fff), (0x2000, 0x206f), (0x3040, 0x30ff),
-           (0x4e00, 0x9fff), (0xac00, 0xd7a3), (0xf900, 0xfaff), (0xff00, 0xffef), (0x1f300, 0x1f64f), (0x1f900, 0x1f9ff)]
-PARTS = ["  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n ", "'s", "'LL", "’t", "123", "1234567", "0.5", "don't", "I'VE", "the ", " and",
-         "for (int i = 0; i < n; i++) {\n    x[i] += 1;\n}\n", "http://a.b/c?d=e&f", "👨‍👩‍👧", "🇩🇪", "é", "e\u0301", "Å", "가각", "\u1100\u1161\u11a8",
-         "\u00a0", "\u3000", "\u200b", "\u2028", "\u180e", "<", "<|", "|>", "</s>", "<s>", "<unk>", "<0x0A>", "▁", "▁▁", "_", "--", "...", "ſ", "ß", "İ", "½", "²"]
-
-
-def some_text(rng, specials):
-    out = []
-    for _ in range(rng.randrange(1, 40)):
-        kind = rng.random()
-        if kind < 0.35:
-            out.append(rng.choice(PARTS))
-        elif kind < 0.4 and specials:
-            out.append(rng.choice(specials))
-        elif kind < 0.5:
-            out.append(rng.choice("ab \n\t1.").join([""] * rng.randrange(2, 40)))
-        else:
-            low, high = rng.choice(SCRIPTS)
-            out.append("".join(chr(rng.randint(low, high)) for _ in range(rng.randrange(1, 12))))
-    return "".join(out)
 
 
 def differential(name, folder):

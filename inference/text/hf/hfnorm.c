@@ -5,17 +5,29 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include "inference/text/hf/hftok.h"
+#include "inference/text/hf/hfchars.h"
 #include "inference/text/nfc.h"
 #include "inference/text/utf8_step.h"
 
 enum { MAX_STEPS = 16 };
-enum step_kind { STEP_PREPEND, STEP_REPLACE, STEP_MATCH, STEP_NFC, STEP_NFD };
+enum step_kind {
+    STEP_PREPEND,
+    STEP_REPLACE,
+    STEP_MATCH,
+    STEP_FORM, /* NFC and its like */
+    STEP_CHARS,
+    STEP_STRIP,
+    STEP_PRECOMPILED,
+};
 
 struct step {
     enum step_kind kind;
     struct buf from, to; /* PREPEND: to.  REPLACE: one by the other.  MATCH: what matches by `to` */
-    pcre2_code *code;    /* MATCH */
+    pcre2_code *code;    /* MATCH; PRECOMPILED: a cluster */
+    struct nfc_form form;
+    enum hfchars_kind chars;
+    bool left, right; /* STRIP */
+    struct charsmap *map;
 };
 
 struct hfnorm {
@@ -53,6 +65,52 @@ static int read_replace(struct step *s, const struct value *v, struct err *e)
     return rc;
 }
 
+static int read_precompiled(struct step *s, const struct value *v, struct err *e)
+{
+    size_t len;
+    const char *text = hf_string(v, "precompiled_charsmap", &len);
+    struct buf bytes = { 0 };
+    void *code = NULL;
+    int rc;
+
+    s->kind = STEP_PRECOMPILED;
+    if (!text) /* null in files whose model has none: nothing changes */
+        len = 0;
+    rc = hf_base64(&bytes, text, len, e);
+    if (!rc)
+        rc = charsmap_create(&s->map, buf_str(&bytes), bytes.len, e);
+    if (!rc)
+        rc = hf_compile(&code, "\\X", 2, e);
+    s->code = code;
+    buf_done(&bytes);
+    return rc;
+}
+
+/* Those that are named by their type alone. */
+static bool read_simple(struct step *s, const char *type)
+{
+    static const struct {
+        const char *type;
+        struct step step;
+    } known[] = {
+        { "NFC", { .kind = STEP_FORM, .form = { true, false } } },
+        { "NFD", { .kind = STEP_FORM, .form = { false, false } } },
+        { "NFKC", { .kind = STEP_FORM, .form = { true, true } } },
+        { "NFKD", { .kind = STEP_FORM, .form = { false, true } } },
+        { "Lowercase", { .kind = STEP_CHARS, .chars = HFCHARS_LOWERCASE } },
+        { "StripAccents", { .kind = STEP_CHARS, .chars = HFCHARS_STRIP_ACCENTS } },
+        { "Nmt", { .kind = STEP_CHARS, .chars = HFCHARS_NMT } },
+        { "ByteLevel", { .kind = STEP_CHARS, .chars = HFCHARS_LETTERS } },
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].type, type) == 0) {
+            *s = known[i].step;
+            return true;
+        }
+    return false;
+}
+
 static int read_step(void *arg, const struct value *v, struct err *e)
 {
     struct hfnorm *n = arg;
@@ -68,10 +126,16 @@ static int read_step(void *arg, const struct value *v, struct err *e)
     }
     if (strcmp(type, "Replace") == 0)
         return read_replace(s, v, e);
-    if (strcmp(type, "NFC") == 0 || strcmp(type, "NFD") == 0) {
-        s->kind = type[2] == 'C' ? STEP_NFC : STEP_NFD;
+    if (strcmp(type, "Precompiled") == 0)
+        return read_precompiled(s, v, e);
+    if (strcmp(type, "Strip") == 0) {
+        s->kind = STEP_STRIP;
+        s->left = hf_flag(v, "strip_left", true);
+        s->right = hf_flag(v, "strip_right", true);
         return 0;
     }
+    if (read_simple(s, type))
+        return 0;
     return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: the normalizer \"%.60s\" is not supported",
                    type);
 }
@@ -100,6 +164,7 @@ void hfnorm_free(struct hfnorm *n)
         buf_done(&n->steps[i].from);
         buf_done(&n->steps[i].to);
         pcre2_code_free(n->steps[i].code);
+        charsmap_free(n->steps[i].map);
     }
     free(n);
 }
@@ -117,39 +182,7 @@ void hfwork_done(struct hfwork *w)
     }
 }
 
-/* What a step writes to. */
-struct sink {
-    struct buf *text, *marks;
-    bool marked;
-};
-
-static void keep(const struct sink *s, const struct hftext *t, size_t from, size_t to)
-{
-    buf_put(s->text, t->text + from, to - from);
-    if (s->marked)
-        buf_put(s->marks, t->marks + from, to - from);
-}
-
-/* `to` in place of bytes from .. from + n - 1: marked where one of those is. */
-static void substitute(const struct sink *s, const struct hftext *t, size_t from, size_t n,
-                       const struct buf *to)
-{
-    char *room;
-    bool mark = false;
-
-    buf_put(s->text, buf_str(to), to->len);
-    if (!s->marked)
-        return;
-    for (size_t i = 0; i < n; i++)
-        mark |= t->marks[from + i] != 0;
-    room = buf_room(s->marks, to->len);
-    if (room) {
-        memset(room, mark, to->len);
-        s->marks->len += to->len;
-    }
-}
-
-static void replace(const struct step *step, const struct sink *s, const struct hftext *t)
+static void replace(const struct step *step, const struct hfsink *s, const struct hftext *t)
 {
     const char *from = buf_str(&step->from);
     size_t n = step->from.len, done = 0;
@@ -158,16 +191,16 @@ static void replace(const struct step *step, const struct sink *s, const struct 
         const char *at = memmem(t->text + done, t->len - done, from, n);
         size_t start = at ? (size_t)(at - t->text) : t->len;
 
-        keep(s, t, done, start);
+        hf_keep(s, t, done, start);
         if (!at)
             break;
-        substitute(s, t, start, n, &step->to);
+        hf_substitute(s, t, start, n, buf_str(&step->to), step->to.len);
         done = start + n;
     }
 }
 
 /* PCRE2 wants valid UTF-8: what is not stays as it is, and parts the text. */
-static int replace_matches(const struct step *step, struct pretok_run *run, const struct sink *s,
+static int replace_matches(const struct step *step, struct pretok_run *run, const struct hfsink *s,
                            const struct hftext *t, struct err *e)
 {
     int rc = pretok_prepare(run, t->len, e);
@@ -190,25 +223,53 @@ static int replace_matches(const struct step *step, struct pretok_run *run, cons
                 start = i + pcre2_get_ovector_pointer(run->match)[0];
                 end = i + pcre2_get_ovector_pointer(run->match)[1];
             }
-            keep(s, t, done, start);
+            hf_keep(s, t, done, start);
             if (n < 0)
                 break;
             if (end == start) { /* an empty match: one character further */
-                substitute(s, t, start, 0, &step->to);
+                hf_substitute(s, t, start, 0, buf_str(&step->to), step->to.len);
                 end += start < good ? (size_t)utf8_step(t->text + start, good - start) : 0;
-                keep(s, t, start, end);
+                hf_keep(s, t, start, end);
             } else {
-                substitute(s, t, start, end - start, &step->to);
+                hf_substitute(s, t, start, end - start, buf_str(&step->to), step->to.len);
             }
             done = end;
         }
         i = good;
         if (i < t->len) {
-            keep(s, t, i, i + 1);
+            hf_keep(s, t, i, i + 1);
             i++;
         }
     }
     return rc;
+}
+
+static int run_step(const struct step *step, struct pretok_run *run, const struct hfsink *s,
+                    const struct hftext *t, struct err *e)
+{
+    switch (step->kind) {
+    case STEP_PREPEND:
+        hf_substitute(s, t, 0, 0, buf_str(&step->to), step->to.len);
+        hf_keep(s, t, 0, t->len);
+        break;
+    case STEP_REPLACE:
+        replace(step, s, t);
+        break;
+    case STEP_MATCH:
+        return replace_matches(step, run, s, t, e);
+    case STEP_FORM:
+        nfc_put(s->text, s->marks, t->text, t->len, t->marks, step->form);
+        break;
+    case STEP_CHARS:
+        hfchars_run(step->chars, s, t);
+        break;
+    case STEP_STRIP:
+        hfchars_strip(step->left, step->right, s, t);
+        break;
+    case STEP_PRECOMPILED:
+        return hfchars_precompiled(step->map, step->code, run, s, t, e);
+    }
+    return 0;
 }
 
 int hfnorm_run(const struct hfnorm *n, struct hfwork *w, struct pretok_run *run, struct hftext *t,
@@ -217,32 +278,20 @@ int hfnorm_run(const struct hfnorm *n, struct hfwork *w, struct pretok_run *run,
     size_t to = 0;
     int rc = 0;
 
-    for (size_t i = 0; i < n->n && t->len > 0; i++, to = 1 - to) {
+    for (size_t i = 0; i < n->n && t->len > 0; i++) {
         const struct step *step = &n->steps[i];
-        struct sink s = { &w->text[to], &w->marks[to], t->marks != NULL };
-        bool compose = step->kind == STEP_NFC;
+        struct hfsink s = { &w->text[to], &w->marks[to], t->marks != NULL };
 
-        if (step->kind >= STEP_NFC && nfc_is_plain(t->text, t->len, compose)) {
-            to = 1 - to; /* nothing written: the next step may write where this one would have */
+        if (step->kind == STEP_FORM && nfc_is_plain(t->text, t->len, step->form))
             continue;
-        }
         buf_reset(s.text);
         buf_reset(s.marks);
-        if (step->kind == STEP_PREPEND) {
-            substitute(&s, t, 0, 0, &step->to);
-            keep(&s, t, 0, t->len);
-        } else if (step->kind == STEP_REPLACE) {
-            replace(step, &s, t);
-        } else if (step->kind == STEP_MATCH) {
-            rc = replace_matches(step, run, &s, t, e);
-        } else {
-            nfc_put(s.text, s.marks, t->text, t->len, t->marks, compose);
-        }
-        if (rc)
+        if ((rc = run_step(step, run, &s, t, e)))
             return rc;
         if (s.text->failed || s.marks->failed)
             return err_set(e, ERR_NOMEM, "no memory to normalise a text of %zu bytes", t->len);
         *t = (struct hftext){ buf_str(s.text), s.text->len, s.marked ? buf_str(s.marks) : NULL };
+        to = 1 - to; /* the next one reads what this one wrote */
     }
     return 0;
 }

@@ -144,6 +144,9 @@ static int read_metaspace(struct hfsplit *p, const struct value *v, struct err *
     return rc;
 }
 
+/* \w of Rust's expressions. */
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}"
+
 static int read_step(void *arg, const struct value *v, struct err *e)
 {
     /* char::is_ascii_punctuation, or Unicode's punctuation */
@@ -170,7 +173,7 @@ static int read_step(void *arg, const struct value *v, struct err *e)
     if (strcmp(type, "WhitespaceSplit") == 0)
         return add_cut(p, "\\s", REMOVED, false, e);
     if (strcmp(type, "Whitespace") == 0)
-        return add_cut(p, "\\w+|[^\\w\\s]+", REMOVED, true, e);
+        return add_cut(p, "[" WORD "]+|[^" WORD "\\s]+", REMOVED, true, e);
     return err_set(e, ERR_UNSUPPORTED,
                    "tokenizer.json: the pre_tokenizer \"%.60s\" is not supported", type);
 }

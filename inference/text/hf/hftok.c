@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inference/text/hf/hfchars.h"
 #include "kernels/base/json.h"
 #include "kernels/base/utf8.h"
 
@@ -10,7 +11,7 @@ enum { MAX_DEPTH = 64 };
 
 struct hftok {
     const struct vocab *vocab;
-    struct bpe *bpe;
+    struct hfmodel model;
     struct hfnorm *norm;
     struct hfsplit *split;
     struct special raw, normalized; /* added tokens looked for before and after normalising */
@@ -18,59 +19,6 @@ struct hftok {
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */
-
-/* Parts of the model that would change the result. */
-static int refuse_options(const struct value *model, struct err *e)
-{
-    static const char *const texts[] = { "continuing_subword_prefix", "end_of_word_suffix" };
-    const struct value *dropout = value_get(model, "dropout");
-    const char *type = hf_type(model);
-    size_t len;
-
-    /* old files do not name the type of a BPE model */
-    if (*type ? strcmp(type, "BPE") != 0 : !value_get(model, "merges"))
-        return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: the model \"%.60s\" is not supported",
-                       type);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (hf_string(model, texts[i], &len) && len > 0)
-            return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: a model with %s is not supported",
-                           texts[i]);
-    if (dropout && (dropout->kind == VALUE_FLOAT ? dropout->number != 0
-                                                 : dropout->kind == VALUE_INT && dropout->integer))
-        return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: a model with dropout is not supported");
-    return 0;
-}
-
-static int open_bpe(struct hftok *h, const struct value *json, struct err *e)
-{
-    const struct value *model = value_get(json, "model"), *merges = value_get(model, "merges");
-    struct bpe_options o = {
-        .chars = !hfsplit_gives_bytes(h->split),
-        .byte_fallback = hf_flag(model, "byte_fallback", false),
-        .fuse_unknown = hf_flag(model, "fuse_unk", false),
-        .whole_words = hf_flag(model, "ignore_merges", false),
-        .unknown = h->vocab->unknown,
-    };
-    struct bpe_merge *m;
-    size_t n;
-    int rc = refuse_options(model, e);
-
-    if (rc)
-        return rc;
-    if (!merges || merges->kind != VALUE_LIST || merges->list.len > INT32_MAX / 4)
-        return err_set(e, ERR_FORMAT, "tokenizer.json: model.merges is not a list");
-    n = merges->list.len;
-    m = malloc((n + 1) * sizeof *m);
-    if (!m)
-        return err_set(e, ERR_NOMEM, "no memory for %zu merges", n);
-    for (size_t i = 0; i < n && !rc; i++)
-        if (hf_merge(merges->list.items[i], &m[i].left, &m[i].right))
-            rc = err_set(e, ERR_FORMAT, "tokenizer.json: model.merges[%zu] is not two texts", i);
-    if (!rc)
-        rc = bpe_create_from(&h->bpe, h->vocab, m, n, &o, e);
-    free(m);
-    return rc;
-}
 
 /* What an added token is looked for as in normalised text: its own content, normalised. */
 static int normalise_content(struct hftok *h, struct str *text, struct err *e)
@@ -176,7 +124,8 @@ int hftok_create(struct hftok **out, struct vocab *v, const struct weights *w, s
         err_prefix(e, "tokenizer.json: ");
     if (rc || (rc = hfnorm_create(&h->norm, json, e)) ||
         (rc = hfsplit_create(&h->split, json, e)) || (rc = hfvocab_load(v, json, w, e)) ||
-        (rc = open_bpe(h, json, e)) || (rc = open_added(h, json, e))) {
+        (rc = hfmodel_open(&h->model, v, json, hfsplit_gives_bytes(h->split), e)) ||
+        (rc = open_added(h, json, e))) {
         hftok_free(h);
         h = NULL;
     }
@@ -189,7 +138,7 @@ void hftok_free(struct hftok *h)
 {
     if (!h)
         return;
-    bpe_free(h->bpe);
+    hfmodel_close(&h->model);
     hfnorm_free(h->norm);
     hfsplit_free(h->split);
     special_done(&h->raw);
@@ -210,24 +159,24 @@ struct encoding {
     struct buf marks;   /* of the stretch that is being normalised */
 };
 
-/* White_Space of Unicode. */
-static bool is_blank(uint32_t c)
+/* Where the character that ends before `at` begins, not before `from`. */
+static size_t char_before(const char *s, size_t from, size_t at)
 {
-    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-           c == 0x205f || c == 0x3000;
+    size_t start = at - 1;
+
+    while (start > from && ((unsigned char)s[start] & 0xc0) == 0x80)
+        start--;
+    return start;
 }
 
 /* Where the blanks that end before `at` begin, not before `from`. */
 static size_t blanks_before(const char *s, size_t from, size_t at)
 {
     while (at > from) {
-        size_t start = at - 1;
+        size_t start = char_before(s, from, at);
         uint32_t c;
 
-        while (start > from && ((unsigned char)s[start] & 0xc0) == 0x80)
-            start--;
-        if (utf8_decode(s + start, at - start, &c) != at - start || !is_blank(c))
+        if (utf8_decode(s + start, at - start, &c) != at - start || !hf_is_blank(c))
             break;
         at = start;
     }
@@ -240,23 +189,24 @@ static size_t blanks_after(const char *s, size_t at, size_t len)
         uint32_t c;
         size_t n = utf8_decode(s + at, len - at, &c);
 
-        if (n == 0 || !is_blank(c))
+        if (n == 0 || !hf_is_blank(c))
             break;
         at += n;
     }
     return at;
 }
 
-/* Is the byte part of a word?  Letters beyond ASCII count as such, signs there too. */
-static bool is_word(unsigned char c)
-{
-    return c >= 0x80 || c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-}
-
 static bool stands_alone(const char *s, size_t len, size_t start, size_t end)
 {
-    return (start == 0 || !is_word((unsigned char)s[start - 1])) &&
-           (end == len || !is_word((unsigned char)s[end]));
+    uint32_t c;
+
+    if (start > 0) {
+        size_t before = char_before(s, 0, start);
+
+        if (utf8_decode(s + before, start - before, &c) && hf_is_word(c))
+            return false;
+    }
+    return end == len || !utf8_decode(s + end, len - end, &c) || !hf_is_word(c);
 }
 
 /* Cuts the tokens of a table out of a text: their ids, and what lies between through between(). */
@@ -349,7 +299,10 @@ int hftok_encode(const struct hftok *h, struct encoder *enc, const char *text, s
                                 .n_plain = o->n_plain };
     int rc;
 
-    bpe_begin(h->bpe, enc);
+    if (h->model.bpe)
+        bpe_begin(h->model.bpe, enc);
+    else
+        unigram_begin(h->model.unigram, enc);
     rc = cut(&c, &h->raw, &q, stretch, true, e);
     hfwork_done(&c.work);
     buf_done(&c.marks);

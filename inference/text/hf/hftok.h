@@ -1,13 +1,14 @@
-/* hftok.h - a tokenizer as Hugging Face's tokenizer.json describes it, with byte-pair encoding.
+/* hftok.h - a tokenizer as Hugging Face's tokenizer.json describes it, with BPE or a Unigram model.
  *
  * A text goes through: added tokens that are looked for in it as it is; the normaliser; added
  * tokens that are looked for in normalised text; the pre-tokenizer, which cuts it into words; the
- * merges. The parts are read from the file's components of the same names; one that is not known
+ * model. The parts are read from the file's components of the same names; one that is not known
  * here is refused by name. Read-only once open: any thread, each with its own encoder. */
 #ifndef AIRSTRIP_HFTOK_H
 #define AIRSTRIP_HFTOK_H
 
 #include "inference/text/encoder.h"
+#include "inference/text/unigram.h"
 #include "kernels/base/value.h"
 
 struct hftok;
@@ -55,6 +56,15 @@ int hf_compile(void **code, const char *expression, size_t len, struct err *e) M
 /* hfvocab.c: tokens, their kinds, special ids. */
 int hfvocab_load(struct vocab *v, const struct value *json, const struct weights *w,
                  struct err *e) MUST_CHECK;
+
+/* hfmodel.c: one of them.  bytes: words come as bytes that the byte alphabet spells. */
+struct hfmodel {
+    struct bpe *bpe;
+    struct unigram *unigram;
+};
+int hfmodel_open(struct hfmodel *m, const struct vocab *v, const struct value *json, bool bytes,
+                 struct err *e) MUST_CHECK;
+void hfmodel_close(struct hfmodel *m);
 
 /* hfnorm.c */
 struct hfnorm;

@@ -64,11 +64,36 @@ static bool is_byte(struct str s)
            strspn(s.data + 3, "0123456789ABCDEF") == 2;
 }
 
+/* Unigram: a list of ["text", score], the ids in order. */
+static int read_list(struct reading *r, const struct value *model, struct err *e)
+{
+    const struct value *vocab = value_get(model, "vocab");
+    bool fallback = hf_flag(model, "byte_fallback", false);
+    int rc = 0;
+
+    for (size_t i = 0; i < vocab->list.len && !rc; i++) {
+        const struct value *t = vocab->list.items[i];
+        struct str text;
+
+        if (t->kind != VALUE_LIST || t->list.len != 2 || t->list.items[0]->kind != VALUE_STRING)
+            return err_set(e, ERR_FORMAT,
+                           "tokenizer.json: model.vocab[%zu] is not a text and a "
+                           "score",
+                           i);
+        text = (struct str){ t->list.items[0]->string.data, t->list.items[0]->string.len };
+        rc = put(r, (int64_t)i, text, fallback && is_byte(text) ? TOKEN_BYTE : TOKEN_NORMAL, e);
+    }
+    return rc;
+}
+
 static int read_tokens(struct reading *r, const struct value *model, struct err *e)
 {
     const struct value *vocab = value_get(model, "vocab");
     bool fallback = hf_flag(model, "byte_fallback", false);
 
+    if (vocab && vocab->kind == VALUE_LIST && vocab->list.len > 0 &&
+        strcmp(hf_type(model), "Unigram") == 0)
+        return read_list(r, model, e);
     if (!vocab || vocab->kind != VALUE_MAP || vocab->map.len == 0)
         return err_set(e, ERR_FORMAT, "tokenizer.json: model.vocab is not an object with tokens");
     for (size_t i = 0; i < vocab->map.len; i++) {
@@ -87,6 +112,20 @@ static int read_tokens(struct reading *r, const struct value *model, struct err 
     return 0;
 }
 
+/* The id of a text in model.vocab, or -1. */
+static int64_t known_id(const struct value *vocab, const char *text, size_t len)
+{
+    const struct value *id = value_getn(vocab, text, len);
+
+    for (size_t i = 0; vocab && vocab->kind == VALUE_LIST && i < vocab->list.len; i++) {
+        const struct value *s = vocab->list.items[i]->list.items[0];
+
+        if (s->string.len == len && memcmp(s->string.data, text, len) == 0)
+            return (int64_t)i;
+    }
+    return id && id->kind == VALUE_INT ? id->integer : -1;
+}
+
 /* An added token that the vocabulary has too keeps its id there. */
 static int read_added(struct reading *r, const struct value *json, struct err *e)
 {
@@ -96,23 +135,22 @@ static int read_added(struct reading *r, const struct value *json, struct err *e
     for (size_t i = 0; added && added->kind == VALUE_LIST && i < added->list.len; i++) {
         const struct value *t = added->list.items[i], *id = value_get(t, "id");
         struct str text;
+        int64_t n;
         int rc;
 
         text.data = hf_string(t, "content", &text.len);
         if (!text.data || !id || id->kind != VALUE_INT)
             return err_set(e, ERR_FORMAT, "tokenizer.json: added_tokens[%zu] needs id and content",
                            i);
+        n = id->integer;
         /* usually their ids are those of the vocabulary, and one look tells */
-        if (id->integer < 0 || (size_t)id->integer >= r->n || !r->tokens[id->integer].used ||
-            r->tokens[id->integer].text.len != text.len ||
-            memcmp(r->tokens[id->integer].text.data, text.data, text.len) != 0) {
-            const struct value *known = value_getn(vocab, text.data, text.len);
+        if (n < 0 || (size_t)n >= r->n || !r->tokens[n].used || r->tokens[n].text.len != text.len ||
+            memcmp(r->tokens[n].text.data, text.data, text.len) != 0) {
+            int64_t known = known_id(vocab, text.data, text.len);
 
-            if (known && known->kind == VALUE_INT)
-                id = known;
+            n = known >= 0 ? known : n;
         }
-        rc =
-            put(r, id->integer, text, hf_flag(t, "special", false) ? TOKEN_CONTROL : TOKEN_USER, e);
+        rc = put(r, n, text, hf_flag(t, "special", false) ? TOKEN_CONTROL : TOKEN_USER, e);
         if (rc)
             return rc;
     }
@@ -326,6 +364,7 @@ static int set_special(struct vocab *v, const struct value *json, const struct v
     int32_t bos = named_token(v, settings, "bos_token"),
             eos = named_token(v, settings, "eos_token");
     size_t len;
+    const struct value *id = value_get(value_get(json, "model"), "unk_id");
     const char *unknown = hf_string(value_get(json, "model"), "unk_token", &len);
     bool told = eos >= 0;
     int rc = hf_each(value_get(json, "post_processor"), "processors", read_processor, &around, e);
@@ -356,6 +395,8 @@ static int set_special(struct vocab *v, const struct value *json, const struct v
                        "eos_token is not supported");
     read_flags(v, settings, bos, eos);
     v->unknown = unknown ? strindex_find(&v->by_text, unknown, len) : -1;
+    if (id && id->kind == VALUE_INT && id->integer >= 0 && (size_t)id->integer < v->n)
+        v->unknown = (int32_t)id->integer; /* Unigram's */
     if (!told)
         vocab_end_texts(v);
     return 0;

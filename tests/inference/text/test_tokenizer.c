@@ -120,6 +120,113 @@ static struct tokenizer *open_letters(void)
     return t;
 }
 
+/* A Unigram model of letters.  U+2581 is spelled _ here. */
+static int open_unigram(struct tokenizer **out, bool merge_blanks, const uint8_t *map, size_t n_map,
+                        struct err *e)
+{
+    static const char *const texts[] = { "<pad>", "</s>", "<unk>", "_", "a", "b",  "ab",
+                                         "_a",    "ba",   "_ab",   "u", "c", "abc" };
+    static const int32_t types[] = { 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 4, 1, 3 };
+    static const float scores[] = { 0, 0, 0, -2, -3, -3, -4, -4, -1, -5, -9, -3, 9 };
+    char spelled[13][16];
+    struct str tokens[13];
+    int32_t bytes[64];
+    struct vocabfile f = { 0 };
+
+    for (size_t i = 0; i < 13; i++) {
+        const char *t = texts[i];
+        size_t blank = *t == '_' ? (size_t)snprintf(spelled[i], 16, "\xe2\x96\x81") : 0;
+
+        tokens[i].len =
+            blank + (size_t)snprintf(spelled[i] + blank, 16 - blank, "%s", t + (blank > 0));
+        tokens[i].data = spelled[i];
+    }
+    vf_str(&f, "tokenizer.ggml.model", "t5");
+    vf_strs(&f, "tokenizer.ggml.tokens", tokens, 13);
+    vf_i32s(&f, "tokenizer.ggml.token_type", types, 13);
+    vf_f32s(&f, "tokenizer.ggml.scores", scores, 13);
+    vf_bool(&f, "tokenizer.ggml.add_space_prefix", true);
+    vf_bool(&f, "tokenizer.ggml.remove_extra_whitespaces", merge_blanks);
+    for (size_t i = 0; i < n_map; i++)
+        bytes[i] = map[i];
+    if (n_map)
+        vf_i32s(&f, "tokenizer.ggml.precompiled_charsmap", bytes, n_map);
+    return vf_open(&f, out, e);
+}
+
+static void unigram(void **state)
+{
+    static const struct {
+        const char *text;
+        bool merge_blanks;
+        int32_t ids[8];
+        size_t n;
+    } cases[] = {
+        { "ab", true, { 9 }, 1 },
+        { "aba", true, { 7, 8 }, 2 }, /* -4 -1, not -5 -3 */
+        { " a   b ", true, { 7, 3, 5 }, 3 },
+        { " a", false, { 3, 7 }, 2 }, /* blanks count, and one goes before the text */
+        { "a ", false, { 7, 3 }, 2 },
+        { "  ", true, { 0 }, 0 },
+        { "  ", false, { 3, 3 }, 2 },
+        { "xya", true, { 3, 2, 4 }, 3 }, /* unknown ones in a row are one */
+        { "x\xff\xc3", true, { 3, 2 }, 2 },
+        { "abc", true, { 9, 11 }, 2 }, /* no control token comes out of text, however good */
+        { "au", true, { 7, 10 }, 2 },
+        { "", true, { 0 }, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct encode_options o = { .add_special = true };
+        struct tokenizer *t;
+        struct ids ids;
+        struct err e;
+
+        if (open_unigram(&t, cases[i].merge_blanks, NULL, 0, &e))
+            fail_msg("%s", e.text);
+        ids = vf_encode(t, cases[i].text, strlen(cases[i].text), &o);
+        if (ids.len != cases[i].n + 1 || ids.data[ids.len - 1] != 1 ||
+            memcmp(ids.data, cases[i].ids, cases[i].n * sizeof *ids.data) != 0)
+            fail_msg("case %zu: %zu ids, first %d", i, ids.len, ids.len ? ids.data[0] : -1);
+        ids_done(&ids);
+        tokenizer_close(t);
+    }
+}
+
+/* Tables of SentencePiece's normalisation that are damaged: refused, or of no effect. */
+static void charsmaps(void **state)
+{
+    /* units: the root's children are at 1 ^ byte; nothing else; then one text */
+    uint8_t good[] = { 8, 0, 0, 0, 0, 4, 0, 0, 'x', 0xff, 0xff, 0x7f, 'q', 0 };
+    struct tokenizer *t;
+    struct err e;
+
+    (void)state;
+    for (size_t n = 1; n < sizeof good; n++) {
+        int rc = open_unigram(&t, true, good, n, &e);
+
+        assert_int_equal(rc, ERR_FORMAT);
+        tokenizer_close(t);
+    }
+    srand(12);
+    for (int round = 0; round < 2000; round++) {
+        const struct encode_options o = { .max_ids = 0 };
+        uint8_t map[64];
+        struct ids ids;
+
+        for (size_t i = 4; i < sizeof map; i++)
+            map[i] = (uint8_t)(rand() % 4 ? rand() % 4 : rand());
+        memcpy(map, (uint8_t[]){ 48, 0, 0, 0 }, 4);
+        map[sizeof map - 1] = 0;
+        if (open_unigram(&t, true, map, sizeof map, &e))
+            fail_msg("%s", e.text);
+        ids = vf_encode(t, "\1\2\3ab\1\1\2", 8, &o);
+        ids_done(&ids);
+        tokenizer_close(t);
+    }
+}
+
 static void letters(void **state)
 {
     static const struct {
@@ -377,9 +484,9 @@ static void damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_spans),  cmocka_unit_test(letters),      cmocka_unit_test(limits),
-        cmocka_unit_test(long_runs),    cmocka_unit_test(random_bytes), cmocka_unit_test(damaged),
-        cmocka_unit_test(many_threads),
+        cmocka_unit_test(plain_spans),  cmocka_unit_test(letters), cmocka_unit_test(unigram),
+        cmocka_unit_test(charsmaps),    cmocka_unit_test(limits),  cmocka_unit_test(long_runs),
+        cmocka_unit_test(random_bytes), cmocka_unit_test(damaged), cmocka_unit_test(many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
