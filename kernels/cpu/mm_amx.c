@@ -415,4 +415,5 @@ const struct mm_ops mm_amx = {
     .prompt = prompt,
     .many = mm_many_amx,
     .dots = mm_avx512_dots,
+    .spread = mm_spread_avx512,
 };

@@ -418,4 +418,5 @@ const struct mm_ops mm_avx512 = {
     .tile = mm_avx512_tile,
     .few = mm_few_avx512,
     .dots = mm_avx512_dots,
+    .spread = mm_spread_avx512,
 };

@@ -16,13 +16,16 @@ static void single_threaded(void)
 }
 
 /* The rows as aligned floats: the source itself where it is that, else a copy in panel. */
-static const float *rows_as_floats(const struct weight *w, size_t row, size_t n_rows, float *panel)
+static const float *rows_as_floats(const struct mm_ops *ops, const struct weight *w, size_t row,
+                                   size_t n_rows, float *panel)
 {
     const unsigned char *from = w->source + row * w->row_bytes;
+    size_t n_blocks = n_rows * w->cols / w->format->block_values;
 
     if (w->format->dtype == DTYPE_F32 && (uintptr_t)from % sizeof(float) == 0)
         return (const void *)from;
-    w->format->decode(panel, from, n_rows * w->cols / w->format->block_values);
+    if (!ops->spread || !ops->spread(panel, from, w->format->dtype, n_blocks))
+        w->format->decode(panel, from, n_blocks);
     return panel;
 }
 
@@ -34,14 +37,14 @@ static void one_row(const struct mm_ops *ops, const struct weight *w, size_t k, 
     enum dtype dtype = w->format->dtype;
 
     if (w->format->block_values > 1) {
-        row = rows_as_floats(w, k, 1, panel);
+        row = rows_as_floats(ops, w, k, 1, panel);
         dtype = DTYPE_F32;
     }
     ops->dots(y + k, w->rows, row, dtype, x, w->cols, w->cols, n);
 }
 
-static void blas(const struct matmul *op, size_t matrix, size_t r, size_t n_rows, size_t i,
-                 size_t n, float *panel)
+static void blas(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
+                 size_t n_rows, size_t i, size_t n, float *panel)
 {
     const struct weight *w = op->w[matrix];
 
@@ -50,7 +53,7 @@ static void blas(const struct matmul *op, size_t matrix, size_t r, size_t n_rows
         n_rows = end - r < MM_FLOAT_ROWS ? end - r : MM_FLOAT_ROWS;
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_rows,
                     (blasint)w->cols, 1, op->x + i * w->cols, (blasint)w->cols,
-                    rows_as_floats(w, r, n_rows, panel), (blasint)w->cols, 0,
+                    rows_as_floats(ops, w, r, n_rows, panel), (blasint)w->cols, 0,
                     op->y[matrix] + i * w->rows + r, (blasint)w->rows);
     }
 }
@@ -63,7 +66,7 @@ void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, 
     float *y = op->y[matrix] + i * w->rows;
 
     if (mm_by_blas(w, op->n))
-        blas(op, matrix, r, n_rows, i, n, panel);
+        blas(ops, op, matrix, r, n_rows, i, n, panel);
     else
         for (size_t k = r; k < r + n_rows; k++)
             one_row(ops, w, k, y, x, n, panel);

@@ -186,6 +186,10 @@ struct mm_ops {
      * w: cols values of F32, F16 or BF16, unaligned. */
     void (*dots)(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
                  size_t x_stride, size_t cols, size_t n);
+
+    /* y[32 * n_blocks] = decode() of the format, faster; -0 may stand for 0.  False, and nothing is
+     * done, where it knows no better way.  May be NULL. */
+    bool (*spread)(float *y, const void *blocks, enum dtype dtype, size_t n_blocks);
 };
 
 /* Blocks of panel p. */
@@ -214,6 +218,9 @@ void mm_few_avxvnni(const struct mm_tile *t, const uint8_t *codes, const uint16_
 void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 
 void mm_many_amx(const struct mm_many *s);
+
+bool mm_spread_avx2(float *y, const void *blocks, enum dtype dtype, size_t n_blocks);
+bool mm_spread_avx512(float *y, const void *blocks, enum dtype dtype, size_t n_blocks);
 
 /* mm_avx512.c: what the AMX table takes over. */
 void mm_avx512_quantise(struct act_block *a, const float *x, size_t n_blocks);

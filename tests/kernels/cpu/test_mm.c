@@ -391,6 +391,43 @@ static void rows_are_exact(void **state)
     weight_free_all(NULL);
 }
 
+/* Faster ways to decode give the same values, wherever they begin. */
+static void spread_is_decode(void **state)
+{
+    static const char *const names[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" };
+    static float y[MAX_COLS], expected[MAX_COLS];
+    const struct quant_format *const *formats;
+    size_t n, known = 0, tables = 0;
+
+    (void)state;
+    formats = quant_all(&n);
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const struct mm_ops *ops = isa(names[k]);
+
+        if (!ops || !ops->spread)
+            continue;
+        tables++;
+        for (size_t i = 0; i < n; i++)
+            for (int odd = 0; odd < 2; odd++) {
+                struct tensor t = mm_case_tensor(formats[i], 1, 256, -1, odd, (uint32_t)i + 5);
+                size_t n_blocks = 256 / formats[i]->block_values;
+
+                formats[i]->decode(expected, t.data, n_blocks);
+                y[256] = 77;
+                if (ops->spread(y, t.data, formats[i]->dtype, n_blocks)) {
+                    known++;
+                    for (size_t c = 0; c < 256; c++)
+                        assert_true(y[c] == expected[c]);
+                }
+                assert_true(y[256] == 77);
+                mm_case_free(&t);
+            }
+    }
+    if (tables == 0)
+        skip();
+    assert_int_equal(known, 4 * tables); /* two formats, at both places */
+}
+
 static void bad_tensors(void **state)
 {
     const struct quant_format *f = quant_format(DTYPE_Q4_K);
@@ -423,14 +460,15 @@ static void bad_tensors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_exact), cmocka_unit_test(bad_tensors),
-        cmocka_unit_test(scalar_shapes),  cmocka_unit_test(avx2_shapes),
-        cmocka_unit_test(avx512_shapes),  cmocka_unit_test(scalar_same),
-        cmocka_unit_test(avx2_same),      cmocka_unit_test(avx512_same),
-        cmocka_unit_test(prompt_shapes),  cmocka_unit_test(prompt_same),
-        cmocka_unit_test(amx_shapes),     cmocka_unit_test(amx_same),
-        cmocka_unit_test(avxvnni_shapes), cmocka_unit_test(avxvnni_same),
-        cmocka_unit_test(neon_shapes),    cmocka_unit_test(neon_same),
+        cmocka_unit_test(rows_are_exact), cmocka_unit_test(spread_is_decode),
+        cmocka_unit_test(bad_tensors),    cmocka_unit_test(scalar_shapes),
+        cmocka_unit_test(avx2_shapes),    cmocka_unit_test(avx512_shapes),
+        cmocka_unit_test(scalar_same),    cmocka_unit_test(avx2_same),
+        cmocka_unit_test(avx512_same),    cmocka_unit_test(prompt_shapes),
+        cmocka_unit_test(prompt_same),    cmocka_unit_test(amx_shapes),
+        cmocka_unit_test(amx_same),       cmocka_unit_test(avxvnni_shapes),
+        cmocka_unit_test(avxvnni_same),   cmocka_unit_test(neon_shapes),
+        cmocka_unit_test(neon_same),
     };
 
     brief_begin("every third case of shapes and formats, and batches of up to 33 rows");
