@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "inference/hf.h"
+#include "inference/model.h"
 
 struct hf_key hf_key(const struct hf *h, const char *suffix)
 {
@@ -261,13 +262,13 @@ static int refuse_others(const struct hf *h, struct err *e)
 
 /* --- attention -------------------------------------------------------------------------------- */
 
-/* layer_types as a pattern p: the layers whose number + 1 is a multiple of p attend to everything.
- * 0: none does; 1: all do. */
-static int pattern_of(const struct value *types, size_t *pattern, struct err *e)
+/* layer_types as 1 where a layer has the window, 0 where it attends to everything. */
+static int read_types(const struct value *types, int64_t *slides, size_t n, struct err *e)
 {
-    size_t p = 0;
-
-    for (size_t i = 0; i < types->list.len; i++) {
+    if (types->list.len != n)
+        return err_set(e, ERR_FORMAT, "config.json: layer_types are of %zu layers, expected %zu",
+                       types->list.len, n);
+    for (size_t i = 0; i < n; i++) {
         const struct value *t = types->list.items[i];
         bool full = t->kind == VALUE_STRING && strcmp(t->string.data, "full_attention") == 0;
 
@@ -275,29 +276,32 @@ static int pattern_of(const struct value *types, size_t *pattern, struct err *e)
             return err_set(e, ERR_UNSUPPORTED,
                            "config.json: layer_types has \"%.40s\", which is not supported",
                            t->kind == VALUE_STRING ? t->string.data : "something");
-        if (full && p == 0)
-            p = i + 1;
-        if (full != (p != 0 && (i + 1) % p == 0))
-            return err_set(e, ERR_UNSUPPORTED,
-                           "config.json: layer_types do not repeat after %zu layers", p);
+        slides[i] = !full;
     }
-    *pattern = p;
     return 0;
 }
 
-/* Qwen's layers from max_window_layers on have the window, where it is used at all. */
-static int window_from_layer(const struct hf *h, size_t *pattern, struct err *e)
+/* Which layers have the window, where config.json says it one by one, or by Qwen's
+ * max_window_layers: those from that one on.  n 0: it does not. */
+static int read_slides(const struct hf *h, int64_t slides[static MODEL_MAX_LAYERS], size_t *n,
+                       struct err *e)
 {
+    const struct value *types = hf_setting(h, "layer_types");
     const struct value *from = hf_setting(h, "max_window_layers");
-    size_t n = count_of(h, "num_hidden_layers", NULL);
+    size_t layers = count_of(h, "num_hidden_layers", "n_layer");
 
-    if (!from || from->kind != VALUE_INT || from->integer == 0)
+    *n = 0;
+    if (layers > MODEL_MAX_LAYERS)
+        return 0; /* model_check() will say so */
+    if (types && types->kind == VALUE_LIST) {
+        *n = layers;
+        return read_types(types, slides, layers, e);
+    }
+    if (!from || from->kind != VALUE_INT || from->integer < 0)
         return 0;
-    if (from->integer < 0 || (uint64_t)from->integer < n)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "config.json: a sliding window from layer %lld on is not supported",
-                       (long long)from->integer);
-    *pattern = 1;
+    *n = layers;
+    for (size_t i = 0; i < layers; i++)
+        slides[i] = i >= (uint64_t)from->integer;
     return 0;
 }
 
@@ -305,22 +309,21 @@ static int put_window(struct hf *h, struct err *e)
 {
     const struct value *window = hf_setting(h, "sliding_window");
     const struct value *used = hf_setting(h, "use_sliding_window");
-    const struct value *types = hf_setting(h, "layer_types");
     const struct value *given = hf_setting(h, "sliding_window_pattern");
-    size_t pattern = h->arch->window_pattern;
+    struct hf_key key = hf_key(h, "attention.sliding_window_pattern");
+    size_t pattern = h->arch->window_pattern, n = 0;
+    int64_t slides[MODEL_MAX_LAYERS];
     int rc;
 
     if (!hf_is_number(window) || (used && !is_true(used)))
         return 0;
-    if (types && types->kind == VALUE_LIST)
-        rc = pattern_of(types, &pattern, e);
-    else
-        rc = window_from_layer(h, &pattern, e);
+    rc = read_slides(h, slides, &n, e);
     if (rc)
         return rc;
-    if (!types && given && given->kind == VALUE_INT && given->integer >= 0)
+    if (given && given->kind == VALUE_INT && given->integer >= 0)
         pattern = (size_t)given->integer;
-    rc = weights_put_u64(h->w, hf_key(h, "attention.sliding_window_pattern").text, pattern, e);
+    rc = n ? weights_put_ints(h->w, key.text, slides, n, e)
+           : weights_put_u64(h->w, key.text, pattern, e);
     return rc ? rc : hf_put_number(h, "attention.sliding_window", window, e);
 }
 

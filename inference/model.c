@@ -172,7 +172,9 @@ static float *pack_slopes(struct packer *p, const struct model *m)
 /* Gemma 3: layers 5, 11, 17, ... with a pattern of 6, as in its config.json's layer_types. */
 static bool is_global(const struct model *m, size_t layer)
 {
-    return m->window == 0 || (m->window_pattern != 0 && (layer + 1) % m->window_pattern == 0);
+    if (m->window == 0 || m->window_listed)
+        return m->window == 0 || !m->slides[layer];
+    return m->window_pattern != 0 && (layer + 1) % m->window_pattern == 0;
 }
 
 /* The same walk counts and fills, so that the two cannot disagree.  Windows are set on the way. */

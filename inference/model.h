@@ -34,6 +34,8 @@ struct model_layer {
     const float *inv_freq; /* device [n_rot/2]: one of model.inv_freq */
 };
 
+enum { MODEL_MAX_LAYERS = 1024 };
+
 struct model {
     const struct arch *arch;
     bool huggingface;    /* read from a folder */
@@ -57,9 +59,11 @@ struct model {
     float logit_scale;     /* of the final norm */
     size_t window;         /* positions a sliding-window layer sees; 0: there is no such layer */
     size_t window_pattern; /* layer l is global where (l + 1) % pattern == 0; 0: none is */
-    double rope_base[2];   /* of global layers, and of sliding-window layers */
-    double rope_scale;     /* positions of global layers are divided by it (linear scaling) */
-    bool yarn;             /* but those that turn fast are not: */
+    bool window_listed;    /* instead, a layer has the window where it says: */
+    bool slides[MODEL_MAX_LAYERS];
+    double rope_base[2]; /* of global layers, and of sliding-window layers */
+    double rope_scale;   /* positions of global layers are divided by it (linear scaling) */
+    bool yarn;           /* but those that turn fast are not: */
     double yarn_low,
         yarn_high; /* pairs up to low turn as ever, from high on by rope_scale slower */
     /* Longrope: a sequence of more tokens than this is far, all of it: its spans say so, and what

@@ -18,7 +18,7 @@
 
 /* Bounds: far above every published model, small enough that no product of three of them wraps. */
 enum {
-    MAX_LAYERS = 1024,
+    MAX_LAYERS = MODEL_MAX_LAYERS,
     MAX_EMBD = 1 << 17,
     MAX_HEADS = 1024,
     MAX_HEAD_DIM = 1024,
@@ -92,6 +92,28 @@ static int read_sizes(struct model *m, const struct keys *k, struct err *e)
     return 0;
 }
 
+/* Which layers have the window: every one but each n-th, or those that a list marks. */
+static int read_pattern(struct model *m, const struct keys *k, struct err *e)
+{
+    static const char suffix[] = "attention.sliding_window_pattern";
+    int64_t marks[MODEL_MAX_LAYERS];
+    char name[MAX_KEY_BYTES];
+    struct weights_array a;
+
+    m->window_pattern = m->arch->window_pattern;
+    if (weights_array(k->w, key_name(k, suffix, name), &a, NULL) != 0)
+        return key_size(k, suffix, false, 0, MAX_LAYERS, &m->window_pattern, e);
+    if ((a.kind != WEIGHTS_INT && a.kind != WEIGHTS_BOOL) || a.len != m->n_layers)
+        return err_set(e, ERR_FORMAT,
+                       "metadata key %s is a list of %zu, expected a mark for each of %zu layers",
+                       name, a.len, m->n_layers);
+    weights_array_ints(&a, marks);
+    m->window_listed = true;
+    for (size_t l = 0; l < m->n_layers; l++)
+        m->slides[l] = marks[l] != 0;
+    return 0;
+}
+
 /* Epsilon, scale of scores, caps and windows.  attention.scale, where a file has it, wins. */
 static int read_attention(struct model *m, const struct keys *k, struct err *e)
 {
@@ -117,12 +139,10 @@ static int read_attention(struct model *m, const struct keys *k, struct err *e)
     m->embed_scale = m->arch->scale_embedding ? sqrtf((float)m->n_embd) : 1.0f;
 
     m->window = 0;
-    m->window_pattern = m->arch->window_pattern;
     if ((rc = key_size(k, "attention.sliding_window", m->arch->window_required, 0, MAX_CONTEXT,
                        &m->window, e)))
         return rc;
-    return key_size(k, "attention.sliding_window_pattern", false, 0, MAX_LAYERS, &m->window_pattern,
-                    e);
+    return read_pattern(m, k, e);
 }
 
 /* Granite's multipliers: of the embeddings, of what each part of a layer adds, and the logits'

@@ -50,6 +50,11 @@ MODELS = {
                                                       "original_max_position_embeddings": 96,
                                                       "short_factor": [1.0 + 0.1 * i for i in range(8)],
                                                       "long_factor": [1.5 + 0.4 * i for i in range(8)]}), torch.float16, None),
+    # the window in layers that no rule gives
+    "qwen2_window": ("Qwen2", common(hidden_size=40, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=1,
+                                     intermediate_size=48, use_sliding_window=True, sliding_window=24,
+                                     layer_types=["full_attention", "sliding_attention", "sliding_attention", "full_attention",
+                                                  "sliding_attention"]), torch.bfloat16, None),
     "gemma": ("Gemma", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=20,
                               intermediate_size=112), torch.float32, None),
     "mixtral": ("Mixtral", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3,
