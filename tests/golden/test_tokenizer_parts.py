@@ -132,6 +132,56 @@ def gguf_unigram(judge, model, scratch, rng):
         tap.ok(not wrong, f"t5 from a GGUF file, add_special {add}: {len(texts)} texts like SentencePiece", len(wrong), *wrong[:3])
 
 
+# How tokenizer.ggml.pre splits text, as llama.cpp spells the expressions, and whether words that are tokens are taken whole.
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
+ENDING = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
+TAIL = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+CL100K = ENDING + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|" + TAIL
+O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+%s|"
+         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*%s|"
+         r"\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n/]*|") + TAIL
+PRE = {
+    "gpt-2": ([GPT2], False), "phi-2": ([GPT2], False), "olmo": ([GPT2], False),
+    "smollm": ([r"\p{N}", GPT2], False), "starcoder": ([r"\p{N}", GPT2], False), "refact": ([r"\p{N}", GPT2], False),
+    "falcon": ([r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"], False),
+    "default": ([r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"], False),
+    "llama-bpe": ([CL100K % "{1,3}"], True), "falcon3": ([CL100K % "{1,3}"], True), "lfm2": ([CL100K % "{1,3}"], True),
+    "dbrx": ([CL100K % "{1,3}"], False), "smaug-bpe": ([CL100K % "{1,3}"], False), "glm4": ([CL100K % "{1,3}"], False),
+    "qwen2": ([CL100K % ""], False), "stablelm2": ([CL100K % ""], False), "deepseek-r1-qwen": ([CL100K % ""], False),
+    "gpt-4o": ([O200K % (f"{ENDING}?", f"{ENDING}?", "{1,3}")], False), "tekken": ([O200K % ("", "", "")], True),
+}
+
+
+def gguf_pre(name, scratch, rng):
+    import gguf
+    expressions, whole = PRE[name]
+    steps = [P.Split(Regex(e), "isolated") for e in expressions]
+    t = build("bpe", corpus(rng), None, P.Sequence([*steps, P.ByteLevel(add_prefix_space=False, use_regex=False)]), byte_level=True, size=900)
+    model = json.loads(t.to_str())["model"]
+    if whole:  # tokens that no merge makes
+        extra = sorted({w for x in corpus(rng, 200) for w, _ in t.pre_tokenizer.pre_tokenize_str(x) if len(w) > 3} - set(model["vocab"]))[:200]
+        model["vocab"].update({w: len(model["vocab"]) + i for i, w in enumerate(extra)})
+    t.model = models.BPE(model["vocab"], [tuple(m) for m in model["merges"]], ignore_merges=whole)
+    path = pathlib.Path(scratch) / f"{name}.gguf"
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre(name)
+    w.add_token_list(sorted(model["vocab"], key=model["vocab"].get))
+    w.add_token_types([3 if i < len(SPECIALS) else 1 for i in range(len(model["vocab"]))])
+    w.add_token_merges([" ".join(m) for m in model["merges"]])
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    texts = ["", " ", "a"]
+    while sum(map(len, texts)) < CHARS:
+        texts.append(some_text(rng, []))
+    found = [a.get("ids", a) for a in lines("tokenize", path, [{"text": x} for x in texts])]
+    special = {model["vocab"][s] for s in SPECIALS}
+    wrong = [f"{x!r}: {f}, expected {e.ids}" for x, f, e in zip(texts, found, t.encode_batch(texts)) if f != e.ids and not special & set(e.ids)]
+    tap.ok(not wrong, f"tokenizer.ggml.pre {name}: {len(texts)} texts", len(wrong), *wrong[:3])
+
+
 def cases(rng, charsmap):
     texts = corpus(rng)
     meta = P.Metaspace()
@@ -190,6 +240,8 @@ def main():
         for name, t, specials in cases(rng, model and model.normalizer_spec.precompiled_charsmap):
             tap.attempt(compare, name, t, scratch, rng, specials)
         tap.attempt(posts, rng, scratch)
+        for name in PRE:
+            tap.attempt(gguf_pre, name, scratch, rng)
     tap.done()
 
 
