@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* 32 MB: a few per model.  What is never touched is never resident. */
-enum { LARGE_PAGE = 2 << 20, SLAB_BYTES = 32 << 20 };
+/* What is never touched is never resident, but a large page is as a whole, and of each slab the
+ * last one is in use in part: the more there are already, the larger the next, so that this stays
+ * little. */
+enum { LARGE_PAGE = 2 << 20, FIRST_BYTES = 32 << 20, MOST_BYTES = 256 << 20 };
 
 struct weight_slab {
     struct weight_store *store;
@@ -45,7 +47,8 @@ int slab_alloc(struct weight_slab **slab, void **memory, struct weight_store *st
         return err_set(e, ERR_NOMEM, "no memory for %zu bytes of weights", bytes);
     bytes = (bytes + 63) / 64 * 64;
     if (!s || s->bytes - s->used < bytes) {
-        int r = slab_create(&s, bytes > SLAB_BYTES ? bytes : SLAB_BYTES, e);
+        size_t usual = s && s->bytes < MOST_BYTES ? 2 * s->bytes : s ? MOST_BYTES : FIRST_BYTES;
+        int r = slab_create(&s, bytes > usual ? bytes : usual, e);
 
         if (r < 0)
             return r;

@@ -12,6 +12,7 @@ from servers import Airstrip, Llama
 SPUN_CPU = 0  # where the busy neighbour sits
 NEIGHBOUR_TOKENS = "32"  # generated; llama.cpp may need seconds for each
 SPARE_MB = 64  # what a server may use beside its file and its keys and values
+SPARE_7B_MB = 200
 
 
 class Context:
@@ -160,7 +161,17 @@ def memory(c):
     allowed = os.path.getsize(c.smollm2) / (1 << 20) + kv_mb + SPARE_MB
     row = limit_row("memory", "peak memory, context of 8,192 filled", [ours], "MB", round(allowed), llama=[theirs], digits=0)
     row.share = f"file + {kv_mb:.0f} MB of keys and values + {SPARE_MB} MB are allowed"
-    return [row]
+    return [row, memory_7b(c)]
+
+
+def memory_7b(c):
+    """A model that is large beside all else, in a context of 512 that a prompt fills."""
+    model = c.model("7b-q4_0")
+    ours, kv_mb = peak_mb(Airstrip(c.programs, model, "--max-batch-size", "1", "--max-sequence-length", "512"), "hello " * 450)
+    file_mb = os.path.getsize(model) / (1 << 20)
+    row = limit_row("memory/7b", "peak memory, 7B Q4_0, context of 512 filled", [ours], "MB", round(file_mb + kv_mb + SPARE_7B_MB), digits=0)
+    row.share = f"file + {kv_mb:.0f} MB of keys and values + {ours - file_mb - kv_mb:.0f} MB; {SPARE_7B_MB} MB are allowed"
+    return row
 
 
 def speculation(c):
