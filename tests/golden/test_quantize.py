@@ -24,7 +24,8 @@ program = probe_program.with_name("airstrip-quantize")
 own = here.parent / "data" / "models"  # make_models.py there made them
 FAMILIES = ["llama", "llama3_rope", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt2", "gpt2_noprefix", "gemma2", "starcoder2", "olmo2",
             "smollm3", "granite", "phi3", "phi3_longrope", "gpt_neox", "qwen3_moe", "gpt_oss", "gpt_oss_mxfp4", "mixtral", "qwen2_moe",
-            "falcon", "falcon_new", "falcon_alibi", "gemma", "phi", "stablelm", "stablelm_parallel"]
+            "falcon", "falcon_new", "falcon_alibi", "gemma", "phi", "stablelm", "stablelm_parallel",
+            "fp8_block", "fp8_tensor"]
 # Folders whose tokenizers GGUF's own keys cannot tell in full: a normal form, blanks that a control token takes along.
 NOTED = {"mistral", "qwen2", "qwen3", "qwen3_moe", "smollm3", "phi3", "phi3_longrope", "gpt_neox", "gpt_oss", "gpt_oss_mxfp4"}
 # llama.cpp has no sliding window in these families: they are compared on texts within the window only.
@@ -57,7 +58,7 @@ def tokenize(model, texts):
 
 
 def models(name):
-    return own / name if (own / name).is_dir() else shared / "models" / name
+    return shared / "models" / name if (shared / "models" / name).is_dir() else own / name
 
 
 def prompts_of(name):
