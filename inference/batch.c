@@ -28,7 +28,9 @@ int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
     b->jobs = calloc(max_batch, sizeof *b->jobs);
     b->drafters = calloc(max_batch, sizeof *b->drafters);
     b->drafter_jobs = calloc(max_batch, sizeof *b->drafter_jobs);
-    if (!b->jobs || !b->drafters || !b->drafter_jobs)
+    b->forced = calloc(max_batch, sizeof *b->forced);
+    b->mask = calloc(n_vocab / 64 + 1, sizeof *b->mask);
+    if (!b->jobs || !b->drafters || !b->drafter_jobs || !b->forced || !b->mask)
         rc = err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", max_batch);
     if (rc == 0)
         rc = pass_open(&b->prompts, f->prompts, true, f->max_rows, max_batch, max_batch, e);
@@ -36,6 +38,8 @@ int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
         rc = pass_open(&b->tokens, f->tokens, false, max_rows, max_batch, max_rows, e);
     if (rc == 0)
         rc = sampler_open(&b->sampler, n_vocab, e);
+    if (rc == 0)
+        rc = end_tokens_find(&b->ends, t, n_vocab, e);
     if (rc)
         batch_close(b);
     return rc;
@@ -49,6 +53,9 @@ void batch_close(struct batch *b)
     free(b->jobs);
     free(b->drafters);
     free(b->drafter_jobs);
+    free(b->forced);
+    free(b->mask);
+    end_tokens_done(&b->ends);
     *b = (struct batch){ 0 };
 }
 
@@ -273,10 +280,11 @@ static void compose_prompts(struct batch *b, bool others_generate)
 
 /* One row, and the guesses that were planned; or what waits of one that was preempted and catches
  * up, as much as there is room for. */
-static void add_tokens(struct batch *b, struct job *j, size_t n_drafts, size_t *room)
+static void add_tokens(struct batch *b, struct job *j, const struct drafter *d,
+                       const int32_t *forced, size_t *room)
 {
     int32_t ids[1 + SPECULATE_MAX_DRAFT];
-    size_t n_more = j->n_ids - j->n_done - 1;
+    size_t n_more = j->n_ids - j->n_done - 1, n_drafts;
 
     if (n_more) {
         if (n_more > *room)
@@ -287,8 +295,9 @@ static void add_tokens(struct batch *b, struct job *j, size_t n_drafts, size_t *
         return;
     }
     ids[0] = j->ids[j->n_done];
-    for (size_t k = 0; k < n_drafts; k++)
-        ids[1 + k] = speculate_guess(&j->speculate, k);
+    for (size_t k = 0; k < d->n; k++)
+        ids[1 + k] = d->n_forced ? forced[k] : speculate_guess(&j->speculate, k);
+    n_drafts = guide_fits(&j->guide, b->tokenizer, ids + 1, d->n);
     if (add_rows(b, &b->tokens, j, ids, 1 + n_drafts, 1 + n_drafts))
         b->step.drafted += n_drafts;
 }
@@ -308,6 +317,8 @@ static void compose_tokens(struct batch *b, bool after_slice)
             continue;
         b->drafters[n] = (struct drafter){ .speculate = &j->speculate,
                                            .most = catches_up ? 0 : most_drafts(b, j) };
+        if (b->drafters[n].most && !j->no_speculation && max_rows)
+            b->drafters[n].n_forced = guide_forced(&j->guide, b->tokenizer, b->forced[n]);
         b->drafter_jobs[n++] = j;
     }
     if (after_slice && n + DRAFTS_BESIDE_PROMPT < max_rows)
@@ -317,7 +328,7 @@ static void compose_tokens(struct batch *b, bool after_slice)
         room -= 1 + b->drafters[i].n;
     for (size_t i = 0; i < n; i++)
         if (!b->drafter_jobs[i]->preempted) /* for the pages of one before it */
-            add_tokens(b, b->drafter_jobs[i], b->drafters[i].n, &room);
+            add_tokens(b, b->drafter_jobs[i], &b->drafters[i], b->forced[i], &room);
 }
 
 /* Those whose pages were given up leave the batch for the queue. */
@@ -354,6 +365,8 @@ static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n
 /* One more token of j; sees whether that was the end. */
 static void take_token(struct batch *b, struct job *j, int32_t id, const struct token_logprob *lp)
 {
+    struct err e;
+
     j->ids[j->n_ids++] = id;
     speculate_push(&j->speculate);
     b->step.generated++;
@@ -362,7 +375,12 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
     if (tokenizer_is_end(b->tokenizer, id) && !j->ignore_end) {
         answer_finish(&j->answer);
         finish(j, FINISH_STOP);
+    } else if (guide_take(&j->guide, tokenizer_piece(b->tokenizer, id, false), &e)) {
+        fail(j, &e);
     } else if (answer_push(&j->answer, id, lp)) {
+        finish(j, FINISH_STOP);
+    } else if (guide_is_complete(&j->guide)) {
+        answer_finish(&j->answer);
         finish(j, FINISH_STOP);
     } else if (j->n_ids == job_max_tokens(j)) {
         answer_finish(&j->answer);
@@ -384,6 +402,20 @@ static void tell(struct batch *b, struct job *j)
     }
 }
 
+/* The logits of what j may go on with.  NULL: it failed. */
+static const float *allowed_logits(struct batch *b, struct job *j, const float *logits)
+{
+    struct err e;
+
+    if (!j->guide.shape)
+        return logits;
+    if (guide_allow(&j->guide, j->ignore_end ? NULL : &b->ends, b->mask, &e)) {
+        fail(j, &e);
+        return NULL;
+    }
+    return sampler_allow(&b->sampler, logits, b->mask);
+}
+
 /* Output i of a pass: its job's next token, chosen after all before it: by what was chosen, not by
  * what was guessed. */
 static void take_output(struct batch *b, const struct pass *pass, size_t i)
@@ -395,11 +427,14 @@ static void take_output(struct batch *b, const struct pass *pass, size_t i)
     size_t n_top;
     int32_t id;
 
-    if (sampler_is_argmax(p))
+    if (sampler_is_argmax(p) && !j->guide.shape) {
         id = forward_argmax(pass->forward, i);
-    else
-        id = sampler_pick(&b->sampler, forward_logits(pass->forward, i), p, j->ids, j->n_prompt,
-                          j->n_ids, &j->rng);
+    } else {
+        logits = allowed_logits(b, j, forward_logits(pass->forward, i));
+        if (!logits)
+            return;
+        id = sampler_pick(&b->sampler, logits, p, j->ids, j->n_prompt, j->n_ids, &j->rng);
+    }
     if (j->top_logprobs >= 0) {
         logits = forward_logits(pass->forward, i);
         n_top = (size_t)j->top_logprobs;

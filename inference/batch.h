@@ -21,6 +21,8 @@ struct batch {
     struct kvcache *cache;
     const struct tokenizer *tokenizer;
     struct sampler sampler;
+    struct end_tokens ends;
+    uint64_t *mask;    /* [n_vocab / 64 + 1] what a guided sequence may go on with */
     struct job **jobs; /* [max_batch], n_jobs of them, as job_precedes() */
     size_t n_jobs, max_batch, max_drafted_rows;
     struct pass prompts; /* under way for as many steps as it has slices */
@@ -29,9 +31,10 @@ struct batch {
     enum prefix_cache prefix_cache; /* set after batch_open(), as the next one */
     size_t near_tokens;             /* struct model's */
     struct drafts drafts;
-    struct drafter *drafters;  /* [max_batch] of the pass of tokens being composed ... */
-    struct job **drafter_jobs; /* ... and whose they are */
-    struct token_counts step;  /* this one */
+    struct drafter *drafters;            /* [max_batch] of the pass of tokens being composed ... */
+    struct job **drafter_jobs;           /* ... and whose they are, ... */
+    int32_t (*forced)[GUIDE_MAX_FORCED]; /* ... and what must come */
+    struct token_counts step;            /* this one */
 };
 
 /* What forwards a batch needs; both stay borrowed. */

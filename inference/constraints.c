@@ -1,6 +1,7 @@
 #include "inference/constraints.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct constraints {
     bool has_trie;
     struct shape *list; /* each with a reference of its own */
     size_t n_listed;
+    atomic_size_t refs; /* the owner's and those of all shapes */
 };
 
 int constraints_open(struct constraints **out, const struct tokenizer *t, size_t n_vocab,
@@ -31,14 +33,28 @@ int constraints_open(struct constraints **out, const struct tokenizer *t, size_t
     c->tokenizer = t;
     c->n_vocab = n_vocab;
     pthread_mutex_init(&c->lock, NULL);
+    atomic_init(&c->refs, 1);
     return 0;
+}
+
+static void unref(struct constraints *c)
+{
+    if (atomic_fetch_sub(&c->refs, 1) != 1)
+        return;
+    if (c->has_trie)
+        trie_done(&c->trie);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
 }
 
 static void destroy(struct shape *s)
 {
+    struct constraints *c = s->owner;
+
     constraint_free(s->constraint);
     buf_done(&s->key);
     free(s);
+    unref(c);
 }
 
 /* Takes it out of the list; the lock is held. */
@@ -57,12 +73,11 @@ void constraints_close(struct constraints *c)
 {
     if (!c)
         return;
+    pthread_mutex_lock(&c->lock);
     while (c->list)
         unlist(c, &c->list);
-    if (c->has_trie)
-        trie_done(&c->trie);
-    pthread_mutex_destroy(&c->lock);
-    free(c);
+    pthread_mutex_unlock(&c->lock);
+    unref(c);
 }
 
 /* The lock is held. */
@@ -166,6 +181,7 @@ int constraints_get(struct constraints *c, const struct spec *spec, struct shape
         return err_set(e, ERR_NOMEM, "no memory for a grammar");
     }
     *s = (struct shape){ .owner = c, .key = key, .refs = 1 };
+    atomic_fetch_add(&c->refs, 1);
     rc = compile(c, spec, s, e);
     if (rc) {
         destroy(s);

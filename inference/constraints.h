@@ -25,7 +25,7 @@ struct shape {
 /* The tokenizer stays borrowed; n_vocab: of the model's logits. */
 int constraints_open(struct constraints **out, const struct tokenizer *t, size_t n_vocab,
                      struct err *e) MUST_CHECK;
-void constraints_close(struct constraints *c); /* after all shapes were let go; NULL is fine */
+void constraints_close(struct constraints *c); /* shapes may outlive it; NULL is fine */
 
 /* Compiles it, or finds that it was.  Errors: those of spec_grammar() and constraint_create(). */
 int constraints_get(struct constraints *c, const struct spec *s, struct shape **out,

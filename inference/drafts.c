@@ -25,6 +25,9 @@ static const double FORGET = 0.001;
 /* So many passes with guesses, then one without. */
 enum { MAX_SINCE = 64 };
 
+/* The chance of a guess whose text must come: it may be cut into tokens in another way. */
+static const double FORCED = 0.9;
+
 /* A gain below this is not worth a doubt. */
 static const double LEAST_GAIN = 1.04;
 
@@ -103,7 +106,9 @@ static bool go_on(struct way *w, const struct drafter *of, size_t n)
     for (size_t i = 0; i < n; i++) {
         double chance = 0;
 
-        if (of[i].speculate && w->n[i] < of[i].most)
+        if (of[i].n_forced)
+            chance = w->n[i] < of[i].n_forced && w->n[i] < of[i].most ? w->reach[i] * FORCED : 0;
+        else if (of[i].speculate && w->n[i] < of[i].most)
             chance = w->reach[i] * (double)speculate_chance(of[i].speculate, w->n[i]);
         if (chance > most) {
             most = chance;

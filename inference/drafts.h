@@ -35,7 +35,8 @@ double drafts_ms_of(const struct drafts *d, size_t n_rows, double ms, size_t n);
 struct drafter {
     const struct speculate *speculate; /* NULL: never guesses */
     size_t most;                       /* guesses that it has room for */
-    size_t n;                          /* filled in: guesses to verify, from the first */
+    size_t n_forced; /* where not 0: so many guesses that are as good as sure, and no others */
+    size_t n;        /* filled in: guesses to verify, from the first */
 };
 
 /* max_rows: of the pass, n included; DRAFTS_MAX_ROWS at most counts. */

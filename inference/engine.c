@@ -11,10 +11,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inference/batch.h"
+#include "inference/constraints.h"
 #include "inference/loaded.h"
 #include "inference/prompt.h"
 #include "inference/scheduler.h"
@@ -26,6 +28,7 @@ enum { DEFAULT_QUEUE = 1024 };
 struct engine {
     struct loaded loaded;
     struct scheduler *scheduler;
+    struct constraints *constraints;
     char *name, *path; /* for the log */
     pthread_t thread;
     double opened_ms;
@@ -136,6 +139,7 @@ static int start_thread(struct engine *g, struct err *e)
 
 static void destroy(struct engine *g)
 {
+    constraints_close(g->constraints);
     loaded_done(&g->loaded);
     scheduler_unref(g->scheduler);
     free(g->name);
@@ -166,6 +170,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     rc = scheduler_create(&g->scheduler, g->loaded.max_batch,
                           c->max_queue ? c->max_queue : DEFAULT_QUEUE, g->loaded.kv_shape.n_pages,
                           g->loaded.kv_shape.page_tokens, e);
+    if (rc == 0)
+        rc = constraints_open(&g->constraints, g->loaded.tokenizer, g->loaded.n_vocab, e);
     if (rc == 0)
         rc = start_thread(g, e);
     if (rc)
@@ -314,10 +320,29 @@ static int check_request(const struct engine *g, const struct job_request *r, st
     return check_sampling(g, &r->sampling, e);
 }
 
+/* The grammar that is asked for; none: *out is NULL. */
+static int find_shape(struct engine *g, const struct spec *s, struct shape **out, struct err *e)
+{
+    int rc;
+
+    *out = NULL;
+    if (s->kind == SPEC_NONE)
+        return 0;
+    rc = constraints_get(g->constraints, s, out, e);
+    if (rc && e && s->param) {
+        (void)err_prefix(e, "%s: ", s->param);
+        snprintf(e->param, sizeof e->param, "%s", s->param);
+    }
+    if (rc == ERR_LIMIT && e)
+        rc = e->code = ERR_UNSUPPORTED;
+    return rc;
+}
+
 int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
                   struct job **out, struct err *e)
 {
     struct ids ids = { 0 }, prediction = { 0 };
+    struct shape *shape = NULL;
     struct job *j = NULL;
     size_t room;
     int rc;
@@ -330,6 +355,8 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
         rc = prompt_encode(&g->loaded, r, &ids, e);
     if (rc == 0)
         rc = prompt_encode_prediction(&g->loaded, r, &prediction, e);
+    if (rc == 0)
+        rc = find_shape(g, &r->spec, &shape, e);
     if (rc) {
         ids_done(&ids);
         ids_done(&prediction);
@@ -338,8 +365,11 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
     room = g->loaded.n_ctx - ids.len; /* above 0: see prompt_encode() */
     rc = job_create(&j, g->scheduler, g->loaded.tokenizer, r, &ids, &prediction,
                     r->max_tokens < room ? r->max_tokens : room, in, tag, e);
-    if (rc)
+    if (rc) {
+        shape_unref(shape);
         return rc;
+    }
+    guide_init(&j->guide, shape);
     rc = scheduler_submit(g->scheduler, j, e);
     if (rc) {
         job_free(j);

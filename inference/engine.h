@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inference/constrain/spec.h"
 #include "kernels/base/err.h"
 #include "kernels/base/value.h"
 
@@ -149,6 +150,7 @@ struct job_request {
     int priority;     /* lower comes earlier, 0 as usual; among equals first come, first served */
     const char *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;
+    struct spec spec;    /* what the text must be; zeroed: anything */
     bool no_speculation; /* a token at a time, for measurements and tests */
 };
 

@@ -110,6 +110,7 @@ void job_destroy(struct job *j)
     if (!j)
         return;
     answer_done(&j->answer);
+    guide_done(&j->guide);
     speculate_done(&j->speculate);
     event_node_free(j->started);
     event_node_free(j->last);

@@ -7,6 +7,7 @@
 
 #include "inference/answer.h"
 #include "inference/engine.h"
+#include "inference/guide.h"
 #include "inference/kvcache.h"
 #include "inference/sampler.h"
 #include "inference/speculate.h"
@@ -48,6 +49,7 @@ struct job {
     struct kv_table table;
     struct rng rng;
     struct answer answer;
+    struct guide guide;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
     bool over;                  /* its end was posted; leaves the batch after this step */
     bool preempted;  /* its pages were given up; goes back to the queue when the step ends */

@@ -54,11 +54,12 @@ uint64_t rng_random_seed(void)
 int sampler_open(struct sampler *s, size_t n_vocab, struct err *e)
 {
     *s = (struct sampler){ .n_vocab = n_vocab };
+    s->allowed = calloc(n_vocab, sizeof *s->allowed);
     s->adjusted = calloc(n_vocab, sizeof *s->adjusted);
     s->counts = calloc(n_vocab, sizeof *s->counts);
     s->kept = calloc(n_vocab, sizeof *s->kept);
     s->sums = calloc(n_vocab / SOFTMAX_BLOCK + 1, sizeof *s->sums);
-    if (s->adjusted && s->counts && s->kept && s->sums)
+    if (s->allowed && s->adjusted && s->counts && s->kept && s->sums)
         return 0;
     sampler_close(s);
     return err_set(e, ERR_NOMEM, "no memory to sample from a vocabulary of %zu tokens", n_vocab);
@@ -66,6 +67,7 @@ int sampler_open(struct sampler *s, size_t n_vocab, struct err *e)
 
 void sampler_close(struct sampler *s)
 {
+    free(s->allowed);
     free(s->adjusted);
     free(s->counts);
     free(s->kept);
@@ -132,6 +134,13 @@ static const float *adjust(struct sampler *s, const float *logits, const struct 
     if (p->frequency_penalty != 0 || p->presence_penalty != 0)
         penalise_frequency(s, p, ids + n_prompt, n_ids - n_prompt);
     return s->adjusted;
+}
+
+const float *sampler_allow(struct sampler *s, const float *logits, const uint64_t *mask)
+{
+    for (size_t i = 0; i < s->n_vocab; i++)
+        s->allowed[i] = mask[i / 64] >> i % 64 & 1 ? logits[i] : -INFINITY;
+    return s->allowed;
 }
 
 static bool better(const struct candidate *a, const struct candidate *b)

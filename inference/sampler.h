@@ -29,6 +29,7 @@ struct candidate;
 /* Scratch for one vocabulary. */
 struct sampler {
     size_t n_vocab;
+    float *allowed;         /* [n_vocab] logits of what a mask allows */
     float *adjusted;        /* [n_vocab] logits after bias and penalties */
     uint32_t *counts;       /* [n_vocab] all zero between calls */
     struct candidate *kept; /* [n_vocab] */
@@ -39,6 +40,10 @@ void sampler_close(struct sampler *s); /* a zeroed one is fine */
 
 /* Is the choice simply the largest raw logit?  Then the backend's argmax will do. */
 bool sampler_is_argmax(const struct sampling *p);
+
+/* The logits with -INFINITY where bit i % 64 of mask[i / 64] is clear; at least one is set.  Valid
+ * until the next call. */
+const float *sampler_allow(struct sampler *s, const float *logits, const uint64_t *mask);
 
 /* ids: the sequence so far, n_prompt of them the prompt; only read where penalties are on.  All
  * within the vocabulary, as are the ids of p->bias.  A tie goes to the lower id; NaN is never

@@ -225,17 +225,9 @@ static int read_prediction(struct chat_request *c, const struct value *body, str
 /* What would change the answer's meaning if it were disregarded, and is not offered. */
 static int refuse_unsupported(const struct value *body, struct err *e)
 {
-    const struct value *format = field_get(body, "response_format");
-    const struct value *type = field_get(format, "type");
     const struct value *choice = field_get(body, "tool_choice");
     const struct value *modes = field_get(body, "modalities");
 
-    if (format && (!type || type->kind != VALUE_STRING))
-        return field_wrong(e, "response_format", "an object with a type", format);
-    if (format && strcmp(type->string.data, "text"))
-        return err_param(e, "response_format", ERR_UNSUPPORTED,
-                         "response_format: \"%.40s\" is not supported, only \"text\" is",
-                         type->string.data);
     if (choice && choice->kind == VALUE_STRING &&
         (!strcmp(choice->string.data, "auto") || !strcmp(choice->string.data, "none")))
         choice = NULL;

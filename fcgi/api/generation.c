@@ -252,6 +252,7 @@ static int submit(struct run *u, struct engine *engine, struct job_request *jobs
         j->stops = params->stops;
         j->n_stops = params->n_stops;
         j->ignore_end = params->ignore_end;
+        j->spec = params->spec;
         j->priority = params->priority;
         j->top_logprobs = u->g.top_logprobs;
         u->g.choices[i].text.limit = MAX_BODY_BYTES;

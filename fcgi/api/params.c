@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fcgi/api/fields.h"
+#include "fcgi/api/spec_fields.h"
 #include "kernels/base/json.h"
 
 enum { MAX_JSON_DEPTH = 64, MAX_STOPS = 64, MAX_BIASES = 4096 };
@@ -178,6 +179,8 @@ int params_read(struct params *p, const struct value *body, const struct params_
         rc = read_stops(p, body, a, e);
     if (!rc)
         rc = field_bool(body, "ignore_eos", &p->ignore_end, e);
+    if (!rc)
+        rc = spec_fields_read(&p->spec, body, a, e);
     if (!rc)
         rc = field_int(body, "n", 1, (int64_t)rules->max_choices, &n, e);
     if (!rc && rules->client_priority)

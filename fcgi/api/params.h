@@ -18,6 +18,7 @@ struct params {
     const char *const *stops; /* borrowed from the arena */
     size_t n_stops;
     bool ignore_end;
+    struct spec spec; /* what the text must be; borrowed from the arena */
     int priority; /* 0 where clients have no say */
 };
 

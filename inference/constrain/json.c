@@ -108,7 +108,9 @@ static int32_t string(struct grammar *g)
 
 int32_t json_colon(struct json *j)
 {
-    return grammar_seq(j->g, grammar_text(j->g, ":"), j->space);
+    /* nobody breaks the line here, but a small model that may would */
+    return grammar_seq(j->g, grammar_text(j->g, ":"),
+                       grammar_optional(j->g, grammar_text(j->g, " ")));
 }
 
 int32_t json_comma(struct json *j)

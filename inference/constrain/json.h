@@ -12,7 +12,7 @@
 
 enum {
     JSON_DIGITS = 16, /* before the point, and behind it */
-    JSON_INDENT = 40, /* blanks or tabs after a newline */
+    JSON_INDENT = 20, /* blanks or tabs after a newline */
     JSON_BLOCK = 128, /* characters: longer strings are counted by so many */
 };
 

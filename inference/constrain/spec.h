@@ -23,6 +23,7 @@ struct spec {
     const struct value *value; /* the schema; the list of strings, one at least */
     const char *text;          /* the regular expression */
     size_t len;
+    const char *param; /* the field of the request, for errors; or NULL */
 };
 
 /* Puts the spec into the grammar: *root is the rule to compile.  Errors: ERR_INVALID,

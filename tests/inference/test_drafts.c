@@ -157,12 +157,16 @@ static void limits_are_kept(void **state)
             size_t rows = n;
 
             for (size_t i = 0; i < n; i++)
-                of[i] = (struct drafter){ i % 3 == 2 ? NULL : &s, i % 5, 99 };
+                of[i] = (struct drafter){ .speculate = i % 3 == 2 ? NULL : &s,
+                                          .most = i % 5,
+                                          .n_forced = i % 7 == 6 ? 2 : 0,
+                                          .n = 99 };
             drafts_took(&d, n, 5);
             drafts_plan(&d, of, n, max_rows);
             for (size_t i = 0; i < n; i++) {
                 assert_true(of[i].n <= i % 5);
-                assert_true(i % 3 != 2 || of[i].n == 0);
+                assert_true(i % 3 != 2 || i % 7 == 6 || of[i].n == 0);
+                assert_true(i % 7 != 6 || of[i].n <= 2);
                 rows += of[i].n;
             }
             assert_true(rows == n || (rows <= max_rows && rows <= DRAFTS_MAX_ROWS));

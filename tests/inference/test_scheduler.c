@@ -42,6 +42,24 @@ struct str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
     return (struct str){ "", 0 };
 }
 
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
+{
+    (void)t;
+    (void)id;
+    return false;
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
+                     const struct encode_options *o, struct ids *out, struct err *e)
+{
+    (void)t;
+    (void)text;
+    (void)len;
+    (void)o;
+    (void)out;
+    return err_set(e, ERR_UNSUPPORTED, "no tokenizer here");
+}
+
 int ids_push(struct ids *ids, int32_t id, struct err *e)
 {
     (void)ids, (void)id, (void)e;
