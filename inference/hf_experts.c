@@ -126,6 +126,7 @@ int hf_expert_parts(struct hf *h, const struct arch_hf_tensor *row, const struct
 
         *t = s->t;
         t->mapped = false;
+        t->made = true;
         t->bytes = s->t.bytes / g.n_parts;
         if (scales)
             t->bytes = t->bytes / NIBBLE_BYTES * MX_BYTES;

@@ -190,6 +190,7 @@ int hf_fp8_weight(struct hf *h, const struct st_tensor *s, struct tensor *t, str
     floats = s->t.shape[1] % VALUES != 0 || (scales.per_row > 1 && scales.cols % VALUES != 0);
     *t = s->t;
     t->mapped = false;
+    t->made = true;
     t->dtype = floats ? DTYPE_F32 : DTYPE_F8_E4M3;
     /* no more than 4 bytes for each that the file has */
     t->bytes = floats ? s->t.bytes * sizeof(float) : s->t.bytes / VALUES * BLOCK_BYTES;

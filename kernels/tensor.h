@@ -55,6 +55,8 @@ struct tensor {
     size_t bytes;
     bool mapped; /* data is part of a file mapping nobody writes to: whoever made a copy may let its
                   * pages go (MADV_DONTNEED); read again, they come back */
+    bool made;   /* data is memory that was filled for this tensor when its file was opened: another
+                  * copy of it would be one too many */
 };
 
 /* Values of all dimensions multiplied; weights.c has checked that it does not wrap. */

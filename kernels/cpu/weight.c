@@ -50,7 +50,6 @@ static int copy(struct weight *w, struct weight_store *store, const struct tenso
     void *memory;
     int r;
 
-    w->kind = WEIGHT_FLOAT;
     w->n_groups = w->rows / MM_GROUP + (w->rows % MM_GROUP > 0);
     w->group_bytes = MM_GROUP * w->row_bytes;
     if (w->n_groups > SIZE_MAX / 4 / w->group_bytes)
@@ -104,7 +103,8 @@ int weight_create(struct weight **out, struct weight_store *store, const struct 
     if (!(use & WEIGHT_MATMUL)) {
         w->kind = WEIGHT_ROWS;
     } else if (use & WEIGHT_EXACT || !pack_can(w->format)) {
-        r = copy(w, store, t, e);
+        w->kind = WEIGHT_FLOAT;
+        r = t->made ? 0 : copy(w, store, t, e);
         if (r < 0)
             goto fail;
     } else {

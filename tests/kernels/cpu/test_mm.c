@@ -428,6 +428,25 @@ static void spread_is_decode(void **state)
     assert_int_equal(known, 4 * tables); /* two formats, at both places */
 }
 
+/* What was made in memory for a tensor is used where it lies. */
+static void made_ones_are_not_copied(void **state)
+{
+    struct tensor t = mm_case_tensor(quant_format(DTYPE_F8_E4M3), 19, 256, -1, 1, 11);
+    struct weight_store store = { 0 };
+    struct weight *w;
+    struct err e;
+
+    (void)state;
+    t.made = true;
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_MATMUL, &e), 0);
+    assert_int_equal(w->kind, WEIGHT_FLOAT);
+    assert_ptr_equal(w->source, t.data);
+    assert_true(weight_needs_source(w));
+    assert_null(store.open);
+    weight_free_all(w);
+    mm_case_free(&t);
+}
+
 static void bad_tensors(void **state)
 {
     const struct quant_format *f = quant_format(DTYPE_Q4_K);
@@ -460,14 +479,23 @@ static void bad_tensors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_exact), cmocka_unit_test(spread_is_decode),
-        cmocka_unit_test(bad_tensors),    cmocka_unit_test(scalar_shapes),
-        cmocka_unit_test(avx2_shapes),    cmocka_unit_test(avx512_shapes),
-        cmocka_unit_test(scalar_same),    cmocka_unit_test(avx2_same),
-        cmocka_unit_test(avx512_same),    cmocka_unit_test(prompt_shapes),
-        cmocka_unit_test(prompt_same),    cmocka_unit_test(amx_shapes),
-        cmocka_unit_test(amx_same),       cmocka_unit_test(avxvnni_shapes),
-        cmocka_unit_test(avxvnni_same),   cmocka_unit_test(neon_shapes),
+        cmocka_unit_test(made_ones_are_not_copied),
+        cmocka_unit_test(rows_are_exact),
+        cmocka_unit_test(spread_is_decode),
+        cmocka_unit_test(bad_tensors),
+        cmocka_unit_test(scalar_shapes),
+        cmocka_unit_test(avx2_shapes),
+        cmocka_unit_test(avx512_shapes),
+        cmocka_unit_test(scalar_same),
+        cmocka_unit_test(avx2_same),
+        cmocka_unit_test(avx512_same),
+        cmocka_unit_test(prompt_shapes),
+        cmocka_unit_test(prompt_same),
+        cmocka_unit_test(amx_shapes),
+        cmocka_unit_test(amx_same),
+        cmocka_unit_test(avxvnni_shapes),
+        cmocka_unit_test(avxvnni_same),
+        cmocka_unit_test(neon_shapes),
         cmocka_unit_test(neon_same),
     };
 
