@@ -20,7 +20,7 @@ static const char sample[] =
     "Hello world, it's they'RE I'LL don't we'Ve x'd 'S 'tis  1 12 123 1234 12345 123456 1234567\n"
     "a1b22c333 3.14 1,000,000 $5 #tag @me (x) [y] {z} <w> a/b a\\b !? ... --- ==> != ::\n\n\n"
     "\tif (x == 1) {\r\n\t\treturn \"y\";  // done\r\n\t}   \n \n  \n   end   \t  \t x\n"
-    "camelCase HTTPServer fooBAR2baz _under_score 'quoted' \"twice\" it''s\n"
+    "camelCase HTTPServer fooBAR2baz _under_score 'quoted' \"twice\" it''s `code` ~x^y|z\n"
     "na\xc3\xafve caf\xc3\xa9 e\xcc\x81t\xc3\xa9 \xc3\x9c"
     "BER stra\xc3\x9f"
     "e \xc7\x85 \xca\xb0\n"
@@ -75,10 +75,10 @@ static int note_word(void *arg, const char *bytes, size_t len, struct err *e)
  * is a token is taken whole, or else (*close) do not; NULL: there is none. */
 static int find_pre(const struct value *json, const char **pre, bool *close, struct err *e)
 {
-    static const char *const names[] = { "gpt-2",       "smollm",       "llama-bpe",
-                                         "dbrx",        "qwen2",        "gpt-4o",
-                                         "tekken",      "deepseek-llm", "deepseek-coder",
-                                         "deepseek-v3", "default" };
+    static const char *const names[] = {
+        "gpt-2",  "smollm", "llama-bpe",    "dbrx",           "qwen2",       "gpt-4o",
+        "tekken", "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3", "default"
+    };
     bool whole = hf_flag(value_get(json, "model"), "ignore_merges", false);
     struct buf words = { 0 }, others = { 0 };
     struct pretok_run run = { .word = note_word, .arg = &words };
