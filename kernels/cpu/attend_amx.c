@@ -45,35 +45,6 @@ static inline __m512 exp2_rough(__m512 x)
     return _mm512_scalef_ps(p, x);
 }
 
-/* x: [16][16] 32-bit values, rows and columns changed. */
-static inline void transpose(__m512i x[LANE])
-{
-    __m512i y[LANE];
-
-    for (int i = 0; i < LANE; i += 2) {
-        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-    }
-    for (int i = 0; i < LANE; i += 4)
-        for (int j = 0; j < 2; j++) {
-            x[i + 2 * j] = _mm512_unpacklo_epi64(y[i + j], y[i + 2 + j]);
-            x[i + 2 * j + 1] = _mm512_unpackhi_epi64(y[i + j], y[i + 2 + j]);
-        }
-    /* x[4 a + b] has, in its quarter c, column 4 c + b of rows 4 a .. 4 a + 3 */
-    for (int b = 0; b < 4; b++) {
-        y[b] = _mm512_shuffle_i32x4(x[b], x[4 + b], 0x88);
-        y[4 + b] = _mm512_shuffle_i32x4(x[b], x[4 + b], 0xdd);
-        y[8 + b] = _mm512_shuffle_i32x4(x[8 + b], x[12 + b], 0x88);
-        y[12 + b] = _mm512_shuffle_i32x4(x[8 + b], x[12 + b], 0xdd);
-    }
-    for (int b = 0; b < 4; b++) {
-        x[b] = _mm512_shuffle_i32x4(y[b], y[8 + b], 0x88);
-        x[8 + b] = _mm512_shuffle_i32x4(y[b], y[8 + b], 0xdd);
-        x[4 + b] = _mm512_shuffle_i32x4(y[4 + b], y[12 + b], 0x88);
-        x[12 + b] = _mm512_shuffle_i32x4(y[4 + b], y[12 + b], 0xdd);
-    }
-}
-
 /* A tile of the A operand, [16 lanes][32], from up to 32 rows of 16 lanes; missing rows are 0. */
 static void pack(uint16_t *to, const float *from, size_t ld, size_t n)
 {
@@ -83,7 +54,7 @@ static void pack(uint16_t *to, const float *from, size_t ld, size_t n)
     for (size_t i = 0; i < LANE; i++)
         x[i] = pairs(2 * i < n ? _mm512_loadu_ps(from + 2 * i * ld) : zero,
                      2 * i + 1 < n ? _mm512_loadu_ps(from + (2 * i + 1) * ld) : zero);
-    transpose(x);
+    tile_transpose(x);
     for (size_t i = 0; i < LANE; i++)
         _mm512_store_si512(to + i * STEP, x[i]);
 }
@@ -116,7 +87,7 @@ static void load_some(struct wide *w, const float *q, size_t ld, size_t first, s
                                                          : _mm512_setzero_ps(),
                                                 scaled(from, n, scale));
     }
-    transpose(x);
+    tile_transpose(x);
     for (size_t i = 0; i < LANE; i++)
         _mm512_storeu_si512(to + i * 2 * WIDE_GROUP, x[i]);
 }
@@ -404,7 +375,7 @@ static void store(const struct wide *w, const struct wide_sums *s, float *y, siz
                 x[i] = _mm512_castps_si512(
                     _mm512_fmadd_ps(_mm512_load_ps(acc + (dim + i) * WIDE_GROUP),
                                     _mm512_loadu_ps(f), _mm512_setzero_ps()));
-            transpose(x);
+            tile_transpose(x);
             for (size_t i = 0; i < LANE && first + i < w->m; i++) {
                 size_t v = first + i;
 

@@ -46,9 +46,9 @@ static size_t unit_rows(const struct mm_ops *ops, const struct matmul *op, const
 {
     size_t n = op->n;
 
-    if (w->kind == WEIGHT_PACKED && mm_is_prompt(ops, op))
+    if (mm_in_strips(ops, op, w))
         return 2 * MM_GROUP;
-    if (w->kind == WEIGHT_FLOAT && mm_by_blas(w, n))
+    if (w->kind == WEIGHT_FLOAT && mm_by_blas(op, w))
         return MM_FLOAT_ROWS;
     return w->kind == WEIGHT_FLOAT || n <= ONE_PANEL_ROWS ? MM_GROUP : 2 * MM_GROUP;
 }
@@ -64,7 +64,9 @@ static size_t range_count(const struct mm_ops *ops, const struct matmul *op)
     size_t rows = RANGE_ROWS;
 
     if (mm_is_prompt(ops, op)) {
-        rows = PROMPT_BYTES / (op->w[0]->cols * sizeof(uint16_t));
+        bool low = op->w[0]->kind == WEIGHT_FLOAT;
+
+        rows = PROMPT_BYTES / (op->w[0]->cols * sizeof(uint16_t) * (low ? 2 : 1));
         rows = min_size(max_size(rows, PROMPT_MIN_ROWS), MM_PROMPT_ROWS);
     }
     return ceil_div(op->n, rows);
@@ -188,11 +190,13 @@ static void prompt_rows(const struct mm_ops *ops, const struct matmul *op,
                         size_t i, size_t n, size_t thread)
 {
     const struct weight *w = op->w[matrix];
+    bool low = w->kind == WEIGHT_FLOAT;
 
     ops->prompt(&(struct mm_prompt){ .w = { w, w },
                                      .unit = row / (2 * MM_GROUP),
                                      .n_units = ceil_div(row_end - row, 2 * MM_GROUP),
                                      .a = mm_act_strip(op, s, i),
+                                     .low = low ? mm_act_low(op, s, i) : NULL,
                                      .n = n,
                                      .bias = { op->bias[matrix], op->bias[matrix] },
                                      .y = op->y[matrix] + i * w->rows,
@@ -223,7 +227,7 @@ static void multiply(const struct mm_ops *ops, const struct matmul *op, struct m
         size_t count = unit_count(ops, op, w), unit = unit_rows(ops, op, w);
         size_t row = min_size(begin, count) * unit, row_end = min_size(end * unit, w->rows);
 
-        if (row < row_end && w->kind == WEIGHT_PACKED && mm_is_prompt(ops, op))
+        if (row < row_end && mm_in_strips(ops, op, w))
             prompt_rows(ops, op, s, m, row, row_end, i, n, thread);
         else if (row < row_end && w->kind == WEIGHT_PACKED && mm_in_tiles(ops, op))
             many_rows(ops, op, s, m, row, row_end, i, n, thread);

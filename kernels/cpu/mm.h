@@ -6,7 +6,8 @@
  *
  * The result of a row depends on nothing but that row: not on n, on the number of threads or
  * chunks, or on who claims what; it is the same bit for bit (within one instruction set).  The one
- * exception are float matrices, which switch from our own loops to OpenBLAS at MM_BLAS_ROWS rows.
+ * exception are prompt rows of float matrices where there are no tiles for them: from MM_BLAS_ROWS
+ * rows on they go through OpenBLAS.
  *
  * One op, by a team of threads (every thread does the same):
  *     claim c of 0 .. mm_prepare_chunks(op)-1: mm_prepare(ops, op, s, c)   then a barrier,
@@ -22,7 +23,7 @@
 
 #include "kernels/backend.h"
 
-/* From this many rows on a float matrix goes through sgemm. */
+/* From this many prompt rows on a float matrix goes through sgemm. */
 enum { MM_BLAS_ROWS = 8 };
 
 /* --- weights: made and freed by one thread at a time, read by any --- */
@@ -61,8 +62,9 @@ extern const struct mm_ops mm_scalar, mm_neon, mm_avx2, mm_avxvnni, mm_avx512, m
 struct mm_scratch {
     unsigned char *base;
     size_t shared_bytes,
-        thread_bytes;            /* what follows: one part for all, then one for each thread */
-    size_t strips_at, hidden_at; /* of the shared part, in bytes: x in strips, and their product */
+        thread_bytes; /* what follows: one part for all, then one for each thread */
+    /* of the shared part, in bytes: x in strips, their low parts, and their product */
+    size_t strips_at, low_at, hidden_at;
     size_t max_rows, max_cols;
     size_t n_threads;
 };

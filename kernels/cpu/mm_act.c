@@ -39,6 +39,23 @@ static bool any_packed(const struct matmul *op)
     return false;
 }
 
+static bool any_floats(const struct matmul *op)
+{
+    for (size_t i = 0; i < op->n_out; i++)
+        if (op->w[i]->kind == WEIGHT_FLOAT)
+            return true;
+    return false;
+}
+
+/* Rows of a prompt that strips are made of. */
+static bool needs_strips(const struct mm_ops *ops, const struct matmul *op)
+{
+    for (size_t i = 0; i < op->n_out; i++)
+        if (mm_in_strips(ops, op, op->w[i]))
+            return true;
+    return false;
+}
+
 static bool is_private(const struct matmul *op)
 {
     return op->n * (op->w[0]->cols / MM_BLOCK) <= PRIVATE_BLOCKS;
@@ -62,12 +79,12 @@ static size_t private_bytes(void)
 int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
                        struct err *e)
 {
-    size_t shared, thread, hidden;
+    size_t shared, thread, low, hidden;
     void *base;
 
     if (s->base && max_rows <= s->max_rows && max_cols <= s->max_cols && n_threads <= s->n_threads)
         return 0;
-    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 16 / (2 * max_cols + 128) ||
+    if (max_cols > SIZE_MAX / 65536 || max_rows > SIZE_MAX / 16 / (4 * max_cols + 128) ||
         n_threads > 65536)
         return err_set(e, ERR_NOMEM, "no memory for steps of %zu rows of %zu columns", max_rows,
                        max_cols);
@@ -77,7 +94,8 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
     thread = private_bytes() + MM_FLOAT_ROWS * max_cols * sizeof(float);
     thread = ceil_div(thread, 64) * 64 + sizeof(struct mm_prompt_buf);
     thread = ceil_div(thread, 4096) * 4096;
-    hidden = ceil_div(shared, 64) * 64;
+    low = ceil_div(shared, 64) * 64;
+    hidden = low + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
     shared = hidden + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
     base = mmap(NULL, shared + thread * n_threads, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -88,6 +106,7 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
     *s = (struct mm_scratch){ .base = base,
                               .shared_bytes = shared,
                               .thread_bytes = thread,
+                              .low_at = low,
                               .hidden_at = hidden,
                               .max_rows = max_rows,
                               .max_cols = max_cols,
@@ -157,13 +176,22 @@ uint16_t *mm_act_strip(const struct matmul *op, const struct mm_scratch *s, size
     return base + row / MM_STRIP * MM_STRIP * op->w[0]->cols + row % MM_STRIP * MM_BLOCK;
 }
 
+uint16_t *mm_act_low(const struct matmul *op, const struct mm_scratch *s, size_t row)
+{
+    struct mm_scratch low = *s;
+
+    low.strips_at = s->low_at;
+    return mm_act_strip(op, &low, row);
+}
+
 static void quantise_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
                           size_t thread, size_t row, size_t end)
 {
     size_t cols = op->w[0]->cols;
 
     for (; row < end && mm_is_prompt(ops, op); row++)
-        ops->to_bf16(mm_act_strip(op, s, row), op->x + row * cols, cols / MM_BLOCK);
+        ops->to_bf16(mm_act_strip(op, s, row), any_floats(op) ? mm_act_low(op, s, row) : NULL,
+                     op->x + row * cols, cols / MM_BLOCK);
     for (; row < end; row++)
         ops->quantise(mm_act_row(op, s, thread, row), op->x + row * cols, cols / MM_BLOCK);
 }
@@ -195,9 +223,10 @@ static void quantise_tile(const struct mm_ops *ops, const struct matmul *op, str
 
 size_t mm_prepare_chunks(const struct mm_ops *ops, const struct matmul *op)
 {
-    return any_packed(op) && (mm_is_prompt(ops, op) || !is_private(op))
-               ? ceil_div(op->n, PREPARE_ROWS)
-               : 0;
+    bool together =
+        mm_is_prompt(ops, op) ? needs_strips(ops, op) : any_packed(op) && !is_private(op);
+
+    return together ? ceil_div(op->n, PREPARE_ROWS) : 0;
 }
 
 void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,

@@ -28,6 +28,7 @@ struct act_block *mm_act_row(const struct matmul *op, const struct mm_scratch *s
 struct act_tile *mm_act_tiles(const struct matmul *op, const struct mm_scratch *s, size_t thread,
                               size_t row);
 uint16_t *mm_act_strip(const struct matmul *op, const struct mm_scratch *s, size_t row);
+uint16_t *mm_act_low(const struct matmul *op, const struct mm_scratch *s, size_t row);
 
 /* Memory of one thread. */
 float *mm_float_panel(const struct mm_scratch *s, size_t thread);

@@ -10,11 +10,15 @@
 
 /* --- activations --- */
 
-static void to_bf16(uint16_t *a, const float *x, size_t n_blocks)
+static void to_bf16(uint16_t *a, uint16_t *low, const float *x, size_t n_blocks)
 {
-    for (size_t b = 0; b < n_blocks; b++, a += TILE, x += MM_BLOCK)
-        _mm512_store_si512(a, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16),
-                                                           _mm512_loadu_ps(x)));
+    for (size_t b = 0; b < n_blocks; b++, a += TILE, x += MM_BLOCK) {
+        struct terms t = terms(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16));
+
+        _mm512_store_si512(a, t.high);
+        if (low)
+            _mm512_store_si512(low + b * TILE, t.low);
+    }
 }
 
 /* --- products --- */
@@ -112,7 +116,8 @@ struct part {
 static void part_size(struct part *t, const struct weight *w)
 {
     size_t blocks = weight_blocks(w, t->panel);
-    size_t parts = (blocks + MM_PROMPT_BLOCKS - 1) / MM_PROMPT_BLOCKS;
+    size_t room = low_at(w) > 0 ? MM_PROMPT_BLOCKS / 2 : MM_PROMPT_BLOCKS;
+    size_t parts = (blocks + room - 1) / room;
     size_t most = (blocks + parts - 1) / parts;
 
     t->n = blocks - t->from < most ? blocks - t->from : most;
@@ -157,9 +162,12 @@ static void spread_some(const struct mm_prompt *p, struct spread *s, size_t coun
         const struct weight *w = p->w[g];
         size_t scales = (size_t)(w->subs + w->has_min) * MM_GROUP;
 
-        widen(s->out + b * stride + g * TILE, stride, w,
-              weight_codes(w, group, t->panel) + (t->from + b) * w->code_bytes,
-              weight_scales(w, group, t->panel) + (t->from + b) * scales, n);
+        if (w->kind == WEIGHT_FLOAT)
+            widen_floats(s->out + b * stride + g * TILE, stride, w, group, t->from + b, n);
+        else
+            widen(s->out + b * stride + g * TILE, stride, w,
+                  weight_codes(w, group, t->panel) + (t->from + b) * w->code_bytes,
+                  weight_scales(w, group, t->panel) + (t->from + b) * scales, n);
         s->done += n;
         count -= n;
     }
@@ -248,6 +256,10 @@ static void multiply(const struct mm_prompt *p, const struct part *t, const uint
         spread_some(p, next, some);
         products_of(a + half * TILE, strip, two, weight + half * groups * TILE, groups == 2,
                     t->n - half);
+        if (p->low)
+            products_of(p->low + (a - p->a), strip, two, weight, groups == 2, t->n);
+        if (low_at(w) > 0)
+            products_of(a, strip, two, weight + low_at(w), groups == 2, t->n);
         sums_store(last ? buf->out[k % 2] : acc);
     }
     if (last)
@@ -384,7 +396,7 @@ static void prompt(const struct mm_prompt *p)
     size_t buffer = 0;
     struct spread s;
 
-    if (p->n <= 2 * MM_STRIP && p->w[0]->bits == p->w[1]->bits &&
+    if (p->n <= 2 * MM_STRIP && !p->low && p->w[0]->bits == p->w[1]->bits &&
         p->w[0]->has_min == p->w[1]->has_min) {
         few(p);
         tiles_end();

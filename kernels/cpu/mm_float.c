@@ -65,7 +65,7 @@ void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, 
     const float *bias = op->bias[matrix], *x = op->x + i * w->cols;
     float *y = op->y[matrix] + i * w->rows;
 
-    if (mm_by_blas(w, op->n))
+    if (mm_by_blas(op, w))
         blas(ops, op, matrix, r, n_rows, i, n, panel);
     else
         for (size_t k = r; k < r + n_rows; k++)

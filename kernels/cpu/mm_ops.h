@@ -29,7 +29,11 @@
  * weights scale * code + min and activations are rounded to bf16 (8 bits of significand), products
  * of pairs of columns are added to acc in float32, pair after pair as the tile unit does it, and y
  * = acc + bias. The activations lie in strips of 16 rows: [n_blocks][16][32], so that a tile is one
- * run of memory. */
+ * run of memory.
+ *
+ * There float matrices of whole blocks are multiplied in the same tiles, a number being the sum of
+ * two of bf16, high + low (16 bits of significand): high high + high low + low high.  A low part
+ * of a weight in BF16 is 0 and left out. */
 #ifndef AIRSTRIP_CPU_MM_OPS_H
 #define AIRSTRIP_CPU_MM_OPS_H
 
@@ -68,7 +72,8 @@ struct weight {
     const unsigned char *source; /* borrowed, or packed; NULL where it is no longer read */
     size_t row_bytes;            /* of the source */
 
-    /* WEIGHT_PACKED; of WEIGHT_FLOAT the slab and the groups, 16 rows each */
+    /* WEIGHT_PACKED; of WEIGHT_FLOAT the slab and the groups, 16 rows each, and where these are
+     * whole blocks of floats their number, as one panel, else 0 */
     struct weight_slab *slab;
     unsigned char *packed; /* [n_groups][group_bytes], in the slab */
     size_t n_groups, n_blocks;
@@ -131,6 +136,7 @@ struct mm_prompt {
     const struct weight *w[2]; /* the matrix twice, or gate and up */
     size_t unit, n_units;
     const uint16_t *a;    /* strips, the first row's first; up to the next even one is read */
+    const uint16_t *low;  /* the same of low parts, for float matrices; else NULL */
     size_t n;             /* 1 .. MM_PROMPT_ROWS */
     const float *bias[2]; /* of the whole matrices, or NULL */
 
@@ -174,8 +180,9 @@ struct mm_ops {
     void (*few)(const struct mm_tile *t, const uint8_t *codes, const uint16_t *scales);
 
     /* Prompt rows, both NULL where there is no arithmetic of their own.  to_bf16: one row of
-     * activations into its strip, block b to a + b * MM_STRIP * MM_BLOCK. */
-    void (*to_bf16)(uint16_t *a, const float *x, size_t n_blocks);
+     * activations into its strip, block b to a + b * MM_STRIP * MM_BLOCK; low parts likewise to
+     * low, where that is not NULL. */
+    void (*to_bf16)(uint16_t *a, uint16_t *low, const float *x, size_t n_blocks);
     void (*prompt)(const struct mm_prompt *p);
 
     /* As tile() and few(), and with the same results to the bit, for more than MM_FEW_ROWS
@@ -233,12 +240,19 @@ void mm_avx512_dots(float *y, size_t y_stride, const void *w, enum dtype dtype, 
 /* Below this a block is taken for zeros: its reciprocal would overflow. */
 #define MM_TINY 1e-30f
 
+/* Prompt rows in strips of bf16: packed matrices, and floats in whole blocks. */
+static inline bool mm_in_strips(const struct mm_ops *ops, const struct matmul *op,
+                                const struct weight *w)
+{
+    return op->prompt && ops->prompt && w->n_blocks > 0;
+}
+
 /* mm_float.c: rows r .. r + n_rows - 1 of a float matrix times activation rows i .. i + n - 1 of
  * op. panel: [MM_FLOAT_ROWS][cols] floats of this thread. */
 enum { MM_FLOAT_ROWS = 64 };
-static inline bool mm_by_blas(const struct weight *w, size_t n)
+static inline bool mm_by_blas(const struct matmul *op, const struct weight *w)
 {
-    return w->format->code_bits == 0 && n >= MM_BLAS_ROWS;
+    return op->prompt && w->format->code_bits == 0 && op->n >= MM_BLAS_ROWS;
 }
 
 void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,

@@ -61,6 +61,11 @@ static int copy(struct weight *w, struct weight_store *store, const struct tenso
     w->packed = memory;
     pack_groups(w, t->mapped, store->pool);
     w->source = w->packed;
+    if (w->format->code_bits == 0 && MM_BLOCK % w->format->block_values == 0 &&
+        w->cols % MM_BLOCK == 0) {
+        w->n_blocks = w->panel_blocks = w->cols / MM_BLOCK;
+        w->n_panels = 1;
+    }
     return 0;
 }
 

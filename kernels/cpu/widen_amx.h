@@ -1,10 +1,11 @@
-/* widen_amx.h - packed weights as tiles of bf16, for mm_amx.c. */
+/* widen_amx.h - weights as tiles of bf16, for mm_amx.c. */
 #ifndef AIRSTRIP_CPU_WIDEN_AMX_H
 #define AIRSTRIP_CPU_WIDEN_AMX_H
 
 #include <immintrin.h>
 
 #include "kernels/cpu/mm_ops.h"
+#include "kernels/cpu/tiles_amx.h"
 
 /* See mm_avx512.c. */
 #define UNROLLED    __attribute__((no_sanitize("undefined")))
@@ -152,6 +153,103 @@ UNROLLED static inline void widen(uint16_t *out, size_t stride, const struct wei
         put_blocks(out, stride, codes, scales, n, 6, 2, false);
     else
         put_blocks(out, stride, codes, scales, n, 8, 1, false);
+}
+
+/* --- floats --- */
+
+/* 32 numbers as sums of two of bf16, up to 2^-17 of them. */
+struct terms {
+    __m512i high, low;
+};
+
+SPECIALISED __m512 rest(__m512 x, __m256i high)
+{
+    return _mm512_sub_ps(x,
+                         _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16)));
+}
+
+SPECIALISED struct terms terms(__m512 x0, __m512 x1)
+{
+    struct terms t;
+
+    t.high = (__m512i)_mm512_cvtne2ps_pbh(x1, x0);
+    t.low = (__m512i)_mm512_cvtne2ps_pbh(rest(x1, _mm512_extracti64x4_epi64(t.high, 1)),
+                                         rest(x0, _mm512_castsi512_si256(t.high)));
+    return t;
+}
+
+/* Where a buffer of spread weights has their low parts; 0 where there are none. */
+static inline size_t low_at(const struct weight *w)
+{
+    return w->kind == WEIGHT_FLOAT && w->format->dtype != DTYPE_BF16
+               ? (size_t)MM_PROMPT_BLOCKS / 2 * 2 * TILE
+               : 0;
+}
+
+SPECIALISED void put_tile(uint16_t *out, __m512i x[TILE_ROWS])
+{
+    tile_transpose(x);
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_ROWS; i++)
+        _mm512_store_si512(out + i * MM_BLOCK, x[i]);
+}
+
+/* Block `block` of a group: its 16 rows stand in the order of the file.  What a group has no rows
+ * for is memory all the same, and nobody reads its results. */
+SPECIALISED void put_floats(uint16_t *out, const unsigned char *from, size_t row_bytes, size_t low,
+                            const enum dtype dtype)
+{
+    __m512i high[TILE_ROWS], rest[TILE_ROWS];
+
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_ROWS; i++, from += row_bytes) {
+        struct terms t;
+
+        if (dtype == DTYPE_BF16) {
+            high[i] = _mm512_loadu_si512(from);
+            continue;
+        }
+        t = dtype == DTYPE_F32
+                ? terms(_mm512_loadu_ps(from), _mm512_loadu_ps(from + 64))
+                : terms(_mm512_cvtph_ps(_mm256_loadu_si256((const void *)from)),
+                        _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(from + 32))));
+        high[i] = t.high;
+        rest[i] = t.low;
+    }
+    put_tile(out, high);
+    if (dtype != DTYPE_BF16)
+        put_tile(out + low, rest);
+}
+
+/* The same of floats in a form of their own. */
+UNROLLED static inline void put_decoded(uint16_t *out, const unsigned char *from,
+                                        const struct weight *w, size_t low)
+{
+    float x[TILE_ROWS][MM_BLOCK];
+
+    for (size_t i = 0; i < TILE_ROWS; i++, from += w->row_bytes)
+        if (!mm_spread_avx512(x[i], from, w->format->dtype, MM_BLOCK / w->format->block_values))
+            w->format->decode(x[i], from, MM_BLOCK / w->format->block_values);
+    put_floats(out, (const void *)x, sizeof x[0], low, DTYPE_F32);
+}
+
+/* As widen(), from block `block` of a group of floats on. */
+UNROLLED static inline void widen_floats(uint16_t *out, size_t stride, const struct weight *w,
+                                         size_t group, size_t block, size_t n)
+{
+    const size_t bytes = w->row_bytes / w->n_blocks, low = low_at(w);
+    const unsigned char *from = w->source + group * w->group_bytes + block * bytes;
+
+    for (; n > 0; n--, out += stride, from += bytes) {
+        if (w->format->dtype == DTYPE_BF16)
+            put_floats(out, from, w->row_bytes, low, DTYPE_BF16);
+        else if (w->format->dtype == DTYPE_F16)
+            put_floats(out, from, w->row_bytes, low, DTYPE_F16);
+        else if (w->format->dtype == DTYPE_F32)
+            put_floats(out, from, w->row_bytes, low, DTYPE_F32);
+        else
+            put_decoded(out, from, w, low);
+    }
 }
 
 #endif

@@ -241,9 +241,11 @@ static void like_the_reference(void **state)
             if (extras)
                 with_extras(&m);
             for (size_t k = 0; k < 8; k++) {
-                double d = distance(&m, &r, counts[k / 2], k % 2);
+                double d = distance(&m, &r, counts[k / 2], k % 2), limit = cases[i].limit;
 
-                if (!(d <= cases[i].limit))
+                if (k % 2 && strcmp(*state, "amx") == 0)
+                    limit = fmax(limit, 1e-5); /* floats are sums of two of bf16 there */
+                if (!(d <= limit))
                     fail_msg("case %zu, %zu rows: off by %g", i, counts[k / 2], d);
             }
             close_mix(&m, &r);

@@ -239,11 +239,9 @@ static void same_whatever_n(const char *isa_name, bool prompt)
         }
         for (size_t k = sizeof sizes / sizeof sizes[0]; k-- > 0;) {
             size_t n = sizes[k];
-            /* the largest first; float matrices change to sgemm at MM_BLAS_ROWS */
-            bool blas = formats[i]->code_bits == 0 && n >= MM_BLAS_ROWS;
-            bool keep = n == most || (formats[i]->code_bits == 0 && n == MM_BLAS_ROWS - 1);
+            bool keep = n == most; /* the largest is first */
 
-            if (blas || n > most)
+            if (n > most)
                 continue;
             for (size_t threads = 1; threads <= 64; threads *= more_threads) {
                 op.n = n;
