@@ -1,10 +1,11 @@
 /* airstrip-probe constrain MODEL: random texts that fit, and what masks cost.
  *
- * Each line {"schema" | "regex" | "choice" | "object": ..., "samples": n, "seed": n, "tokens": n,
- * "verify": bool} is answered by {"texts": [...], "compile_us": n, "masks": n, "mask_us": [median,
- * 99th percentile, longest], "bytes": n} or {"code": n, "error": str}.  A sample takes any token of
- * the mask with the same chance; after so many tokens those that soon come to an end.  One that has
- * not come to it is null.  verify: each mask is compared with trying every token. */
+ * Each line {"schema" | "regex" | "grammar" | "choice" | "object": ..., "samples": n, "seed": n,
+ * "tokens": n, "verify": bool} is answered by {"texts": [...], "compile_us": n, "masks": n,
+ * "mask_us": [median, 99th percentile, longest], "bytes": n} or {"code": n, "error": str}.  A
+ * sample takes any token of the mask with the same chance; after so many tokens those that soon
+ * come to an end.  One that has not come to it is null.  verify: each mask is compared with trying
+ * every token. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,10 +58,14 @@ static int read_spec(const struct value *line, struct spec *spec, struct err *e)
         spec->kind = SPEC_REGEX;
         spec->text = v->string.data;
         spec->len = v->string.len;
+    } else if ((v = value_get(line, "grammar")) && v->kind == VALUE_STRING) {
+        spec->kind = SPEC_GBNF;
+        spec->text = v->string.data;
+        spec->len = v->string.len;
     } else if (value_get(line, "object")) {
         spec->kind = SPEC_OBJECT;
     } else {
-        return err_set(e, ERR_FORMAT, "expected schema, regex, choice or object");
+        return err_set(e, ERR_FORMAT, "expected schema, regex, grammar, choice or object");
     }
     return 0;
 }

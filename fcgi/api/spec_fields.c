@@ -99,7 +99,7 @@ static int read_format(struct spec *s, const struct value *format, struct arena 
                   : put_object(s, "response_format", e);
 }
 
-enum place { PLACE_JSON, PLACE_REGEX, PLACE_CHOICE, PLACE_OBJECT, PLACE_REFUSED };
+enum place { PLACE_JSON, PLACE_REGEX, PLACE_GRAMMAR, PLACE_CHOICE, PLACE_OBJECT, PLACE_REFUSED };
 
 static int put_at(struct spec *s, enum place place, const struct value *v, const char *param,
                   struct arena *a, struct err *e)
@@ -109,6 +109,8 @@ static int put_at(struct spec *s, enum place place, const struct value *v, const
         return put_schema(s, v, param, a, e);
     case PLACE_REGEX:
         return put_text(s, SPEC_REGEX, v, param, e);
+    case PLACE_GRAMMAR:
+        return put_text(s, SPEC_GBNF, v, param, e);
     case PLACE_CHOICE:
         return put_choice(s, v, param, e);
     case PLACE_OBJECT:
@@ -131,11 +133,11 @@ int spec_fields_read(struct spec *s, const struct value *body, struct arena *a, 
         { "structured_outputs", "regex", "structured_outputs.regex", PLACE_REGEX },
         { "structured_outputs", "choice", "structured_outputs.choice", PLACE_CHOICE },
         { "structured_outputs", "json_object", "structured_outputs.json_object", PLACE_OBJECT },
-        { "structured_outputs", "grammar", "structured_outputs.grammar", PLACE_REFUSED },
+        { "structured_outputs", "grammar", "structured_outputs.grammar", PLACE_GRAMMAR },
         { "structured_outputs", "structural_tag", "structured_outputs.structural_tag",
           PLACE_REFUSED },
-        { NULL, "guided_grammar", "guided_grammar", PLACE_REFUSED },
-        { NULL, "grammar", "grammar", PLACE_REFUSED },
+        { NULL, "guided_grammar", "guided_grammar", PLACE_GRAMMAR },
+        { NULL, "grammar", "grammar", PLACE_GRAMMAR },
         { NULL, "guided_json", "guided_json", PLACE_JSON },
         { NULL, "guided_regex", "guided_regex", PLACE_REGEX },
         { NULL, "guided_choice", "guided_choice", PLACE_CHOICE },

@@ -1,8 +1,9 @@
 /* spec_fields.h - what a request's text must be, under all the names that servers have given to it.
  *
- *   response_format {"type": "json_object" | "json_schema", "json_schema": {"schema": ...}} OpenAI
- *   structured_outputs {"json" | "regex" | "choice" | "json_object": ...}, guided_json,
- * guided_regex, guided_choice vLLM json_schema llama-server regex Takeoff
+ * OpenAI: response_format {"type": "json_object" | "json_schema", "json_schema": {"schema": ...}}.
+ * vLLM: structured_outputs {"json" | "regex" | "choice" | "grammar" | "json_object": ...},
+ * guided_json, guided_regex, guided_choice, guided_grammar.
+ * llama-server: json_schema, grammar (GBNF).  Takeoff: regex.
  *
  * Any thread. */
 #ifndef AIRSTRIP_SPEC_FIELDS_H

@@ -1,6 +1,7 @@
 #include "inference/constrain/spec.h"
 
 #include "inference/constrain/chars.h"
+#include "inference/constrain/gbnf.h"
 #include "inference/constrain/regex.h"
 #include "inference/constrain/schema.h"
 #include "kernels/base/json.h"
@@ -38,6 +39,9 @@ int spec_grammar(struct grammar *g, const struct spec *s, int32_t *root, struct 
         break;
     case SPEC_CHOICE:
         rc = choice_node(g, s->value, &node, e);
+        break;
+    case SPEC_GBNF:
+        rc = gbnf_node(g, s->text, s->len, &node, e);
         break;
     }
     if (rc == 0)

@@ -16,12 +16,13 @@ enum spec_kind {
     SPEC_SCHEMA, /* JSON that is valid by a schema */
     SPEC_REGEX,  /* a text that matches as a whole */
     SPEC_CHOICE, /* one of some strings */
+    SPEC_GBNF,   /* a text of a grammar as llama.cpp writes them */
 };
 
 struct spec {
     enum spec_kind kind;
     const struct value *value; /* the schema; the list of strings, one at least */
-    const char *text;          /* the regular expression */
+    const char *text;          /* the regular expression, the grammar */
     size_t len;
     const char *param; /* the field of the request, for errors; or NULL */
 };

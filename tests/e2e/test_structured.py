@@ -110,6 +110,10 @@ def other_names(s):
                    {"structured_outputs": {"regex": "[0-9]{2,4}-(a|b)"}}):
         text = post(**fields)
         tap.ok(re.fullmatch("[0-9]{2,4}-(a|b)", text), f"{fields}", text)
+    grammar = '# greetings\nroot ::= greeting ", " name "!"\ngreeting ::= "Hello" |\n  "Good " ("day" | "night")\nname ::= [A-Z] [a-z]{2,8}\n'
+    for fields in ({"grammar": grammar}, {"guided_grammar": grammar}, {"structured_outputs": {"grammar": grammar}}):
+        text = post(**fields)
+        tap.ok(re.fullmatch("(Hello|Good (day|night)), [A-Z][a-z]{2,8}!", text), f"{list(fields)}: GBNF", text)
     for fields in ({"guided_json": SCHEMA}, {"guided_json": json.dumps(SCHEMA)}, {"structured_outputs": {"json": SCHEMA}},
                    {"json_schema": SCHEMA}, {"response_format": {"type": "json_object", "schema": SCHEMA}}):
         text = post(**fields)
@@ -127,7 +131,7 @@ def refusals(s):
         tap.equal((answer.status, error["param"]), (400, "response_format.json_schema.schema"), f"refused, stream {stream}")
         tap.ok("#/properties/a" in error["message"] and "uniqueItems" in error["message"], "keyword and place", error)
     for fields in ({"guided_regex": "(?=a)b"}, {"guided_choice": []}, {"response_format": {"type": "yaml"}},
-                   {"guided_json": {"type": "thing"}}, {"regex": "a", "guided_choice": ["b"]}):
+                   {"grammar": "root ::= ("}, {"grammar": "a ::= \"b\""}, {"guided_json": {"type": "thing"}}, {"regex": "a", "guided_choice": ["b"]}):
         tap.equal(s.request("POST", CHAT, ask(**fields)).status, 400, f"400: {fields}")
 
 
