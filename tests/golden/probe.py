@@ -92,7 +92,8 @@ def isas():
 
 
 def lines(command, model, requests):
-    text = "".join(json.dumps(r) + "\n" for r in requests)
+    """One answer for each request.  Characters are not escaped: json-c takes some pairs of surrogates (U+5D969) for U+FFFD."""
+    text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in requests)
     run = subprocess.run([program, command, model], input=text.encode(), capture_output=True, timeout=300)
     if run.returncode != 0:
         raise Refused(run.stderr.decode())
