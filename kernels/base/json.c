@@ -149,9 +149,9 @@ int json_parse(const char *text, size_t len, int max_depth, struct arena *a, str
     rc = json_scan(&scan, text, len, max_depth, e);
     if (rc)
         goto out;
-    if (scan.widened.data) {
-        text = scan.widened.data;
-        len = scan.widened.len;
+    if (scan.mended.data) {
+        text = scan.mended.data;
+        len = scan.mended.len;
     }
     if (scan.cost_bytes > FREE_COST_BYTES && scan.cost_bytes > allowed) {
         rc = full(e);
@@ -168,6 +168,6 @@ int json_parse(const char *text, size_t len, int max_depth, struct arena *a, str
         *out = NULL;
 out:
     json_object_put(tree);
-    buf_done(&scan.widened);
+    buf_done(&scan.mended);
     return rc;
 }

@@ -17,7 +17,7 @@ struct scanner {
     struct json_scan *out;
     const char *text;
     size_t pos, len;
-    size_t copied; /* bytes of text already in out->widened */
+    size_t copied; /* bytes of text already in out->mended */
     int depth;
     struct err *e;
 };
@@ -83,10 +83,44 @@ static int scan_number(struct scanner *s)
         if (errno == 0)
             return 0;
     }
-    buf_put(&s->out->widened, s->text + s->copied, s->pos - s->copied);
-    buf_puts(&s->out->widened, ".0");
+    buf_put(&s->out->mended, s->text + s->copied, s->pos - s->copied);
+    buf_puts(&s->out->mended, ".0");
     s->copied = s->pos;
     return 0;
+}
+
+/* The value of \uXXXX at `at`, -1 if there is none. */
+static int32_t escaped_unit(const struct scanner *s, size_t at)
+{
+    int32_t unit = 0;
+
+    if (at > s->len || s->len - at < 6 || s->text[at] != '\\' || s->text[at + 1] != 'u')
+        return -1;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        int c = s->text[i], digit = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+
+        if (digit < 0 || digit > 15 || (digit > 9 && (c | 0x20) < 'a'))
+            return -1;
+        unit = unit * 16 + digit;
+    }
+    return unit;
+}
+
+/* At a backslash: steps over the escape; one of a pair of surrogates is written out. */
+static void scan_escape(struct scanner *s)
+{
+    int32_t high = escaped_unit(s, s->pos), low = escaped_unit(s, s->pos + 6), cp;
+    char utf8[4];
+
+    if (high < 0xd800 || high > 0xdbff || low < 0xdc00 || low > 0xdfff) {
+        s->pos += s->len - s->pos >= 2 ? 2 : 1; /* json-c knows the escapes */
+        return;
+    }
+    cp = 0x10000 + (high - 0xd800) * 0x400 + (low - 0xdc00);
+    buf_put(&s->out->mended, s->text + s->copied, s->pos - s->copied);
+    buf_put(&s->out->mended, utf8, utf8_encode(utf8, (uint32_t)cp));
+    s->pos += 12;
+    s->copied = s->pos;
 }
 
 static bool is_blank(int c)
@@ -122,7 +156,7 @@ static int scan_string(struct scanner *s)
         if (c == '\\') {
             if (s->len - s->pos >= 6 && memcmp(s->text + s->pos, "\\u0000", 6) == 0)
                 has_nul = true;
-            s->pos += s->len - s->pos >= 2 ? 2 : 1; /* json-c knows the escapes */
+            scan_escape(s);
             continue;
         }
         n = utf8_decode(s->text + s->pos, s->len - s->pos, &cp);
@@ -202,8 +236,8 @@ int json_scan(struct json_scan *out, const char *text, size_t len, int max_depth
             return rc;
     }
     if (s.copied) {
-        buf_put(&out->widened, text + s.copied, len - s.copied);
-        if (out->widened.failed)
+        buf_put(&out->mended, text + s.copied, len - s.copied);
+        if (out->mended.failed)
             return err_set(e, ERR_NOMEM, "no memory for a copy of %zu bytes of JSON", len);
     }
     return 0;

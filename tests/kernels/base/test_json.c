@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 /* What is read is written back in compact form. */
 static void good_texts(void **state)
@@ -32,6 +33,9 @@ static void good_texts(void **state)
         { "{\"\":0}", "{\"\":0}" },
         { "\"\\u0000x\\n\\/\"", "\"\\u0000x\\n/\"" },
         { "\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\"" },
+        { "\"\\\\ud83d\\ude00\"", "\"\\\\ud83d\xef\xbf\xbd\"" },
+        { "[\"\\uD836\\uDC00\",12345678901234567890]",
+          "[\"\xf0\x9d\xa0\x80\",1.2345678901234567e+19]" },
         { "\"a\\ud800\"", "\"a\xef\xbf\xbd\"" },
         { "\"\\udc00b\"", "\"\xef\xbf\xbd"
                           "b\"" },
@@ -52,6 +56,27 @@ static void good_texts(void **state)
         json_write(&b, v);
         assert_string_equal(buf_str(&b), cases[i].written);
         buf_done(&b);
+        arena_done(&a);
+    }
+}
+
+/* json-c itself gives up on half of a plane. */
+static void every_pair_of_surrogates(void **state)
+{
+    (void)state;
+    for (uint32_t cp = 0x10000; cp < 0x110000; cp += 0x101) {
+        char text[16], want[5] = { 0 };
+        struct arena a;
+        struct value *v;
+
+        snprintf(text, sizeof text, "\"\\u%04x\\u%04X\"", 0xd800 + ((cp - 0x10000) >> 10),
+                 0xdc00 + (cp & 0x3ff));
+        utf8_encode(want, cp);
+        arena_init(&a, 1 << 20);
+        assert_int_equal(json_parse(text, strlen(text), 8, &a, &v, NULL), 0);
+        assert_int_equal(v->kind, VALUE_STRING);
+        assert_int_equal(v->string.len, 4);
+        assert_memory_equal(v->string.data, want, 4);
         arena_done(&a);
     }
 }
@@ -270,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_texts),
+        cmocka_unit_test(every_pair_of_surrogates),
         cmocka_unit_test(bad_texts),
         cmocka_unit_test(text_is_bounded_by_len),
         cmocka_unit_test(memory_is_bounded),
