@@ -11,6 +11,10 @@ enum {
     MAX_BYTES = 128 << 20, /* one that holds more is compiled anew for the next who asks */
 };
 
+/* Characters of the tokens that are tried together: few are longer than the first; the second is
+ * for strings of a few more characters. */
+static const size_t SLICES[] = { 24, 7 };
+
 struct constraints {
     const struct tokenizer *tokenizer; /* borrowed */
     size_t n_vocab;
@@ -98,7 +102,11 @@ static int make_trie(struct constraints *c, struct err *e)
             tokens[i] = (struct trie_token){ piece.data, piece.len };
     }
     rc = trie_init(&c->trie, tokens, c->n_vocab, e);
+    for (size_t i = 0; rc == 0 && i < sizeof SLICES / sizeof *SLICES; i++)
+        rc = trie_slice(&c->trie, tokens, SLICES[i], e);
     c->has_trie = rc == 0;
+    if (rc)
+        trie_done(&c->trie);
     free(tokens);
     return rc;
 }

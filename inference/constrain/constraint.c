@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inference/constrain/plain.h"
+
 enum {
     MAX_STATES = 200000,   /* of a network */
     SPARSE_SHARE = 64,     /* fewer tokens than one of so many are kept as a list */
@@ -18,9 +20,10 @@ enum {
 
 /* What is known of a state. */
 struct local {
-    int32_t *tokens; /* [n_tokens], or */
-    uint64_t *bits;  /* the whole mask */
-    uint32_t *exits; /* [n_exits] nodes of the tree where the rule ends and tokens go on */
+    int32_t *tokens;         /* [n_tokens], or */
+    uint64_t *bits;          /* the whole mask */
+    const struct trie *trie; /* that was walked: the vocabulary's, or the rest of a slice */
+    uint32_t *exits;         /* [n_exits] nodes of the tree where the rule ends and tokens go on */
     size_t n_tokens, n_exits;
 };
 
@@ -121,9 +124,9 @@ static int note_exit(struct constraint *c, uint32_t node)
 
 /* Marks the tokens below `node` (not at it) whose bytes from there on can be read from `set`; notes
  * the nodes at which a way escapes and tokens go on. */
-static int walk(struct constraint *c, uint32_t node, int32_t set, uint64_t *mask)
+static int walk(struct constraint *c, const struct trie *t, uint32_t node, int32_t set,
+                uint64_t *mask)
 {
-    const struct trie *t = c->trie;
     int32_t at[TRIE_MAX_DEPTH + 1]; /* the set at each depth */
     uint32_t end = t->skip[node];
 
@@ -196,24 +199,44 @@ static size_t local_size(const struct constraint *c, const struct local *l)
            (l->bits ? constraint_mask_words(c) * sizeof *l->bits : 0);
 }
 
+/* The mask before the walk over the tree that is returned: a slice that the state reads whole, and
+ * the rest; or nothing, and all. */
+static const struct trie *begin_local(struct constraint *c, uint32_t state)
+{
+    size_t bytes = constraint_mask_words(c) * sizeof *c->scratch;
+
+    for (size_t i = 0; i < c->trie->n_slices; i++) {
+        const struct slice *s = &c->trie->slices[i];
+
+        if (!plain_reads(&c->matcher.net, state, s->most))
+            continue;
+        memcpy(c->scratch, s->mask, bytes);
+        return &s->rest;
+    }
+    memset(c->scratch, 0, bytes);
+    return c->trie;
+}
+
 /* What is known of a state, found out if need be.  One that is not to be kept (too many are) goes
  * to *own, for the caller to free. */
 static const struct local *local_of(struct constraint *c, uint32_t state, struct local **own)
 {
-    int32_t set;
+    const struct trie *t;
     struct local *l;
+    int32_t set;
 
     *own = NULL;
     if (c->locals[state])
         return c->locals[state];
-    memset(c->scratch, 0, constraint_mask_words(c) * sizeof *c->scratch);
+    t = begin_local(c, state);
     c->n_exits = 0;
     set = matcher_local(&c->matcher, state);
-    if (set < 0 || walk(c, 0, set, c->scratch) < 0)
+    if (set < 0 || walk(c, t, 0, set, c->scratch) < 0)
         return NULL;
     l = store(c);
     if (!l)
         return NULL;
+    l->trie = t;
     if (c->local_bytes + local_size(c, l) > LOCAL_BYTES) {
         *own = l;
     } else {
@@ -243,7 +266,7 @@ static int add_way(struct constraint *c, struct way w, uint64_t *mask)
         rc = -1;
     c->n_exits = 0;
     for (size_t i = 0; rc == 0 && after >= 0 && i < l->n_exits; i++)
-        rc = walk(c, l->exits[i], after, mask);
+        rc = walk(c, l->trie, l->exits[i], after, mask);
     local_free(own);
     return rc;
 }

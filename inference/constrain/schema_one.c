@@ -1,8 +1,8 @@
 /* schema_one.c - oneOf: exactly one branch may fit.
  *
  * Each branch is generated as it is, where what is generated of it can be shown to fit no other: by
- * its types, its values, a property whose values tell them apart.  Where the other requires a
- * property that this one does not, this one is generated without it. */
+ * its types, its values, a property whose values tell them apart, which then is required.  Where
+ * the other requires a property that this one does not, this one is generated without it. */
 #include <string.h>
 
 #include "inference/constrain/schema_work.h"
@@ -18,18 +18,74 @@ const struct value *schema_without(struct work *w, const char *name, size_t len)
     return s;
 }
 
+/* One that requires the property. */
+static const struct value *schema_with(struct work *w, const char *name, size_t len)
+{
+    struct value *s = value_map(&w->arena), *list = value_list(&w->arena);
+
+    if (!s || !list || !value_append(&w->arena, list, value_string(&w->arena, name, len)) ||
+        !value_set(&w->arena, s, "required", 8, list))
+        return NULL;
+    s->trusted = true;
+    return s;
+}
+
 /* s, its $ref and allOf, without alternatives: what surely holds.  Bounded, as recursion is found
  * out elsewhere. */
-static void gather(struct work *w, struct schemas *all, const struct value *s, int depth)
+static int gather(struct work *w, struct schemas *all, const struct value *s, int depth)
 {
     const struct value *list = value_get(s, "allOf"), *target;
+    int rc = 0;
 
-    if (s->kind != VALUE_MAP || depth > 20 || keywords_check(w, s) || schemas_add(w, all, s))
-        return;
-    if (value_get(s, "$ref") && flat_target(w, s, &target) == 0)
-        gather(w, all, target, depth + 1);
+    if (s->kind != VALUE_MAP || depth > 20)
+        return 0;
+    rc = keywords_check(w, s);
+    if (rc == 0)
+        rc = schemas_add(w, all, s);
+    if (rc == 0 && value_get(s, "$ref")) {
+        rc = flat_target(w, s, &target);
+        rc = rc ? rc : gather(w, all, target, depth + 1);
+    }
+    for (size_t i = 0; rc == 0 && list && i < list->list.len; i++)
+        rc = gather(w, all, list->list.items[i], depth + 1);
+    return rc;
+}
+
+static unsigned types_of(struct work *w, const struct value *s, int depth);
+
+static unsigned types_of_any(struct work *w, const struct value *branches, int depth)
+{
+    unsigned types = 0;
+
+    for (size_t i = 0; branches && i < branches->list.len; i++)
+        types |= types_of(w, branches->list.items[i], depth);
+    return branches ? types : TYPE_ALL;
+}
+
+/* All types that a value of s can have, at most. */
+static unsigned types_of(struct work *w, const struct value *s, int depth)
+{
+    const struct value *list = value_get(s, "enum"), *one = value_get(s, "const"), *target;
+    const struct value *all = value_get(s, "allOf");
+    unsigned types = TYPE_ALL, values = 0;
+
+    if (s->kind == VALUE_BOOL)
+        return s->boolean ? TYPE_ALL : 0;
+    if (s->kind != VALUE_MAP || depth > 10 || keywords_check(w, s))
+        return TYPE_ALL;
+    types = keywords_type(s);
+    if (one)
+        types &= value_type(one);
     for (size_t i = 0; list && i < list->list.len; i++)
-        gather(w, all, list->list.items[i], depth + 1);
+        values |= value_type(list->list.items[i]);
+    if (list)
+        types &= values;
+    if (value_get(s, "$ref") && flat_target(w, s, &target) == 0)
+        types &= types_of(w, target, depth + 1);
+    for (size_t i = 0; all && i < all->list.len; i++)
+        types &= types_of(w, all->list.items[i], depth + 1);
+    return types & types_of_any(w, value_get(s, "anyOf"), depth + 1) &
+           types_of_any(w, value_get(s, "oneOf"), depth + 1);
 }
 
 /* The values to which s is limited, as a list or one; false where there are no such. */
@@ -69,8 +125,24 @@ static bool requires(const struct schemas *s, const struct value *name)
     return false;
 }
 
-/* Some property that a requires, whose values there do not fit what b says of it. */
-static bool told_apart(struct work *w, const struct schemas *a, const struct schemas *b)
+/* Does b say of the property that no value to which `own` is limited fits? */
+static bool excludes(struct work *w, const struct schemas *b, const struct value_pair *p,
+                     const struct schemas *own)
+{
+    for (size_t m = 0; m < b->n; m++) {
+        const struct value *other =
+            value_getn(value_get(b->items[m], "properties"), p->key, p->key_len);
+
+        if (other && no_value_fits(w, own, other))
+            return true;
+    }
+    return false;
+}
+
+/* Some property of a whose values there do not fit what b says of it: one that a requires, or else
+ * any, which *more then requires.  False: there is none, or an error. */
+static bool told_apart(struct work *w, const struct schemas *a, const struct schemas *b,
+                       bool required, const struct value **more)
 {
     for (size_t i = 0; i < a->n; i++) {
         const struct value *props = value_get(a->items[i], "properties");
@@ -82,16 +154,11 @@ static bool told_apart(struct work *w, const struct schemas *a, const struct sch
 
             name.string.data = p->key;
             name.string.len = p->key_len;
-            if (!requires(a, &name))
+            if (requires(a, &name) != required || gather(w, &own, p->value, 0) ||
+                !excludes(w, b, p, &own))
                 continue;
-            gather(w, &own, p->value, 0);
-            for (size_t m = 0; m < b->n; m++) {
-                const struct value *other =
-                    value_getn(value_get(b->items[m], "properties"), p->key, p->key_len);
-
-                if (other && no_value_fits(w, &own, other))
-                    return true;
-            }
+            *more = required ? NULL : schema_with(w, p->key, p->key_len);
+            return required || *more;
         }
     }
     return false;
@@ -148,24 +215,30 @@ static const struct value *without_what_other_needs(struct work *w, const struct
     return NULL;
 }
 
+/* One branch, and what holds there for sure. */
+struct branch {
+    const struct value *schema;
+    struct schemas all;
+};
+
 /* Does nothing that is generated of a fit branch b?  *more: what a must fit too, for that. */
-static bool apart(struct work *w, const struct schemas *a, const struct schemas *b,
-                  const struct value *branch_b, const struct value **more)
+static bool apart(struct work *w, const struct branch *a, const struct branch *b,
+                  const struct value **more)
 {
-    unsigned common = schemas_types(a, true) & schemas_types(b, false);
+    unsigned common = schemas_types(&a->all, true) & schemas_types(&b->all, false) &
+                      types_of(w, a->schema, 0) & types_of(w, b->schema, 0);
 
     *more = NULL;
-    if (branch_b->kind == VALUE_BOOL && !branch_b->boolean)
-        return true;
-    if (common == 0 || no_value_fits(w, a, branch_b))
+    if (common == 0 || no_value_fits(w, &a->all, b->schema) || no_value_fits(w, &b->all, a->schema))
         return true;
     if (!(common & ~(unsigned)TYPE_NUMBER))
-        return bounds_apart(a, b);
+        return bounds_apart(&a->all, &b->all);
     if (common != TYPE_OBJECT)
         return false;
-    if (told_apart(w, a, b) || closed_to(a, b))
+    if (told_apart(w, &a->all, &b->all, true, more) || closed_to(&a->all, &b->all) ||
+        told_apart(w, &a->all, &b->all, false, more))
         return true;
-    *more = without_what_other_needs(w, a, b);
+    *more = without_what_other_needs(w, &a->all, &b->all);
     return *more != NULL;
 }
 
@@ -173,23 +246,24 @@ int one_branch(struct work *w, const struct schemas *base, const struct value *o
                const struct value **out)
 {
     const struct value *branches = value_get(owner, "oneOf"), *more;
-    struct schemas a = *base, b;
+    struct branch a = { branches->list.items[i], *base }, b;
     struct value *all = value_list(&w->arena), *joined = value_map(&w->arena);
+    int rc = gather(w, &a.all, a.schema, 0);
 
-    gather(w, &a, branches->list.items[i], 0);
-    if (!all || !joined ||
-        !value_append(&w->arena, all, (struct value *)(uintptr_t)branches->list.items[i]) ||
+    if (rc)
+        return rc;
+    if (!all || !joined || !value_append(&w->arena, all, (struct value *)(uintptr_t)a.schema) ||
         !value_set(&w->arena, joined, "allOf", 5, all))
         return work_no_memory(w);
     joined->trusted = true;
     for (size_t k = 0; k < branches->list.len; k++) {
-        const struct value *other = branches->list.items[k];
-
         if (k == i)
             continue;
-        b = *base;
-        gather(w, &b, other, 0);
-        if (!apart(w, &a, &b, other, &more))
+        b = (struct branch){ branches->list.items[k], *base };
+        rc = gather(w, &b.all, b.schema, 0);
+        if (rc)
+            return rc;
+        if (!apart(w, &a, &b, &more))
             return work_fail(w, owner, "oneOf", ERR_UNSUPPORTED,
                              "is only supported where its branches can be told apart, which %zu "
                              "and %zu cannot: use anyOf",

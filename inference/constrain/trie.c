@@ -1,7 +1,10 @@
 #include "inference/constrain/trie.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "kernels/base/utf8.h"
 
 struct entry {
     const char *data;
@@ -110,8 +113,56 @@ int trie_init(struct trie *t, const struct trie_token *tokens, size_t n_vocab, s
     return 0;
 }
 
+/* Is it well-formed text without quotes, backslashes and control characters? */
+static bool is_plain(const struct trie_token *t, size_t most)
+{
+    size_t chars = 0, n;
+    uint32_t cp;
+
+    for (size_t i = 0; i < t->len; i += n, chars++) {
+        n = utf8_decode(t->data + i, t->len - i, &cp);
+        if (n == 0 || cp < 0x20 || cp == '"' || cp == '\\' || chars == most)
+            return false;
+    }
+    return t->len > 0 && t->len <= TRIE_MAX_DEPTH;
+}
+
+int trie_slice(struct trie *t, const struct trie_token *tokens, size_t most, struct err *e)
+{
+    struct slice *s = realloc(t->slices, (t->n_slices + 1) * sizeof *s);
+    struct trie_token *others = calloc(t->n_vocab + 1, sizeof *others);
+    uint64_t *mask = calloc(t->n_vocab / 64 + 1, sizeof *mask);
+    int rc = ERR_NOMEM;
+
+    if (s)
+        t->slices = s;
+    if (!s || !others || !mask)
+        goto out;
+    for (size_t i = 0; i < t->n_vocab; i++)
+        if (is_plain(&tokens[i], most))
+            mask[i / 64] |= 1ull << i % 64;
+        else
+            others[i] = tokens[i];
+    s = &t->slices[t->n_slices];
+    *s = (struct slice){ .most = most, .mask = mask };
+    rc = trie_init(&s->rest, others, t->n_vocab, e);
+    if (rc == 0) {
+        t->n_slices++;
+        mask = NULL;
+    }
+out:
+    free(others);
+    free(mask);
+    return rc ? err_set(e, rc, "no memory for a tree of %zu tokens", t->n_vocab) : 0;
+}
+
 void trie_done(struct trie *t)
 {
+    for (size_t i = 0; i < t->n_slices; i++) {
+        free(t->slices[i].mask);
+        trie_done(&t->slices[i].rest);
+    }
+    free(t->slices);
     free(t->byte);
     free(t->depth);
     free(t->skip);

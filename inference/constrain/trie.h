@@ -19,6 +19,16 @@ struct trie {
     int32_t *same;  /* [n_vocab] another token of the same bytes, or -1 */
     size_t n_vocab;
     unsigned max_depth;
+    struct slice *slices; /* [n_slices], the longest first; see trie_slice() */
+    size_t n_slices;
+};
+
+/* Tokens that are ordinary characters of a JSON string, `most` of them at most: what reads any such
+ * text takes them all together, and only the rest need be tried. */
+struct slice {
+    size_t most;
+    uint64_t *mask;   /* those tokens */
+    struct trie rest; /* all others */
 };
 
 enum { TRIE_MAX_DEPTH = 255 };
@@ -32,5 +42,9 @@ struct trie_token {
 int trie_init(struct trie *t, const struct trie_token *tokens, size_t n_vocab,
               struct err *e) MUST_CHECK;
 void trie_done(struct trie *t);
+
+/* Adds a slice, shorter than those before; the tokens are those of trie_init(). */
+int trie_slice(struct trie *t, const struct trie_token *tokens, size_t most,
+               struct err *e) MUST_CHECK;
 
 #endif

@@ -246,6 +246,8 @@ static void random_grammars(void **state)
     (void)state;
     seed = 1;
     assert_int_equal(trie_init(&trie, tokens, n, &e), 0);
+    assert_int_equal(trie_slice(&trie, tokens, 4, &e), 0);
+    assert_int_equal(trie_slice(&trie, tokens, 2, &e), 0);
     for (int i = 0; i < 400; i++) {
         struct constraint *c;
         struct grammar g;

@@ -274,6 +274,16 @@ static void combinations(void **state)
         { NULL, "{}", 0 },
         { "{\"oneOf\":[{\"type\":\"integer\",\"maximum\":3},{\"type\":\"integer\",\"minimum\":4}]}",
           "3", 1 },
+        { "{\"oneOf\":[{\"enum\":[\"any\"]},{\"type\":\"string\",\"pattern\":\"^[0-9]+$\"},"
+          "{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"array\"}]}]}",
+          "\"any\"", 1 },
+        { NULL, "\"12\"", 1 },
+        { NULL, "[]", 1 },
+        { NULL, "\"x\"", 0 },
+        { "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":1}}},"
+          "{\"type\":\"object\",\"properties\":{\"k\":{\"const\":2}}}]}",
+          "{\"k\":2}", 1 },
+        { NULL, "{}", 0 },
         { "{\"$ref\":\"#/$defs/a~1b%20c\",\"$defs\":{\"a/b c\":{\"type\":\"null\"}}}", "null", 1 },
         { NULL, "1", 0 },
         { "{\"$defs\":{\"t\":{\"properties\":{\"v\":{\"type\":\"integer\"},"
