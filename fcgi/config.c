@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fcgi/config_keys.h"
+#include "fcgi/parts/format.h"
 #include "kernels/base/buf.h"
 
 enum { FILE_MAX_BYTES = 4 * 1024 * 1024, NAME_MAX_BYTES = 128 };
@@ -33,6 +34,7 @@ void config_init(struct config *c)
         .write_timeout_ms = 60 * 1000,
         .listen_mode = 0660,
         .defaults = { .device = "auto",
+                      .split_reasoning = 1,
                       .default_temperature = -1,
                       .default_top_p = -1,
                       .default_min_p = -1,
@@ -236,6 +238,11 @@ int config_finish(struct config *c, struct err *e)
         rc = models_dir_find(c, m->model, &m->path, e);
         if (!rc)
             rc = read_template(c, m, e);
+        if (!rc && m->tool_format && !format_find(m->tool_format))
+            rc = err_param(
+                e, "tool_format", ERR_INVALID,
+                "tool_format: there is no format called \"%.40s\", airstrip.conf(5) lists them",
+                m->tool_format);
         if (rc)
             return rc;
     }

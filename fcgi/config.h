@@ -35,13 +35,15 @@ struct model_config {
     size_t kv_cache_size;      /* bytes */
     const char *kv_cache_type; /* "f16", ...; NULL: the model's */
     size_t prefill_chunk_size;
-    size_t prefix_cache;    /* enum prefix_cache */
-    size_t client_priority; /* 1: requests say how early they come */
+    size_t prefix_cache;     /* enum prefix_cache */
+    const char *tool_format; /* a name of formats; NULL: by the chat template */
+    size_t split_reasoning;  /* 1: reasoning_content, 0: left in the content */
+    size_t client_priority;  /* 1: requests say how early they come */
     /* Of requests that name none; below 0, and SIZE_MAX: as the model suggests. */
     float default_temperature, default_top_p, default_min_p;
     size_t default_top_k;
     size_t default_max_tokens; /* 0: until the context is full */
-    uint64_t set; /* bit k: key k was set for this model itself, not inherited */
+    uint64_t set;              /* bit k: key k was set for this model itself, not inherited */
 };
 
 struct config {

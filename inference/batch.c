@@ -379,7 +379,8 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
         fail(j, &e);
     } else if (answer_push(&j->answer, id, lp)) {
         finish(j, FINISH_STOP);
-    } else if (guide_is_complete(&j->guide)) {
+    } else if (guide_is_complete(&j->guide) ||
+               atomic_load_explicit(&j->enough, memory_order_relaxed)) {
         answer_finish(&j->answer);
         finish(j, FINISH_STOP);
     } else if (j->n_ids == job_max_tokens(j)) {

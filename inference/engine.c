@@ -397,3 +397,54 @@ int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_spe
     *n = found.len;
     return 0;
 }
+
+/* --- chats as text and ids --- */
+
+const char *engine_chat_template(const struct engine *g)
+{
+    return g->loaded.template ? template_source(g->loaded.template) : NULL;
+}
+
+int engine_render(struct engine *g, const struct value *context, struct buf *out, struct err *e)
+{
+    struct rendering r = { 0 };
+    int rc = prompt_render(&g->loaded, context, &r, e);
+
+    if (rc == 0)
+        buf_put(out, r.text.data, r.text.len);
+    rendering_done(&r);
+    return rc == 0 && out->failed ? err_set(e, ERR_NOMEM, "no memory for a prompt's text") : rc;
+}
+
+int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids, size_t *n,
+                    struct err *e)
+{
+    const struct job_request r = { .kind = PROMPT_CHAT, .context = context };
+    struct ids found = { 0 };
+    int rc = prompt_encode(&g->loaded, &r, &found, e);
+
+    if (rc) {
+        ids_done(&found);
+        return rc;
+    }
+    *ids = found.data;
+    *n = found.len;
+    return 0;
+}
+
+int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf *out,
+                      struct err *e)
+{
+    const struct tokenizer *t = g->loaded.tokenizer;
+
+    for (size_t i = 0; i < n; i++) {
+        struct str piece = tokenizer_piece(t, ids[i], true);
+
+        if (ids[i] < 0 || (size_t)ids[i] >= g->loaded.n_vocab)
+            return err_param(e, "tokens", ERR_INVALID,
+                             "token %zu is %d, outside the vocabulary of %zu", i, (int)ids[i],
+                             g->loaded.n_vocab);
+        buf_put(out, piece.data, piece.len);
+    }
+    return out->failed ? err_set(e, ERR_NOMEM, "no memory for the text of %zu tokens", n) : 0;
+}

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "inference/constrain/spec.h"
+#include "kernels/base/buf.h"
 #include "kernels/base/err.h"
 #include "kernels/base/value.h"
 
@@ -151,6 +152,7 @@ struct job_request {
     const char *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;
     struct spec spec;    /* what the text must be; zeroed: anything */
+    bool show_control;   /* control tokens stand in the events' text: 0xff, what they are called, 0xfe */
     bool no_speculation; /* a token at a time, for measurements and tests */
 };
 
@@ -174,7 +176,7 @@ struct token_logprob {
 
 enum event_kind {
     EVENT_STARTED, /* left the queue: prompt evaluation begins */
-    EVENT_TEXT,    /* text: valid UTF-8, possibly empty when only logprobs came */
+    EVENT_TEXT,    /* text: valid UTF-8 (but for show_control), possibly empty when only logprobs came */
     EVENT_DONE,    /* the last one: finish and usage are set */
     EVENT_FAILED,  /* the last one: err is set */
 };
@@ -212,13 +214,33 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
  * No further events than those already sent.  Harmless on one that has ended. */
 void job_cancel(struct job *j);
 
+/* Enough: it ends with FINISH_STOP after the token that comes next, as if a stop string had come. */
+void job_stop(struct job *j);
+
 /* The caller is done with it (cancels it first where it still runs). */
 void job_free(struct job *j); /* NULL is fine */
 
 size_t job_prompt_tokens(const struct job *j);
 
+/* The last bytes of the prompt, control tokens as their text; NUL-terminated. */
+void job_prompt_end(const struct job *j, char *out, size_t size);
+
+/* The chat template's text, NULL if there is none; lives as long as the engine. */
+const char *engine_chat_template(const struct engine *g);
+
+/* The text that a chat's context becomes.  Errors as engine_submit()'s. */
+int engine_render(struct engine *g, const struct value *context, struct buf *out, struct err *e) MUST_CHECK;
+
+/* The ids of a chat's prompt, as engine_submit() has them; freed with free(). */
+int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids, size_t *n,
+                    struct err *e) MUST_CHECK;
+
 /* Text to ids and back, for requests and tools; ids are freed with free(). ERR_LOADING while loading. */
 int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special,
                     int32_t **ids, size_t *n, struct err *e) MUST_CHECK;
+
+/* The text that tokens stand for, control tokens as their text: appended to *out; the bytes of half a
+ * character as they are.  ERR_INVALID for an id outside the vocabulary. */
+int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -93,6 +93,7 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     j->n_prediction = prediction->len;
     *prediction = (struct ids){ 0 };
     answer_init(&j->answer, t, j->stops, j->n_stops, j->top_logprobs);
+    j->answer.detok.show_control = r->show_control;
     rc = 0;
     *out = j;
 out:
@@ -126,4 +127,33 @@ void job_destroy(struct job *j)
 size_t job_prompt_tokens(const struct job *j)
 {
     return j->n_prompt;
+}
+
+void job_stop(struct job *j)
+{
+    atomic_store(&j->enough, true);
+}
+
+/* The prompt's ids never change, so that it does not matter what the engine's thread is doing. */
+void job_prompt_end(const struct job *j, char *out, size_t size)
+{
+    const struct tokenizer *t = j->answer.detok.tokenizer;
+    size_t from = j->n_prompt, len = 0, at = 0;
+
+    out[0] = '\0';
+    while (from > 0) {
+        size_t n = tokenizer_piece(t, j->ids[from - 1], true).len;
+
+        if (len + n >= size)
+            break;
+        len += n;
+        from--;
+    }
+    for (; from < j->n_prompt; from++) {
+        struct str piece = tokenizer_piece(t, j->ids[from], true);
+
+        memcpy(out + at, piece.data, piece.len);
+        at += piece.len;
+        out[at] = '\0';
+    }
 }

@@ -5,6 +5,8 @@
 #ifndef AIRSTRIP_JOB_H
 #define AIRSTRIP_JOB_H
 
+#include <stdatomic.h>
+
 #include "inference/answer.h"
 #include "inference/engine.h"
 #include "inference/guide.h"
@@ -52,6 +54,7 @@ struct job {
     struct guide guide;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
     bool over;                  /* its end was posted; leaves the batch after this step */
+    atomic_bool enough; /* any thread: see job_stop() */
     bool preempted;  /* its pages were given up; goes back to the queue when the step ends */
     bool in_prompts; /* in the pass of prompts under way, which needs its pages */
     double queued_ms, started_ms, first_ms; /* clock_ms() at those moments */

@@ -103,11 +103,56 @@ static int render(const struct loaded *l, const struct value *context, struct re
     return ERR_INVALID;
 }
 
-static int encode_chat(const struct loaded *l, const struct value *given, struct ids *out,
-                       struct err *e)
+/* Where the last message's text ends in the rendering; 0: it is not there.  As Hugging Face's
+ * continue_final_message: blanks at its end do not count, templates strip them. */
+static size_t final_text_end(const struct value *context, const struct buf *text)
 {
-    struct rendering r = { 0 };
-    struct encode_options o = { .parse_special = true, .max_ids = max_ids(l) };
+    const struct value *list = value_get(context, "messages");
+    const struct value *last = list && list->kind == VALUE_LIST && list->list.len
+                                   ? list->list.items[list->list.len - 1]
+                                   : NULL;
+    const struct value *content = value_get(last, "content");
+    const char *s;
+    size_t n;
+
+    if (!content || content->kind != VALUE_STRING)
+        return 0;
+    s = content->string.data;
+    n = content->string.len;
+    for (; n && strchr(" \n\r\t", *s); n--)
+        s++;
+    while (n && strchr(" \n\r\t", s[n - 1]))
+        n--;
+    for (size_t i = n ? text->len + 1 : 0; i-- > n;)
+        if (!memcmp(text->data + i - n, s, n))
+            return i;
+    return 0;
+}
+
+static int cut_after_final_text(const struct value *context, struct rendering *r, struct err *e)
+{
+    const struct value *wanted = value_get(context, "continue_final_message");
+    size_t end;
+
+    if (!wanted || wanted->kind != VALUE_BOOL || !wanted->boolean)
+        return 0;
+    end = final_text_end(context, &r->text);
+    if (!end)
+        return err_param(e, "continue_final_message", ERR_INVALID,
+                         "continue_final_message: the prompt does not have the last message's text "
+                         "as it stands, so it cannot be continued");
+    r->text.len = end;
+    r->text.data[end] = '\0';
+    while (r->n_plain && r->plain[r->n_plain - 1].start >= end)
+        r->n_plain--;
+    if (r->n_plain && r->plain[r->n_plain - 1].end > end)
+        r->plain[r->n_plain - 1].end = end;
+    return 0;
+}
+
+int prompt_render(const struct loaded *l, const struct value *given, struct rendering *out,
+                  struct err *e)
+{
     struct arena a;
     struct value *context;
     int rc;
@@ -119,9 +164,22 @@ static int encode_chat(const struct loaded *l, const struct value *given, struct
     arena_init(&a, 0);
     context = template_context(l, given, &a);
     if (context)
-        rc = render(l, context, &r, e);
+        rc = render(l, context, out, e);
     else
         rc = err_set(e, ERR_NOMEM, "no memory to render the chat template");
+    if (rc == 0)
+        rc = cut_after_final_text(context, out, e);
+    arena_done(&a);
+    return rc;
+}
+
+static int encode_chat(const struct loaded *l, const struct value *given, struct ids *out,
+                       struct err *e)
+{
+    struct rendering r = { 0 };
+    struct encode_options o = { .parse_special = true, .max_ids = max_ids(l) };
+    int rc = prompt_render(l, given, &r, e);
+
     if (rc == 0) {
         o.plain = r.plain;
         o.n_plain = r.n_plain;
@@ -130,7 +188,6 @@ static int encode_chat(const struct loaded *l, const struct value *given, struct
     if (rc == 0)
         rc = add_bos(l, out, e);
     rendering_done(&r);
-    arena_done(&a);
     return rc;
 }
 

@@ -12,6 +12,12 @@
 int prompt_encode(const struct loaded *l, const struct job_request *r, struct ids *out,
                   struct err *e) MUST_CHECK;
 
+/* The text that a chat's context becomes, for PROMPT_CHAT.  Where the context has a true
+ * continue_final_message, it ends with the last message's text, which the answer goes on with.
+ * Free with rendering_done(), also on error. */
+int prompt_render(const struct loaded *l, const struct value *context, struct rendering *out,
+                  struct err *e) MUST_CHECK;
+
 /* Appends the prediction's ids, none where there is no prediction or no use for one; as the text of
  * an answer, not of a prompt.  Errors: ERR_CONTEXT, ERR_NOMEM. */
 int prompt_encode_prediction(const struct loaded *l, const struct job_request *r, struct ids *out,

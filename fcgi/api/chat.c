@@ -1,20 +1,54 @@
 /* chat.c - POST /v1/chat/completions. */
+#include <string.h>
+
+#include "fcgi/api/chat_adapt.h"
 #include "fcgi/api/chat_request.h"
 #include "fcgi/api/chat_response.h"
 #include "fcgi/api/handlers.h"
+
+/* What the answer's text will be made of; false: of content only. */
+static bool answer_form(struct answer_form *form, const struct chat_request *c,
+                        const struct format *format, const struct app_model *model)
+{
+    const char *chat_template = engine_chat_template(model->engine);
+    bool channels = format && format->body == BODY_CHANNELS;
+
+    *form = (struct answer_form){ .one_call = c->tools.one_call, .legacy = c->tools.legacy };
+    form->split.tools = c->tools.list;
+    form->split.format = c->tools.list || channels ? format : NULL;
+    form->split.reasoning_is_content = !model->config->split_reasoning || c->raw_reasoning;
+    if (!form->split.reasoning_is_content)
+        form->split.thinking = format_thinking(chat_template);
+    form->short_id = form->split.format && form->split.format->short_id;
+    if (c->tools.required) { /* chat_tools_spec() says what comes */
+        form->split.format = format_find("generic");
+        form->split.thinking = NULL;
+        form->split.only_calls = true;
+    }
+    return form->split.format || form->split.thinking;
+}
 
 void chat_handle(struct app *app, struct request *r, struct reply *p)
 {
     struct params_rules rules;
     const struct app_model *model;
+    const struct format *format = NULL;
     const char *no_text = ""; /* the first event only tells the role */
+    struct answer_form form;
     struct chat_request c;
     struct value *body;
     struct job_request job = { .kind = PROMPT_CHAT };
     struct err e = { 0 };
+    bool parts;
 
     model = generation_target(app, r, &body, &rules, &e);
     if (!model || chat_request_read(&c, body, &rules, &r->arena, &e)) {
+        reply_err(p, &e);
+        return;
+    }
+    if (model->config->tool_format)
+        format = format_find(model->config->tool_format);
+    if (chat_adapt(model->engine, c.context, &c.tools, &format, &r->arena, &e)) {
         reply_err(p, &e);
         return;
     }
@@ -25,5 +59,7 @@ void chat_handle(struct app *app, struct request *r, struct reply *p)
         job.prediction = c.prediction->string.data;
         job.prediction_len = c.prediction->string.len;
     }
-    generation_run(app, r, p, &chat_dialect, &c.params, model, &job, &no_text, 1, c.top_logprobs);
+    parts = answer_form(&form, &c, format, model);
+    generation_run(app, r, p, &chat_dialect, &c.params, model, parts ? &form : NULL, &job, &no_text,
+                   1, c.top_logprobs);
 }

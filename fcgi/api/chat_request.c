@@ -122,11 +122,10 @@ static int read_message(const struct value *message, size_t i, struct arena *a, 
     m = value_map(a);
     if (!m || !value_set(a, m, "role", 4, value_string(a, role, strlen(role))) ||
         !value_set(a, m, "content", 7, content) || !copy_member(a, m, message, "name") ||
-        !copy_member(a, m, message, "tool_calls") || !copy_member(a, m, message, "tool_call_id") ||
-        !copy_member(a, m, message, "reasoning_content"))
+        !copy_member(a, m, message, "tool_call_id"))
         return field_no_memory(e);
     *out = m;
-    return 0;
+    return chat_tools_history(message, where, a, m, e);
 }
 
 static int read_messages(const struct value *body, struct arena *a, struct value **out,
@@ -149,6 +148,43 @@ static int read_messages(const struct value *body, struct arena *a, struct value
     return 0;
 }
 
+/* How hard to think: for templates that ask. */
+static int read_effort(const struct value *body, struct value *map, struct arena *a, struct err *e)
+{
+    const char *effort = NULL;
+    int rc = field_string(body, "reasoning_effort", &effort, e);
+
+    if (rc || !effort)
+        return rc;
+    if (!value_set(a, map, "reasoning_effort", 16, value_string(a, effort, strlen(effort))) ||
+        (!strcmp(effort, "none") &&
+         !value_set(a, map, "enable_thinking", 15, value_bool(a, false))))
+        return field_no_memory(e);
+    return 0;
+}
+
+/* continue_final_message: the answer goes on with the last message, an assistant's. */
+static int read_continue(const struct value *body, const struct value *messages, struct value *map,
+                         struct arena *a, struct err *e)
+{
+    const struct value *role = value_get(messages->list.items[messages->list.len - 1], "role");
+    bool go_on = false, prompt = false;
+    int rc = field_bool(body, "continue_final_message", &go_on, e);
+
+    if (!rc)
+        rc = field_bool(body, "add_generation_prompt", &prompt, e);
+    if (rc || !go_on)
+        return rc;
+    if (prompt || strcmp(role->string.data, "assistant") != 0)
+        return err_param(e, "continue_final_message", ERR_INVALID,
+                         "continue_final_message: the last message must be an assistant's, and "
+                         "add_generation_prompt not be true");
+    return value_set(a, map, "add_generation_prompt", 21, value_bool(a, false)) &&
+                   value_set(a, map, "continue_final_message", 22, value_bool(a, true))
+               ? 0
+               : field_no_memory(e);
+}
+
 /* What the template sees beside the messages. */
 static int read_context(struct chat_request *c, const struct value *body, struct arena *a,
                         struct err *e)
@@ -165,6 +201,11 @@ static int read_context(struct chat_request *c, const struct value *body, struct
     if (!map || !value_set(a, map, "messages", 8, messages) ||
         !value_set(a, map, "add_generation_prompt", 21, value_bool(a, add_prompt)))
         return field_no_memory(e);
+    rc = read_effort(body, map, a, e);
+    if (!rc)
+        rc = read_continue(body, messages, map, a, e);
+    if (rc)
+        return rc;
     if (kwargs && kwargs->kind != VALUE_MAP)
         return field_wrong(e, "chat_template_kwargs", "an object", kwargs);
     for (size_t i = 0; kwargs && i < kwargs->map.len; i++) {
@@ -192,6 +233,16 @@ static int read_logprobs(struct chat_request *c, const struct value *body, struc
         rc = err_param(e, "top_logprobs", ERR_INVALID,
                        "top_logprobs: only allowed when logprobs is true");
     c->top_logprobs = wanted ? (int)top : -1;
+    return rc;
+}
+
+/* reasoning_format, as llama-server has it: "none" leaves reasoning in the content. */
+static int read_reasoning_format(struct chat_request *c, const struct value *body, struct err *e)
+{
+    const char *format = NULL;
+    int rc = field_string(body, "reasoning_format", &format, e);
+
+    c->raw_reasoning = !rc && format && !strcmp(format, "none");
     return rc;
 }
 
@@ -225,16 +276,8 @@ static int read_prediction(struct chat_request *c, const struct value *body, str
 /* What would change the answer's meaning if it were disregarded, and is not offered. */
 static int refuse_unsupported(const struct value *body, struct err *e)
 {
-    const struct value *choice = field_get(body, "tool_choice");
     const struct value *modes = field_get(body, "modalities");
 
-    if (choice && choice->kind == VALUE_STRING &&
-        (!strcmp(choice->string.data, "auto") || !strcmp(choice->string.data, "none")))
-        choice = NULL;
-    if (choice)
-        return err_param(
-            e, "tool_choice", ERR_UNSUPPORTED,
-            "tool_choice: only \"auto\" and \"none\" are supported, tool calls cannot be required");
     for (size_t i = 0; modes && modes->kind == VALUE_LIST && i < modes->list.len; i++)
         if (modes->list.items[i]->kind != VALUE_STRING ||
             strcmp(modes->list.items[i]->string.data, "text"))
@@ -256,6 +299,12 @@ int chat_request_read(struct chat_request *c, const struct value *body,
         rc = read_logprobs(c, body, e);
     if (!rc)
         rc = read_prediction(c, body, a, e);
+    if (!rc)
+        rc = read_reasoning_format(c, body, e);
+    if (!rc)
+        rc = chat_tools_read(&c->tools, body, a, e);
+    if (!rc && c->tools.required)
+        rc = chat_tools_spec(&c->tools, &c->params.spec, a, e);
     if (!rc)
         rc = refuse_unsupported(body, e);
     if (!rc)

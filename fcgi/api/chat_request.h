@@ -6,6 +6,7 @@
 #ifndef AIRSTRIP_CHAT_REQUEST_H
 #define AIRSTRIP_CHAT_REQUEST_H
 
+#include "fcgi/api/chat_tools.h"
 #include "fcgi/api/params.h"
 
 struct chat_request {
@@ -13,7 +14,9 @@ struct chat_request {
     size_t max_tokens;        /* SIZE_MAX: until the context is full */
     int top_logprobs;         /* -1: no log-probabilities */
     struct value *prediction; /* a string that the answer may largely be; NULL: none */
-    struct value *context;    /* map for the template: messages, add_generation_prompt, kwargs */
+    bool raw_reasoning;       /* it stays in the content */
+    struct chat_tools tools;
+    struct value *context; /* map for the template: messages, add_generation_prompt, kwargs */
 };
 
 /* Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT, each with the field as param. */

@@ -144,6 +144,6 @@ void completions_handle(struct app *app, struct request *r, struct reply *p)
         return;
     }
     p->note.model = model->name;
-    generation_run(app, r, p, &completions_dialect, &c.params, model, c.jobs, c.echoes, c.n_prompts,
-                   c.top_logprobs);
+    generation_run(app, r, p, &completions_dialect, &c.params, model, NULL, c.jobs, c.echoes,
+                   c.n_prompts, c.top_logprobs);
 }

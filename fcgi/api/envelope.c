@@ -54,11 +54,12 @@ void envelope_head(struct buf *b, const struct generation *g, const char *object
 
 void envelope_usage(struct buf *b, const struct generation *g)
 {
-    size_t prompt = 0, cached = 0, completion = 0, accepted = 0, rejected = 0,
+    size_t prompt = 0, cached = 0, completion = 0, reasoning = 0, accepted = 0, rejected = 0,
            n = g->n_choices / g->n_prompts;
 
     for (size_t i = 0; i < g->n_choices; i++) {
         completion += g->choices[i].usage.generated_tokens;
+        reasoning += g->choices[i].reasoning_tokens;
         accepted += g->choices[i].usage.predicted_tokens;
         rejected += g->choices[i].usage.mispredicted_tokens;
         if (i % n == 0) {
@@ -69,7 +70,7 @@ void envelope_usage(struct buf *b, const struct generation *g)
     buf_printf(b,
                "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
                "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":0,"
+               "\"completion_tokens_details\":{\"reasoning_tokens\":%zu,"
                "\"accepted_prediction_tokens\":%zu,\"rejected_prediction_tokens\":%zu}}",
-               prompt, completion, prompt + completion, cached, accepted, rejected);
+               prompt, completion, prompt + completion, cached, reasoning, accepted, rejected);
 }

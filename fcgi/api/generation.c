@@ -8,7 +8,7 @@
 #include "fcgi/sse.h"
 #include "kernels/base/clock.h"
 
-enum { MAX_BODY_BYTES = 256 << 20 };
+enum { MAX_BODY_BYTES = 256 << 20, PROMPT_END_BYTES = 96 };
 
 /* One run: the generation and what carries it. */
 struct run {
@@ -100,7 +100,7 @@ static void note_usage(struct run *u)
     note->queue_ms = u->g.choices[0].usage.queue_ms;
     note->prompt_ms = u->g.choices[0].usage.prompt_ms;
     note->generate_ms = u->g.choices[0].usage.generate_ms;
-    note->finish = finish_name(u->g.choices[0].finish);
+    note->finish = u->g.choices[0].finish_name;
 }
 
 /* Ends the answer with an error: a status, or an error event where the headers are out. */
@@ -110,6 +110,95 @@ static void fail(struct run *u, const struct err *e)
         sse_error(&u->sse, e);
     else
         reply_err(u->p, e);
+}
+
+static bool send_part(struct run *u, size_t index, const struct part *part, const struct event *ev)
+{
+    buf_reset(&u->frame);
+    envelope_head(&u->frame, &u->g, u->d->chunk_object);
+    u->d->part(&u->frame, &u->g, index, part, ev);
+    buf_puts(&u->frame, u->g.params->include_usage ? "],\"usage\":null}" : "]}");
+    return !u->frame.failed && sse_event(&u->sse, u->frame.data, u->frame.len);
+}
+
+/* Sends or keeps the parts that came out of a choice's split; ev: what they came of, or NULL. */
+static bool deal_parts(struct run *u, size_t index, const struct event *ev)
+{
+    struct choice *c = &u->g.choices[index];
+    bool stream = u->g.params->stream, ok = true;
+
+    for (size_t i = 0; ok && i < c->split.n_parts; i++) {
+        const struct part *part = &c->split.parts[i];
+
+        /* What follows the only call is not told, however far the model came before it stopped. */
+        if (u->g.form->one_call && c->n_calls && (part->kind != PART_ARGUMENTS || part->call > 0))
+            continue;
+        c->n_calls += part->kind == PART_CALL;
+        if (!stream) {
+            u->d->keep_part(&u->g, index, part);
+            continue;
+        }
+        ok = send_part(u, index, part, ev);
+        ev = NULL; /* its log-probabilities are told */
+    }
+    if (ok && stream && ev && ev->n_logprobs) {
+        struct event bare = *ev;
+
+        bare.text_len = 0;
+        ok = send_choice(u, index, &bare, NULL);
+    }
+    split_take(&c->split);
+    return ok;
+}
+
+/* Of an event's tokens, those whose text is reasoning: all, none, or at its border their share. */
+static void count_reasoning(struct choice *c, const struct event *ev, bool before)
+{
+    size_t bytes = 0;
+
+    if (!before && !split_in_reasoning(&c->split))
+        return;
+    for (size_t i = 0; i < c->split.n_parts; i++)
+        if (c->split.parts[i].kind != PART_REASONING)
+            bytes += c->split.parts[i].len;
+    c->reasoning_tokens +=
+        ev->n_tokens - (ev->text_len ? ev->n_tokens * bytes / (ev->text_len + 1) : 0);
+}
+
+static bool take_split(struct run *u, const struct event *ev)
+{
+    struct choice *c = &u->g.choices[ev->tag];
+    bool before = split_in_reasoning(&c->split);
+    struct err e;
+
+    split_push(&c->split, ev->text, ev->text_len);
+    if (c->split.failed) {
+        err_set(&e, ERR_NOMEM, "out of memory while answering");
+        fail(u, &e);
+        return false;
+    }
+    count_reasoning(c, ev, before);
+    if (!deal_parts(u, ev->tag, ev))
+        return false;
+    if (u->g.form->one_call && c->n_calls && (c->split.n_calls > 1 || !split_in_call(&c->split))) {
+        c->enough = true;
+        job_stop(u->jobs[ev->tag]);
+    }
+    return true;
+}
+
+/* A call that was cut (by a stop string, or for length) is not what the answer ended with. */
+static bool end_split(struct run *u, size_t index)
+{
+    struct choice *c = &u->g.choices[index];
+    bool cut = split_in_call(&c->split) && !c->enough;
+
+    split_finish(&c->split);
+    if (!deal_parts(u, index, NULL))
+        return false;
+    if (c->n_calls && !cut && c->finish == FINISH_STOP)
+        c->finish_name = u->g.form->legacy ? "function_call" : "tool_calls";
+    return true;
 }
 
 /* Handles one event; false ends the run. */
@@ -122,17 +211,22 @@ static bool take(struct run *u, struct event *ev)
     case EVENT_STARTED:
         return true;
     case EVENT_TEXT:
-        if (stream)
+        if (stream && !u->g.form)
             return send_choice(u, ev->tag, ev, NULL);
-        if (u->g.top_logprobs >= 0)
+        if (!stream && u->g.top_logprobs >= 0)
             u->d->keep(&u->g, ev->tag, ev);
+        if (u->g.form)
+            return take_split(u, ev);
         buf_put(&c->text, ev->text, ev->text_len);
         return true;
     case EVENT_DONE:
         c->over = true;
         c->finish = ev->finish;
+        c->finish_name = finish_name(c->finish);
         c->usage = ev->usage;
         u->open--;
+        if (u->g.form && !end_split(u, ev->tag))
+            return false;
         return !stream || send_choice(u, ev->tag, NULL, u->d->last);
     case EVENT_FAILED:
         fail(u, &ev->err);
@@ -211,30 +305,16 @@ static void follow(struct run *u)
         note_usage(u);
 }
 
-const struct app_model *generation_target(struct app *app, struct request *r, struct value **body,
-                                          struct params_rules *rules, struct err *e)
+/* The prompt's end says whether the answer begins within reasoning. */
+static void begin_split(struct run *u, size_t index)
 {
-    const struct app_model *model;
-    const struct model_config *c;
-    const char *name;
+    struct split_options o = u->g.form->split;
+    char end[PROMPT_END_BYTES];
 
-    if (params_body(r->body, r->body_len, &r->arena, body, e) || params_model(*body, &name, e) ||
-        !(model = app_find_model(app, name, e)))
-        return NULL;
-    c = model->config;
-    *rules = (struct params_rules){ .max_choices = app->config->max_choices,
-                                    .max_tokens = c->default_max_tokens,
-                                    .client_priority = c->client_priority == 1 };
-    engine_sampling(model->engine, &rules->sampling);
-    if (c->default_temperature >= 0)
-        rules->sampling.temperature = c->default_temperature;
-    if (c->default_top_p >= 0)
-        rules->sampling.top_p = c->default_top_p;
-    if (c->default_min_p >= 0)
-        rules->sampling.min_p = c->default_min_p;
-    if (c->default_top_k != SIZE_MAX)
-        rules->sampling.top_k = c->default_top_k;
-    return model;
+    job_prompt_end(u->jobs[index], end, sizeof end);
+    o.prompt_end = end;
+    split_init(&u->g.choices[index].split, &o);
+    u->g.choices[index].split.o.prompt_end = NULL;
 }
 
 static int submit(struct run *u, struct engine *engine, struct job_request *jobs,
@@ -260,7 +340,10 @@ static int submit(struct run *u, struct engine *engine, struct job_request *jobs
         rc = request_stopped(u->r);
         if (rc)
             return err_set(e, rc, "the client left before its request was started");
+        j->show_control = u->g.form != NULL;
         rc = engine_submit(engine, j, u->inbox, i, &u->jobs[i], e);
+        if (!rc && u->g.form)
+            begin_split(u, i);
     }
     u->open = u->g.n_choices;
     return rc;
@@ -268,14 +351,15 @@ static int submit(struct run *u, struct engine *engine, struct job_request *jobs
 
 void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
                     const struct params *params, const struct app_model *model,
-                    struct job_request *jobs, const char *const *echoes, size_t n_prompts,
-                    int top_logprobs)
+                    const struct answer_form *form, struct job_request *jobs,
+                    const char *const *echoes, size_t n_prompts, int top_logprobs)
 {
     size_t n = n_prompts * params->n;
     struct run u = { .app = app, .r = r, .p = p, .d = d };
     struct err e = { 0 };
 
     u.g = (struct generation){ .params = params,
+                               .form = form,
                                .model = model->name,
                                .n_choices = n,
                                .n_prompts = n_prompts,
@@ -306,6 +390,7 @@ void generation_run(struct app *app, struct request *r, struct reply *p, const s
     request_on_stop(r, NULL, NULL);
     for (size_t i = 0; i < n; i++) {
         job_free(u.jobs[i]);
+        split_done(&u.g.choices[i].split);
         buf_done(&u.g.choices[i].text);
         for (size_t k = 0; k < 4; k++)
             buf_done(&u.g.choices[i].lists[k]);

@@ -9,6 +9,7 @@
 
 #include "fcgi/api/params.h"
 #include "fcgi/app.h"
+#include "fcgi/parts/split.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 
@@ -19,7 +20,20 @@ struct choice {
     const char *echo;    /* what goes before it, in an event of its own; NULL: no such event */
     bool over;
     enum finish finish;
+    const char *finish_name; /* what the answer says: "tool_calls" where it called some */
     struct usage usage;
+    struct split split; /* where the generation has a form */
+    size_t n_calls;     /* begun, of those that are told */
+    size_t reasoning_tokens;
+    bool enough; /* its only call is complete */
+};
+
+/* What an answer's text is made of, where it is more than content. */
+struct answer_form {
+    struct split_options split;
+    bool one_call; /* the answer ends with its first call */
+    bool legacy;   /* that is a function_call */
+    bool short_id; /* see struct format */
 };
 
 struct generation {
@@ -28,7 +42,8 @@ struct generation {
     long long created;
     const char *model; /* served name */
     const struct params *params;
-    int top_logprobs; /* -1: none */
+    const struct answer_form *form; /* NULL: the text is content as it stands */
+    int top_logprobs;               /* -1: none */
     struct choice *choices;
     size_t n_choices;
     size_t n_prompts; /* choice i answers prompt i / (n_choices / n_prompts) */
@@ -46,17 +61,23 @@ struct dialect {
     void (*last)(struct buf *b, const struct generation *g, size_t index);
     void (*whole)(struct buf *b, const struct generation *g, size_t index);
 
+    /* With a form: one part of the text, streamed (ev: the event that it is the first of, for
+     * its log-probabilities; or NULL), or kept for whole(). */
+    void (*part)(struct buf *b, struct generation *g, size_t index, const struct part *part,
+                 const struct event *ev);
+    void (*keep_part)(struct generation *g, size_t index, const struct part *part);
+
     /* Buffered: keeps an event's log-probabilities for whole(). */
     void (*keep)(struct generation *g, size_t index, const struct event *ev);
 };
 
 /* Submits jobs[n_prompts] params->n times each, with seeds seed, seed + 1, ..., and answers through
- * p.  echoes: [n_prompts], what goes before each answer, or NULL.  jobs' sampling, stops and
- * logprobs fields are filled in here. */
+ * p.  echoes: [n_prompts], what goes before each answer, or NULL.  form: borrowed, or NULL.  jobs'
+ * sampling, stops and logprobs fields are filled in here. */
 void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
                     const struct params *params, const struct app_model *model,
-                    struct job_request *jobs, const char *const *echoes, size_t n_prompts,
-                    int top_logprobs);
+                    const struct answer_form *form, struct job_request *jobs,
+                    const char *const *echoes, size_t n_prompts, int top_logprobs);
 
 /* The JSON object of the request's body, and the model it asks for; NULL with *e set where either
  * is wrong.  rules: what that model's configuration says. */

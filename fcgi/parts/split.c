@@ -359,8 +359,16 @@ void split_init(struct split *s, const struct split_options *o)
         return;
     }
     split_text(s, false);
-    if (o->thinking && o->prompt_end && within(o->prompt_end, o->thinking->open))
+    if (o->only_calls)
+        begin_calls(s, false);
+    else if (o->thinking && o->prompt_end && within(o->prompt_end, o->thinking->open))
         begin_thinking(s);
+}
+
+bool split_in_reasoning(const struct split *s)
+{
+    return s->state == &thinking_state ||
+           (s->o.format && s->o.format->body == BODY_CHANNELS && s->role == PART_REASONING);
 }
 
 bool split_in_call(const struct split *s)

@@ -29,9 +29,11 @@ struct part {
 struct split_options {
     const struct format *format;     /* NULL: no calls are looked for */
     const struct thinking *thinking; /* NULL: reasoning stays in the content */
+    bool reasoning_is_content;       /* of channels, which are read all the same */
     const struct value *tools;       /* list as a request has it, or NULL; borrowed */
+    bool only_calls;                 /* the whole answer is calls, without a mark */
     const char
-        *prompt_end; /* the prompt's last bytes: says whether it begins within reasoning; or NULL */
+        *prompt_end; /* its last bytes say whether the answer begins within reasoning; or NULL */
 };
 
 enum { SPLIT_MARKS = 6 };
@@ -97,6 +99,9 @@ void split_push(struct split *s, const char *bytes, size_t len);
 void split_finish(struct split *s); /* nothing more will come */
 void split_take(struct split *s);   /* forgets the parts that came out */
 void split_done(struct split *s);
+
+/* What comes next is reasoning, as far as can be told. */
+bool split_in_reasoning(const struct split *s);
 
 /* A call has begun and its end was not seen. */
 bool split_in_call(const struct split *s);

@@ -106,7 +106,9 @@ static void header_mark(struct split *s, size_t i)
         return;
     }
     len = word_after(header, CHANNEL, &word);
-    begin_message(s, len == 8 && !strncmp(word, "analysis", 8) ? PART_REASONING : PART_CONTENT);
+    begin_message(s, len == 8 && !strncmp(word, "analysis", 8) && !s->o.reasoning_is_content
+                         ? PART_REASONING
+                         : PART_CONTENT);
 }
 
 static void header_end(struct split *s)

@@ -85,10 +85,26 @@ static void take_byte(struct detok *d, char byte)
     }
 }
 
+/* No stop string reaches across it, and no character. */
+static bool show_control(struct detok *d, int32_t id, struct buf *out)
+{
+    struct str text = tokenizer_piece(d->tokenizer, id, true);
+
+    detok_finish(d, out);
+    if (d->stopped)
+        return true;
+    buf_putc(out, '\xff');
+    buf_put(out, text.data, text.len);
+    buf_putc(out, '\xfe');
+    return false;
+}
+
 bool detok_push(struct detok *d, int32_t id, struct buf *out)
 {
     struct str piece = tokenizer_piece(d->tokenizer, id, false);
 
+    if (d->show_control && !d->stopped && tokenizer_is_control(d->tokenizer, id))
+        return show_control(d, id, out);
     if (d->stopped || piece.len == 0)
         return d->stopped;
     d->started = true;

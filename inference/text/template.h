@@ -23,6 +23,9 @@ struct template;
 int template_parse(struct template **out, const char *src, size_t len, struct err *e) MUST_CHECK;
 void template_free(struct template *t); /* NULL is fine */
 
+/* What it was parsed from, newlines normalised; NUL-terminated, as long as t. */
+const char *template_source(const struct template *t);
+
 struct rendering {
     struct buf text;
     struct text_span *plain; /* ranges of text that came from untrusted strings: sorted, disjoint */

@@ -35,6 +35,11 @@ int template_parse(struct template **out, const char *src, size_t len, struct er
     return rc;
 }
 
+const char *template_source(const struct template *t)
+{
+    return t->source;
+}
+
 void template_free(struct template *t)
 {
     if (!t)

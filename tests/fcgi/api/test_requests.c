@@ -13,6 +13,10 @@
 
 #define MSG "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 
+#define TOOLS                                                                                  \
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"function\"," \
+    "\"function\":{\"name\":\"g\"}}]"
+
 static struct params_rules rules(void)
 {
     struct params_rules r = { .max_choices = 8 };
@@ -90,8 +94,8 @@ static void bad_chats_name_their_field(void **state)
         { "{" MSG ",\"response_format\":{\"type\":\"xml\"}}", "response_format", "xml",
           ERR_UNSUPPORTED },
         { "{" MSG ",\"response_format\":3}", "response_format", "", ERR_INVALID },
-        { "{" MSG ",\"response_format\":{\"type\":\"json_schema\"}}",
-          "response_format.json_schema", "", ERR_INVALID },
+        { "{" MSG ",\"response_format\":{\"type\":\"json_schema\"}}", "response_format.json_schema",
+          "", ERR_INVALID },
         { "{" MSG ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
           "\"name\":\"x\",\"schema\":[]}}}",
           "response_format.json_schema.schema", "a JSON Schema", ERR_INVALID },
@@ -101,7 +105,23 @@ static void bad_chats_name_their_field(void **state)
         { "{" MSG ",\"regex\":1}", "regex", "a string", ERR_INVALID },
         { "{" MSG ",\"regex\":\"a\",\"structured_outputs\":{\"regex\":\"b\"}}", "regex",
           "not together", ERR_INVALID },
-        { "{" MSG ",\"tool_choice\":\"required\"}", "tool_choice", "", ERR_UNSUPPORTED },
+        { "{" MSG ",\"tool_choice\":\"required\"}", "tool_choice", "none", ERR_INVALID },
+        { "{" MSG "," TOOLS ",\"tool_choice\":\"always\"}", "tool_choice", "always", ERR_INVALID },
+        { "{" MSG "," TOOLS
+          ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"h\"}}}",
+          "tool_choice", "\"h\"", ERR_INVALID },
+        { "{" MSG "," TOOLS ",\"tool_choice\":{\"type\":\"custom\"}}", "tool_choice", "",
+          ERR_UNSUPPORTED },
+        { "{" MSG ",\"tools\":{}}", "tools", "an array", ERR_INVALID },
+        { "{" MSG ",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].type", "custom",
+          ERR_UNSUPPORTED },
+        { "{" MSG ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}",
+          "tools[0].function.name", "letters", ERR_INVALID },
+        { "{" MSG ",\"functions\":[{}]}", "functions[0].name", "nothing", ERR_INVALID },
+        { "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"x\"}]}]}",
+          "messages[0].tool_calls[0].function.name", "", ERR_INVALID },
+        { "{" MSG ",\"continue_final_message\":true}", "continue_final_message", "assistant",
+          ERR_INVALID },
         { "{" MSG ",\"modalities\":[\"audio\"]}", "modalities", "", ERR_UNSUPPORTED },
         { "{" MSG ",\"chat_template_kwargs\":3}", "chat_template_kwargs", "", ERR_INVALID },
     };
@@ -128,7 +148,7 @@ static void null_is_absent_and_unknown_is_disregarded(void **state)
         "\"stream\":null,\"stream_options\":null,\"max_tokens\":null,\"seed\":null,\"logprobs\":"
         "null,"
         "\"top_logprobs\":null,\"logit_bias\":null,\"tools\":null,\"response_format\":null,"
-        "\"tool_choice\":null,\"modalities\":null,\"functions\":[{}],\"function_call\":7,"
+        "\"tool_choice\":null,\"modalities\":null,\"functions\":[],\"function_call\":null,"
         "\"store\":true,\"user\":[],\"whatever\":{\"a\":1},\"chat_template_kwargs\":null}";
     struct chat_request c;
     struct arena a;
@@ -209,7 +229,8 @@ static void messages_take_the_templates_shape(void **state)
         "{\"messages\":["
         "{\"role\":\"developer\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":"
         "\"text\",\"text\":\"b\"}]},"
-        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"x\"}]},"
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"x\",\"function\":{"
+        "\"name\":\"f\",\"arguments\":\"{\\\"k\\\":[1]}\"}}]},"
         "{\"role\":\"assistant\"},{\"role\":\"user\",\"content\":[]},"
         "{\"role\":\"assistant\",\"content\":\"c\",\"refusal\":null,\"annotations\":[]},"
         "{\"role\":\"tool\",\"content\":\"d\",\"tool_call_id\":\"x\"}],"
@@ -219,7 +240,7 @@ static void messages_take_the_templates_shape(void **state)
     struct chat_request c;
     struct arena a;
     struct err e = { 0 };
-    const struct value *m;
+    const struct value *m, *call;
 
     (void)state;
     arena_init(&a, 1 << 20);
@@ -229,7 +250,10 @@ static void messages_take_the_templates_shape(void **state)
     assert_string_equal(value_get(m->list.items[0], "role")->string.data, "system");
     assert_string_equal(content(&c, 0), "a\nb");
     assert_string_equal(content(&c, 1), "");
-    assert_non_null(value_get(m->list.items[1], "tool_calls"));
+    call = value_get(m->list.items[1], "tool_calls")->list.items[0];
+    assert_string_equal(value_get(call, "id")->string.data, "x");
+    call = value_get(call, "function");
+    assert_int_equal(value_get(value_get(call, "arguments"), "k")->kind, VALUE_LIST);
     assert_string_equal(content(&c, 3), "");
     assert_string_equal(content(&c, 4), "c");
     assert_string_equal(value_get(m->list.items[5], "tool_call_id")->string.data, "x");
@@ -243,6 +267,46 @@ static void messages_take_the_templates_shape(void **state)
     assert_false(value_get(c.context, "enable_thinking")->boolean);
     assert_true(value_get(c.context, "add_generation_prompt")->boolean);
     arena_done(&a);
+}
+
+static void tools_and_choices(void **state)
+{
+    static const struct {
+        const char *json, *names;
+        bool one_call, legacy;
+    } cases[] = {
+        { "{" MSG "}", "", false, false },
+        { "{" MSG ",\"tools\":[]}", "", false, false },
+        { "{" MSG "," TOOLS "}", "fg", false, false },
+        { "{" MSG "," TOOLS ",\"tool_choice\":\"auto\"}", "fg", false, false },
+        { "{" MSG "," TOOLS ",\"tool_choice\":\"none\"}", "", false, false },
+        { "{" MSG "," TOOLS ",\"parallel_tool_calls\":false}", "fg", true, false },
+        { "{" MSG "," TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{"
+          "\"mode\":\"auto\",\"tools\":"
+          "[{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]}}}",
+          "g", false, false },
+        { "{" MSG ",\"functions\":[{\"name\":\"h\"}],\"function_call\":\"auto\"}", "h", true,
+          true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct chat_request c;
+        struct arena a;
+        struct err e = { 0 };
+        char names[8] = "";
+
+        arena_init(&a, 1 << 20);
+        assert_int_equal(read_chat(cases[i].json, &c, &a, &e), 0);
+        for (size_t k = 0; c.tools.list && k < c.tools.list->list.len; k++)
+            strcat(names, value_get(value_get(c.tools.list->list.items[k], "function"), "name")
+                              ->string.data);
+        assert_string_equal(names, cases[i].names);
+        assert_int_equal(c.tools.one_call, cases[i].one_call);
+        assert_int_equal(c.tools.legacy, cases[i].legacy);
+        assert_false(c.tools.required);
+        arena_done(&a);
+    }
 }
 
 static void the_operators_defaults_fill_in(void **state)
@@ -329,6 +393,7 @@ int main(void)
         cmocka_unit_test(priority_is_the_operators_to_allow),
         cmocka_unit_test(null_is_absent_and_unknown_is_disregarded),
         cmocka_unit_test(messages_take_the_templates_shape),
+        cmocka_unit_test(tools_and_choices),
         cmocka_unit_test(the_operators_defaults_fill_in),
         cmocka_unit_test(completions_take_every_form_of_prompt),
     };

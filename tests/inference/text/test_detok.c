@@ -268,9 +268,39 @@ static void first_blank(void **state)
     }
 }
 
+/* A control token stands between what is before and behind it, and no stop string reaches across.
+ */
+static void control_tokens_can_be_shown(void **state)
+{
+    static const struct str stops[] = { { "ab", 2 } };
+    static const int32_t ids[] = { 'a', 256, 'b', 0xc3, 256, 'a', 'b', 'c' };
+    struct tokenizer *t = open_bytes(false);
+
+    (void)state;
+    for (int show = 0; show < 2; show++) {
+        struct buf out = { 0 };
+        struct detok d;
+        size_t i = 0;
+
+        detok_init(&d, t, stops, 1, true);
+        d.show_control = show;
+        while (i < sizeof ids / sizeof *ids && !detok_push(&d, ids[i], &out))
+            i++;
+        assert_true(d.stopped);
+        assert_int_equal(i, show ? 6 : 2);
+        assert_string_equal(buf_str(&out), show ? "a\xff<s>\xfe"
+                                                  "b\xef\xbf\xbd\xff<s>\xfe"
+                                                : "");
+        buf_done(&out);
+        detok_done(&d);
+    }
+    tokenizer_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(control_tokens_can_be_shown),
         cmocka_unit_test(bytes_in_turn),
         cmocka_unit_test(random_text_and_stops),
         cmocka_unit_test(first_blank),

@@ -1,0 +1,181 @@
+"""Tools and reasoning over HTTP: what a client sends, what the model's template makes of it, what comes back."""
+import json
+
+from stack import Stack, check_schema
+import tap
+
+TOOLS = [{"type": "function", "function": {
+    "name": "get_weather", "description": "The weather of a place",
+    "parameters": {"type": "object", "properties": {"location": {"type": "string"}, "days": {"type": "integer"}},
+                   "required": ["location"]}}},
+         {"type": "function", "function": {
+             "name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}}}}]
+
+
+def ask(**more):
+    return dict({"model": "primary", "temperature": 0, "max_tokens": 24, "tools": TOOLS,
+                 "messages": [{"role": "user", "content": "What is the weather in Paris?"}]}, **more)
+
+
+def plain(s):
+    """A model that need not call anything."""
+    client = s.client()
+    whole = client.chat.completions.create(**ask())
+    check_schema("CreateChatCompletionResponse", json.loads(whole.model_dump_json(exclude_unset=True)), "tools: OpenAI's shape")
+    with_tools = whole.usage.prompt_tokens
+    without = client.chat.completions.create(**ask(tool_choice="none")).usage.prompt_tokens
+    tap.ok(with_tools - without > 60, f"the model is told of its tools ({with_tools} tokens, {without} without)")
+    chunks = list(client.chat.completions.create(stream=True, **ask()))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    tap.equal(text, whole.choices[0].message.content or "", "streamed content is the buffered")
+    history = ask(messages=ask()["messages"] + [
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{\"location\": \"Paris\"}"}},
+            {"id": "call_2", "type": "function", "function": {"name": "add", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees"},
+        {"role": "tool", "tool_call_id": "call_2", "content": "3"}])
+    tap.ok(client.chat.completions.create(**history).choices[0].finish_reason in ("stop", "length", "tool_calls"),
+           "a conversation with calls and results goes on")
+
+
+CALLS = [("get_weather", {"location": "Z\u00fcrich", "days": 2}), ("add", {"a": 1.5, "b": -2})]
+HERMES = "<tool_call>\n%s\n</tool_call>"
+
+
+def written(calls):
+    return "\n".join(HERMES % json.dumps({"name": n, "arguments": a}, ensure_ascii=False) for n, a in calls)
+
+
+def calls_of(message):
+    return [(c.function.name, json.loads(c.function.arguments)) for c in message.tool_calls or []]
+
+
+def rebuilt(client, body):
+    """What the client's own accumulator makes of the stream."""
+    with client.chat.completions.stream(**body) as stream:
+        for _ in stream:
+            pass
+        return stream.get_final_completion().choices[0]
+
+
+def says(text, **more):
+    """A request whose answer is this text: what it becomes does not depend on how clever the model is."""
+    return ask(max_tokens=400, extra_body={"guided_choice": [text]}, **more)
+
+
+def check_both(client, text, content, calls, finish, name, **more):
+    whole = client.chat.completions.create(**says(text, **more)).choices[0]
+    stream = rebuilt(client, says(text, **more))
+    tap.equal((whole.message.content, calls_of(whole.message), whole.finish_reason), (content, calls, finish), f"{name}, buffered")
+    tap.equal((stream.message.content or None, calls_of(stream.message), stream.finish_reason), (content or None, calls, finish),
+              f"{name}, streamed")
+    ids = [c.id for c in (whole.message.tool_calls or []) + (stream.message.tool_calls or [])]
+    tap.equal(len(set(ids)), len(ids), f"{name}: ids are unique")
+    return whole
+
+
+def complaint_7_tool_call_deltas(s):
+    client = s.client()
+    check_both(client, "Let me see.\n" + written(CALLS), "Let me see.", CALLS, "tool_calls", "complaint 7: two parallel calls")
+    check_both(client, written(CALLS), None, CALLS, "tool_calls", "complaint 7: calls alone")
+    check_both(client, written(CALLS), None, CALLS[:1], "tool_calls", "complaint 7: parallel_tool_calls false", parallel_tool_calls=False)
+    chunks = list(client.chat.completions.create(stream=True, **says(written(CALLS))))
+    first = [c.choices[0].delta.tool_calls[0] for c in chunks if c.choices and c.choices[0].delta.tool_calls]
+    tap.equal([(c.index, c.function.name) for c in first if c.id], [(0, "get_weather"), (1, "add")], "complaint 7: ids and names once, in order")
+    tap.ok(len(first) > 6, f"complaint 7: arguments in pieces ({len(first)} deltas)")
+    body = client.chat.completions.create(**says(written(CALLS), tool_choice="none")).choices[0]
+    tap.equal((body.message.content, body.message.tool_calls, body.finish_reason), (written(CALLS), None, "stop"), "complaint 7: tool_choice none leaves text")
+
+
+def complaint_5_finish_reason(s):
+    client = s.client()
+    cut = client.chat.completions.create(**dict(says(written(CALLS)), max_tokens=12)).choices[0]
+    tap.equal(cut.finish_reason, "length", "complaint 5: a call that is cut for length says so")
+    stop = client.chat.completions.create(**says(written(CALLS), stop=["days"])).choices[0]
+    tap.equal((stop.finish_reason, stop.message.tool_calls[0].function.arguments), ("stop", '{"location": "Z\u00fcrich", "'),
+              "complaint 5: a stop string inside the arguments ends them")
+    check_both(client, "No call.", "No call.", [], "stop", "complaint 5: no call")
+
+
+def complaint_16_own_output_goes_back(s):
+    client = s.client()
+    message = client.chat.completions.create(**says(written(CALLS))).choices[0].message
+    back = ask()["messages"] + [message.model_dump(exclude_unset=True)] + [
+        {"role": "tool", "tool_call_id": c.id, "content": "3"} for c in message.tool_calls]
+    done = client.chat.completions.create(**dict(ask(max_tokens=8), messages=back))
+    tap.ok(done.choices[0].finish_reason, "complaint 16: a message with calls and null content can be sent back as it is")
+
+
+def complaint_23_nothing_is_swallowed(s):
+    client = s.client()
+    for text in ("<tool_call>\nno JSON\n</tool_call>", "a <tool_call", "{\"name\": \"other\", \"arguments\": {}}",
+                 "{\"name\": ", "x <think> y </think> z"):
+        check_both(client, text, text, [], "stop", f"complaint 23: {text[:24]!r} stays")
+    check_both(client, "A " + written(CALLS[:1]) + "\nB", "AB", CALLS[:1], "tool_calls", "complaint 23: text around a call")
+
+
+def required(s):
+    client = s.client()
+    for choice, names in (("required", {"get_weather", "add"}), ({"type": "function", "function": {"name": "add"}}, {"add"})):
+        whole = client.chat.completions.create(**ask(tool_choice=choice, max_tokens=300)).choices[0]
+        calls = calls_of(whole.message)
+        tap.ok(calls and {n for n, _ in calls} <= names and whole.finish_reason == "tool_calls", f"tool_choice {choice}: a call", whole)
+        stream = rebuilt(client, ask(tool_choice=choice, max_tokens=300))
+        tap.equal(calls_of(stream.message), calls, f"tool_choice {choice}: the same streamed")
+    legacy = client.chat.completions.create(**{k: v for k, v in ask(max_tokens=300).items() if k != "tools"}, functions=[t["function"] for t in TOOLS],
+                                            function_call={"name": "add"}).choices[0]
+    tap.equal((legacy.finish_reason, legacy.message.function_call.name), ("function_call", "add"), "functions and function_call")
+    json.loads(legacy.message.function_call.arguments)
+
+
+def conversation(s):
+    """Several turns with a real model, every call forced and answered."""
+    client = s.client()
+    messages = [{"role": "system", "content": "You are a weather bot."}, {"role": "user", "content": "What is the weather in Paris?"}]
+    for turn in range(2):
+        answer = client.chat.completions.create(**dict(ask(tool_choice="required", max_tokens=300), messages=messages)).choices[0].message
+        tap.ok(answer.tool_calls, f"a conversation's turn {turn} calls")
+        messages += [answer.model_dump(exclude_unset=True)] + [{"role": "tool", "tool_call_id": c.id, "content": "21 degrees"} for c in answer.tool_calls]
+        said = client.chat.completions.create(**dict(ask(), messages=messages)).choices[0].message
+        messages += [said.model_dump(exclude_unset=True), {"role": "user", "content": "And in Rome?"}]
+    tap.ok(len(messages) >= 10, "a conversation of two rounds")
+
+
+THINKING = "{%- for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" \
+           "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}{% endif %}{# </think> #}"
+
+
+def reasoning(s):
+    client = s.client()
+    text = "Well, let\nme see.\n</think>\n\nParis."
+    whole = client.chat.completions.create(**says(text, tool_choice="none"))
+    message = whole.choices[0].message
+    tap.equal((message.reasoning_content, message.content), ("Well, let\nme see.", "Paris."), "reasoning apart, buffered")
+    n, total = whole.usage.completion_tokens_details.reasoning_tokens, whole.usage.completion_tokens
+    tap.ok(5 <= n < total, f"reasoning_tokens: {n} of {total}")
+    chunks = list(client.chat.completions.create(stream=True, **says(text, tool_choice="none")))
+    deltas = [c.choices[0].delta for c in chunks if c.choices]
+    tap.equal(("".join(getattr(d, "reasoning_content", None) or "" for d in deltas), "".join(d.content or "" for d in deltas)),
+              ("Well, let\nme see.", "Paris."), "reasoning apart, streamed")
+    raw = says(text, tool_choice="none")
+    raw["extra_body"]["reasoning_format"] = "none"
+    tap.equal(client.chat.completions.create(**raw).choices[0].message.content, text, "reasoning_format none leaves it")
+    off = says("Paris.", tool_choice="none")
+    off["extra_body"]["chat_template_kwargs"] = {"enable_thinking": False}
+    tap.equal(client.chat.completions.create(**off).choices[0].message.content, "Paris.", "chat_template_kwargs reach the template")
+    off = says("Paris.", tool_choice="none", reasoning_effort="none")
+    tap.equal(client.chat.completions.create(**off).choices[0].message.content, "Paris.", "reasoning_effort none, too")
+
+
+def main():
+    with Stack("lighttpd") as s:
+        for test in (plain, complaint_7_tool_call_deltas, complaint_5_finish_reason, complaint_16_own_output_goes_back,
+                     complaint_23_nothing_is_swallowed, required, conversation):
+            tap.attempt(test, s)
+    with Stack("lighttpd", options=["--chat-template", THINKING]) as s:
+        tap.attempt(reasoning, s)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
