@@ -1,0 +1,155 @@
+/* batch_harvest.c - what a pass gave becomes tokens, and tokens what is told. */
+#include "inference/batch_parts.h"
+
+#include "kernels/base/clock.h"
+
+/* n alternatives; an id of -1 stands for nothing. */
+static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct str piece = tokenizer_piece(b->tokenizer, l[i].id, false);
+
+        l[i].bytes = piece.data;
+        l[i].n_bytes = piece.len;
+    }
+}
+
+/* One more token of j; sees whether that was the end. */
+static void take_token(struct batch *b, struct job *j, int32_t id, const struct token_logprob *lp)
+{
+    struct err e;
+
+    j->ids[j->n_ids++] = id;
+    speculate_push(&j->speculate);
+    b->step.generated++;
+    if (j->first_ms <= 0)
+        j->first_ms = clock_ms();
+    if (tokenizer_is_end(b->tokenizer, id) && !j->ignore_end) {
+        answer_finish(&j->answer);
+        batch_finish(j, FINISH_STOP);
+    } else if (guide_take(&j->guide, tokenizer_piece(b->tokenizer, id, false), &e)) {
+        batch_fail(j, &e);
+    } else if (answer_push(&j->answer, id, lp)) {
+        batch_finish(j, FINISH_STOP);
+    } else if (guide_is_complete(&j->guide) ||
+               atomic_load_explicit(&j->enough, memory_order_relaxed)) {
+        answer_finish(&j->answer);
+        batch_finish(j, FINISH_STOP);
+    } else if (j->n_ids == job_max_tokens(j)) {
+        answer_finish(&j->answer);
+        batch_finish(j, FINISH_LENGTH);
+    }
+}
+
+/* Sends what may be shown of the tokens taken. */
+static void tell(struct batch *b, struct job *j)
+{
+    struct event_node *n = answer_take(&j->answer, j->tag);
+    struct err e;
+
+    if (n)
+        scheduler_post(b->scheduler, j, n);
+    if (j->answer.failed) {
+        err_set(&e, ERR_NOMEM, "out of memory while answering");
+        batch_fail(j, &e);
+    }
+}
+
+/* The logits of what j may go on with.  NULL: it failed. */
+static const float *allowed_logits(struct batch *b, struct job *j, const float *logits)
+{
+    struct err e;
+
+    if (!j->guide.shape)
+        return logits;
+    if (guide_allow(&j->guide, j->ignore_end ? NULL : &b->ends, b->mask, &e)) {
+        batch_fail(j, &e);
+        return NULL;
+    }
+    return sampler_allow(&b->sampler, logits, b->mask);
+}
+
+/* Output i of a pass: its job's next token, chosen after all before it: by what was chosen, not by
+ * what was guessed. */
+static void take_output(struct batch *b, const struct pass *pass, size_t i)
+{
+    struct token_logprob lp[1 + SAMPLER_MAX_TOP];
+    struct job *j = pass->out_jobs[i];
+    const struct sampling *p = &j->sampling;
+    const float *logits;
+    size_t n_top;
+    int32_t id;
+
+    if (sampler_is_argmax(p) && !j->guide.shape) {
+        id = forward_argmax(pass->forward, i);
+    } else {
+        logits = allowed_logits(b, j, forward_logits(pass->forward, i));
+        if (!logits)
+            return;
+        id = sampler_pick(&b->sampler, logits, p, j->ids, j->n_prompt, j->n_ids, &j->rng);
+    }
+    if (j->top_logprobs >= 0) {
+        logits = forward_logits(pass->forward, i);
+        n_top = (size_t)j->top_logprobs;
+        sampler_logprobs(logits, b->sampler.n_vocab, id, n_top, lp);
+        fill_pieces(b, lp, 1 + n_top);
+    }
+    take_token(b, j, id, j->top_logprobs >= 0 ? lp : NULL);
+}
+
+void batch_harvest_prompts(struct batch *b)
+{
+    struct pass *p = &b->prompts;
+
+    for (size_t i = 0; i < p->n_spans; i++) {
+        struct job *j = p->span_jobs[i];
+
+        j->in_prompts = false;
+        j->n_done += p->spans[i].n;
+        if (!batch_is_generating(j))
+            continue;
+        /* Others with the same beginning need not wait for the end of the answer. */
+        batch_keep(b, j);
+        if (!j->max_new)
+            batch_finish(j, FINISH_LENGTH);
+        else if (j->n_ids == j->n_prompt && b->max_drafted_rows && !j->no_speculation)
+            /* without memory for it, it does not speculate */
+            (void)speculate_init(&j->speculate, j->ids, j->n_prompt, job_max_tokens(j),
+                                 j->prediction, j->n_prediction);
+    }
+    for (size_t i = 0; i < p->n_outputs; i++) {
+        take_output(b, p, i);
+        tell(b, p->out_jobs[i]);
+    }
+    b->step.prompt += p->n_rows;
+}
+
+/* Rows that want logits give the token after their own; o is the first such output of the span.
+ * Rows behind a guess that was not chosen are void: their positions come again in the next pass. */
+static size_t harvest_span(struct batch *b, const struct seq_span *span, struct job *j, size_t o)
+{
+    const struct pass *p = &b->tokens;
+    size_t end = o;
+
+    while (end < p->n_outputs && p->out_jobs[end] == j)
+        end++;
+    j->n_done += span->n - (end - o);
+    for (size_t i = o; i < end; i++) {
+        take_output(b, p, i);
+        j->n_done++;
+        if (j->over || i + 1 == end || j->ids[j->n_ids - 1] != p->ids[p->out_rows[i] + 1])
+            break;
+        b->step.accepted++;
+    }
+    tell(b, j);
+    return end;
+}
+
+void batch_harvest_tokens(struct batch *b)
+{
+    struct pass *p = &b->tokens;
+    size_t o = 0;
+
+    for (size_t i = 0; i < p->n_spans; i++)
+        o = harvest_span(b, &p->spans[i], p->span_jobs[i], o);
+}

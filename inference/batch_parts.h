@@ -1,0 +1,40 @@
+/* batch_parts.h - what the files of batch share among themselves. */
+#ifndef AIRSTRIP_BATCH_PARTS_H
+#define AIRSTRIP_BATCH_PARTS_H
+
+#include "inference/batch.h"
+
+/* Its prompt is in the cache: what waits for evaluation was generated. */
+static inline bool batch_is_generating(const struct job *j)
+{
+    return j->n_done >= j->n_prompt;
+}
+
+/* --- batch.c: endings --- */
+
+/* The job is over; its client is told when the step has been counted. */
+void batch_finish(struct job *j, enum finish why);
+void batch_fail(struct job *j, const struct err *e);
+
+/* Makes what was evaluated of it known to those to come. */
+void batch_keep(struct batch *b, struct job *j);
+
+/* --- batch_compose.c --- */
+
+/* Where a sequence becomes far (struct model, near_tokens), all of it is evaluated anew. */
+void batch_go_far(struct batch *b);
+
+/* The next pass of prompts, begun if there are any; the pass of tokens, of no rows if nobody
+ * generates. */
+void batch_compose_prompts(struct batch *b, bool others_generate);
+void batch_compose_tokens(struct batch *b, bool after_slice);
+
+/* Those whose pages were given up leave the batch for the queue. */
+void batch_requeue_preempted(struct batch *b);
+
+/* --- batch_harvest.c: after a pass --- */
+
+void batch_harvest_prompts(struct batch *b);
+void batch_harvest_tokens(struct batch *b);
+
+#endif
