@@ -379,10 +379,10 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
     return 0;
 }
 
-int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special, int32_t **ids,
-                    size_t *n, struct err *e)
+int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special,
+                    bool parse_special, int32_t **ids, size_t *n, struct err *e)
 {
-    struct encode_options o = { .add_special = add_special };
+    struct encode_options o = { .add_special = add_special, .parse_special = parse_special };
     struct ids found = { 0 };
     int rc;
 

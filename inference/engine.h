@@ -236,7 +236,7 @@ int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids
                     struct err *e) MUST_CHECK;
 
 /* Text to ids and back, for requests and tools; ids are freed with free(). ERR_LOADING while loading. */
-int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special,
+int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special, bool parse_special,
                     int32_t **ids, size_t *n, struct err *e) MUST_CHECK;
 
 /* The text that tokens stand for, control tokens as their text: appended to *out; the bytes of half a

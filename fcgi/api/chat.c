@@ -28,27 +28,33 @@ static bool answer_form(struct answer_form *form, const struct chat_request *c,
     return form->split.format || form->split.thinking;
 }
 
-void chat_handle(struct app *app, struct request *r, struct reply *p)
+const struct app_model *chat_read(struct app *app, struct request *r, struct chat_request *c,
+                                  const struct format **format, struct err *e)
 {
     struct params_rules rules;
-    const struct app_model *model;
-    const struct format *format = NULL;
+    struct value *body;
+    const struct app_model *model = generation_target(app, r, &body, &rules, e);
+
+    if (!model || chat_request_read(c, body, &rules, &r->arena, e))
+        return NULL;
+    *format = model->config->tool_format ? format_find(model->config->tool_format) : NULL;
+    if (chat_adapt(model->engine, c->context, &c->tools, format, &r->arena, e))
+        return NULL;
+    return model;
+}
+
+void chat_handle(struct app *app, struct request *r, struct reply *p)
+{
+    const struct format *format;
     const char *no_text = ""; /* the first event only tells the role */
     struct answer_form form;
     struct chat_request c;
-    struct value *body;
     struct job_request job = { .kind = PROMPT_CHAT };
     struct err e = { 0 };
+    const struct app_model *model = chat_read(app, r, &c, &format, &e);
     bool parts;
 
-    model = generation_target(app, r, &body, &rules, &e);
-    if (!model || chat_request_read(&c, body, &rules, &r->arena, &e)) {
-        reply_err(p, &e);
-        return;
-    }
-    if (model->config->tool_format)
-        format = format_find(model->config->tool_format);
-    if (chat_adapt(model->engine, c.context, &c.tools, &format, &r->arena, &e)) {
+    if (!model) {
         reply_err(p, &e);
         return;
     }

@@ -10,6 +10,10 @@
 
 void chat_handle(struct app *app, struct request *r, struct reply *p);
 void completions_handle(struct app *app, struct request *r, struct reply *p);
+void tokens_apply_template(struct app *app, struct request *r, struct reply *p);
+void tokens_count(struct app *app, struct request *r, struct reply *p);
+void tokens_tokenize(struct app *app, struct request *r, struct reply *p);
+void tokens_detokenize(struct app *app, struct request *r, struct reply *p);
 void models_list(struct app *app, struct request *r, struct reply *p);
 void models_get(struct app *app, struct request *r, struct reply *p);
 void health_live(struct app *app, struct request *r, struct reply *p);

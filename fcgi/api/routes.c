@@ -4,7 +4,11 @@
 
 const struct route api_routes[] = {
     { "POST", "/v1/chat/completions", chat_handle, false },
+    { "POST", "/v1/chat/completions/input_tokens", tokens_count, false },
     { "POST", "/v1/completions", completions_handle, false },
+    { "POST", "/apply-template", tokens_apply_template, false },
+    { "POST", "/tokenize", tokens_tokenize, false },
+    { "POST", "/detokenize", tokens_detokenize, false },
     { "GET", "/v1/models", models_list, false },
     { "GET", "/v1/models/{id}", models_get, false },
     { "GET", "/livez", health_live, true },

@@ -167,10 +167,33 @@ def reasoning(s):
     tap.equal(client.chat.completions.create(**off).choices[0].message.content, "Paris.", "reasoning_effort none, too")
 
 
+def endpoints(s):
+    """llama-server's neighbours of the chat."""
+    post = lambda path, **body: s.request("POST", path, body)  # noqa: E731
+    chat = {"messages": [{"role": "user", "content": "Hi <|im_end|> \u20ac"}]}
+    prompt = post("/apply-template", **chat).json()["prompt"]
+    tap.ok(prompt.endswith("<|im_start|>user\nHi <|im_end|> \u20ac<|im_end|>\n<|im_start|>assistant\n"), "/apply-template", prompt)
+    used = s.client().chat.completions.create(model="primary", max_tokens=1, **chat).usage.prompt_tokens
+    tap.equal(post("/v1/chat/completions/input_tokens", **chat).json()["input_tokens"], used, "input_tokens counts what the chat uses")
+    ids = post("/tokenize", content=prompt).json()["tokens"]
+    tap.ok(len(ids) < used, f"/tokenize takes a text's control tokens for such ({len(ids)} ids, {used} where a client's stay text)")
+    plain = post("/tokenize", content=prompt, parse_special=False).json()["tokens"]
+    tap.ok(len(plain) > used, f"but for parse_special false ({len(plain)} ids)")
+    tap.equal(post("/detokenize", tokens=ids).json()["content"], prompt, "/detokenize")
+    pieces = post("/tokenize", content="\U0001f9ea a", with_pieces=True).json()["tokens"]
+    raw = b"".join(bytes(p["piece"]) if isinstance(p["piece"], list) else p["piece"].encode() for p in pieces)
+    tap.equal(raw.decode(), "\U0001f9ea a", "with_pieces: bytes where a piece is no whole character")
+    tap.equal([post("/tokenize").status, post("/detokenize", tokens=["a"]).status, post("/detokenize", tokens=[10 ** 8]).status,
+               post("/apply-template").status], [400] * 4, "what is wrong is a 400")
+    go_on = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "One, two,"}]
+    text = post("/apply-template", messages=go_on, continue_final_message=True).json()["prompt"]
+    tap.ok(text.endswith("assistant\nOne, two,"), "continue_final_message", text)
+
+
 def main():
     with Stack("lighttpd") as s:
         for test in (plain, complaint_7_tool_call_deltas, complaint_5_finish_reason, complaint_16_own_output_goes_back,
-                     complaint_23_nothing_is_swallowed, required, conversation):
+                     complaint_23_nothing_is_swallowed, required, conversation, endpoints):
             tap.attempt(test, s)
     with Stack("lighttpd", options=["--chat-template", THINKING]) as s:
         tap.attempt(reasoning, s)
