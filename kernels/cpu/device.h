@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/base/pool.h"
+#include "kernels/cpu/fetch.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/kv.h"
 #include "kernels/cpu/mm.h"
@@ -143,6 +144,7 @@ struct device {
     size_t tile_bytes;
     struct scratch parts;      /* of attend with split, and of argmax */
     struct expert_turn *turns; /* [n_threads], of experts.c */
+    struct fetch *fetch;       /* [n_threads] */
 
     /* Cosines and sines of the rows of a step, [rows, 2 * n_rot]; which op made a slot is
      * remembered until the queue has run. */
@@ -171,6 +173,11 @@ void queue_close(struct device *d);
  * first. */
 struct op *queue_put(struct device *d, enum op_kind kind, size_t n_chunks, size_t per);
 void queue_run(struct device *d);
+
+/* --- fetch.c --- */
+
+/* Before a thread's first chunk of an op: what it fetches meanwhile, and how fast. */
+void fetch_pace(const struct device *d, size_t index, size_t thread);
 
 /* --- rope.c --- */
 

@@ -3,6 +3,7 @@
  * The n activation rows are cut into ranges that stay in the second-level cache, the weight rows
  * into units; a chunk is a run of units, of all matrices in order.  None of the cuts changes a
  * result. */
+#include "kernels/cpu/fetch.h"
 #include "kernels/cpu/mm_act.h"
 
 enum {
@@ -134,6 +135,16 @@ const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, const st
     return NULL;
 }
 
+size_t mm_tile_blocks(const struct mm_ops *ops, const struct matmul *op)
+{
+    size_t blocks = 0;
+
+    for (size_t m = 0; m < op->n_out && mm_in_tiles(ops, op); m++)
+        if (op->w[m]->kind == WEIGHT_PACKED)
+            blocks += op->w[m]->n_groups * op->w[m]->n_blocks * ceil_div(op->n, MM_STRIP);
+    return blocks;
+}
+
 /* What the tile after this one reads: the next panels of its groups, or the first ones of the next
  * groups, if they belong to this chunk; another chunk may be another thread's. */
 static void look_ahead(struct mm_tile *t, size_t group, size_t p, size_t group_end)
@@ -215,7 +226,8 @@ static void many_rows(const struct mm_ops *ops, const struct matmul *op, struct 
                                  .a = mm_act_tiles(op, s, thread, i),
                                  .n = n,
                                  .y = op->y[matrix] + i * w->rows,
-                                 .bias = op->bias[matrix] });
+                                 .bias = op->bias[matrix],
+                                 .fetch = s->fetch ? &s->fetch[thread] : NULL });
 }
 
 /* Units begin .. end - 1 of all matrices times n activation rows from i. */

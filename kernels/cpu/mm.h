@@ -67,6 +67,7 @@ struct mm_scratch {
     size_t strips_at, low_at, hidden_at;
     size_t max_rows, max_cols;
     size_t n_threads;
+    struct fetch *fetch; /* [n_threads], borrowed, or NULL: what to ask memory for on the way */
 };
 
 /* For ops of up to max_rows rows and max_cols columns by up to n_threads threads.  Call again to
@@ -90,6 +91,9 @@ size_t mm_chunks(const struct mm_ops *ops, const struct matmul *op,
  * fetch them, and how many bytes follow there; NULL where that is not known.  Of generated rows. */
 const char *mm_ahead(const struct mm_ops *ops, const struct matmul *op, const struct mm_scratch *s,
                      size_t n_chunks, size_t chunk, size_t *bytes);
+/* Blocks of weights that mm_chunk() counts for fetch_some(), all chunks together; 0: it does not.
+ */
+size_t mm_tile_blocks(const struct mm_ops *ops, const struct matmul *op);
 void mm_chunk(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
               size_t n_chunks, size_t chunk, size_t thread);
 

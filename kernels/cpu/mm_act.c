@@ -79,6 +79,7 @@ static size_t private_bytes(void)
 int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, size_t n_threads,
                        struct err *e)
 {
+    struct fetch *fetch = s->fetch;
     size_t shared, thread, low, hidden;
     void *base;
 
@@ -110,7 +111,8 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
                               .hidden_at = hidden,
                               .max_rows = max_rows,
                               .max_cols = max_cols,
-                              .n_threads = n_threads };
+                              .n_threads = n_threads,
+                              .fetch = fetch };
     return 0;
 }
 

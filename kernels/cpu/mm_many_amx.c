@@ -9,6 +9,7 @@
  */
 #include <immintrin.h>
 
+#include "kernels/cpu/fetch.h"
 #include "kernels/cpu/mm_ops.h"
 #include "kernels/cpu/tiles_amx.h"
 
@@ -256,6 +257,8 @@ SPECIALISED void run(const struct mm_many *s, const struct act_tile *a, float *y
         if (i < total) {
             expand(&slots[i % SLOTS], &source, bits, subs, has_min);
             next_block(&source, bits, subs + has_min);
+            if (s->fetch)
+                fetch_some(s->fetch);
         }
         /* tile instructions read memory unknown to the compiler */
         __asm__ volatile("" ::: "memory");

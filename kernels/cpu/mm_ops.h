@@ -159,8 +159,9 @@ struct mm_many {
     size_t group, group_end;
     const struct act_tile *a; /* [ceil(n / 16)][w->n_blocks] */
     size_t n;
-    float *y;          /* [n][w->rows] */
-    const float *bias; /* [w->rows] or NULL */
+    float *y;            /* [n][w->rows] */
+    const float *bias;   /* [w->rows] or NULL */
+    struct fetch *fetch; /* asked for some at each block, or NULL */
 };
 
 struct mm_ops {

@@ -22,8 +22,11 @@ int queue_open(struct device *d, struct err *e)
     d->gates = aligned_alloc(POOL_LINE, QUEUE_MAX * sizeof *d->gates);
     d->n_lanes = min_size(d->n_threads, MAX_LANES);
     d->lanes = aligned_alloc(POOL_LINE, QUEUE_MAX * d->n_lanes * sizeof *d->lanes);
-    if (!d->queue || !d->gates || !d->lanes)
+    d->fetch = aligned_alloc(FETCH_LINE, d->n_threads * sizeof *d->fetch);
+    if (!d->queue || !d->gates || !d->lanes || !d->fetch)
         return err_set(e, ERR_NOMEM, "no memory for the CPU's queue of ops");
+    memset(d->fetch, 0, d->n_threads * sizeof *d->fetch);
+    d->mm.fetch = d->fetch;
     return 0;
 }
 
@@ -32,6 +35,7 @@ void queue_close(struct device *d)
     free(d->queue);
     free(d->gates);
     free(d->lanes);
+    free(d->fetch);
 }
 
 struct op *queue_put(struct device *d, enum op_kind kind, size_t n_chunks, size_t per)
@@ -252,6 +256,7 @@ static void walk(void *arg, size_t thread)
     struct device *d = arg;
     struct ahead ahead = { 0 };
 
+    d->fetch[thread].op = 0; /* the queue is another one */
     for (size_t i = 0, end; i < d->n_ops; i = end) {
         struct pool_gate *gate = &d->gates[i];
         struct pool_lane *lanes = d->lanes + i * d->n_lanes;
@@ -259,6 +264,7 @@ static void walk(void *arg, size_t thread)
         bool begun = false;
 
         end = step_end(d, i);
+        fetch_pace(d, i, thread);
         for (; pool_claim_near(lanes, d->n_lanes, thread, n_chunks, &chunk); count++)
             for (size_t j = i; j < end; j++) {
                 if (n_chunks == 1)
