@@ -15,7 +15,7 @@ const struct format formats[] = {
     { .name = "channels", .signs = { "<|channel|>", "<|start|>assistant" }, .body = BODY_CHANNELS,
       .name_prefix = "functions." },
     /* DeepSeek V4 */
-    { .name = "dsml", .signs = { DSML "tool_calls" }, .body = BODY_TAGS,
+    { .name = "dsml", .signs = { DSML }, .body = BODY_TAGS,
       .open = "<" DSML "tool_calls>", .close = "</" DSML "tool_calls>",
       .call = "<" DSML "invoke name=\"", .name_end = "\">", .call_end = "</" DSML "invoke>",
       .key = "<" DSML "parameter name=\"", .key_end = "\"", .value = ">", .value_end = "</" DSML "parameter>" },
@@ -40,7 +40,7 @@ const struct format formats[] = {
       .call_end = "</function>", .key = "<parameter=", .key_end = ">", .value_end = "</parameter>" },
     { .name = "minicpm", .signs = { "<function name=", "<param name=" }, .body = BODY_TAGS,
       .call = "<function name=\"", .name_end = "\">", .call_end = "</function>",
-      .key = "<param name=\"", .key_end = "\">", .value_end = "</param>" },
+      .key = "<param name=\"", .key_end = "\">", .value_end = "</param>", .cdata = true },
     { .name = "hunyuan", .signs = { "<arg_key", "<tool_sep" }, .body = BODY_TAGS,
       .open = "<tool_calls:opensource>", .close = "</tool_calls:opensource>",
       .call = "<tool_call:opensource>", .name_end = "<tool_sep:opensource>", .call_end = "</tool_call:opensource>",

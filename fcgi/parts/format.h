@@ -36,6 +36,7 @@ struct format {
     const char *name_prefix;         /* dropped from names that have it */
     bool bare;     /* OBJECTS, PYTHON: an answer that begins as one is a call too, if the name is a
                       tool's */
+    bool cdata;    /* TAGS: a value may stand in <![CDATA[ ]]> */
     bool short_id; /* ids of nine letters and digits, which the template insists on */
 };
 

@@ -7,6 +7,9 @@
 
 #include "fcgi/parts/split_state.h"
 
+#define CDATA     "<![CDATA["
+#define CDATA_END "]]></param>" /* only MiniCPM has it */
+
 static void seek_byte(struct split *s, char c);
 static void seek_mark(struct split *s, size_t i);
 static void no_end(struct split *s);
@@ -164,7 +167,7 @@ static void begin_value(struct split *s)
     split_emit(s, PART_ARGUMENTS, s->quoted ? "\": \"" : "\": ", s->quoted ? 4 : 3);
     buf_reset(&s->value);
     s->role = 0; /* nothing of it yet: a newline does not belong to it */
-    split_go(s, &value_state, s->o.format->value_end, NULL, NULL);
+    split_go(s, &value_state, s->o.format->value_end, s->o.format->cdata ? CDATA : NULL, NULL);
 }
 
 static void key_mark(struct split *s, size_t i)
@@ -209,7 +212,8 @@ static void value_byte(struct split *s, char c)
         s->role = 1;
         return;
     }
-    s->role = 1;
+    if (!s->role)
+        s->role = 1;
     if (s->quoted)
         buf_reset(out);
     if (s->blank.len)
@@ -227,7 +231,16 @@ static void value_byte(struct split *s, char c)
 
 static void value_mark(struct split *s, size_t i)
 {
-    (void)i;
+    if (i) {
+        /* All of it up to the end is text, newlines and the other mark, too. */
+        split_go(s, &value_state, CDATA_END, NULL, NULL);
+        s->role = 2;
+        return;
+    }
+    if (s->role == 2 && s->blank.len && s->quoted)
+        split_emit(s, PART_ARGUMENTS, "\\n", 2);
+    else if (s->role == 2 && s->blank.len)
+        buf_putc(&s->value, '\n');
     buf_reset(&s->blank);
     if (s->quoted) {
         split_emit(s, PART_ARGUMENTS, "\"", 1);

@@ -305,6 +305,11 @@ static void tags(void **state)
           "<function name=\"add\"><param name=\"a\">1.5</param><param "
           "name=\"b\">-2</param></function>",
           BOTH);
+    check("minicpm", NULL,
+          "<function name=\"get_weather\"><param name=\"location\"><![CDATA[\na </param> "
+          "]]x\n]]></param><param "
+          "name=\"unit\">b</param></function>",
+          "F:get_weather\nA:{\"location\": \"\\na </param> ]]x\\n\", \"unit\": \"b\"}");
     check("dsml", NULL,
           "\n\n<" DS "tool_calls>\n<" DS "invoke name=\"get_weather\">\n<" DS
           "parameter name=\"location\" string=\"true\">Z\xc3\xbcrich</" DS "parameter>\n"
