@@ -13,12 +13,16 @@ enum {
 static int begin(struct matcher *m)
 {
     if (m->n_slots == 0) {
-        m->seen = calloc(256, sizeof *m->seen);
-        if (!m->seen)
+        m->seen = m->seen ? m->seen : calloc(256, sizeof *m->seen);
+        m->seen_in = m->seen_in ? m->seen_in : calloc(256, sizeof *m->seen_in);
+        if (!m->seen || !m->seen_in)
             return -1;
         m->n_slots = 256;
     }
-    memset(m->seen, 0, m->n_slots * sizeof *m->seen);
+    if (++m->round == 0) { /* once in four billion */
+        memset(m->seen_in, 0, m->n_slots * sizeof *m->seen_in);
+        m->round = 1;
+    }
     m->n_seen = m->n_ways = 0;
     m->flags = 0;
     return 0;
@@ -28,39 +32,50 @@ static size_t slot_of(const struct matcher *m, uint64_t key)
 {
     size_t at = (size_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (m->n_slots - 1);
 
-    while (m->seen[at] && m->seen[at] != key)
+    while (m->seen_in[at] == m->round && m->seen[at] != key)
         at = (at + 1) & (m->n_slots - 1);
     return at;
 }
 
+static void put(struct matcher *m, size_t at, uint64_t key)
+{
+    m->seen[at] = key;
+    m->seen_in[at] = m->round;
+}
+
 static int more_slots(struct matcher *m)
 {
-    uint64_t *old = m->seen;
+    uint64_t *old = m->seen, *seen = calloc(2 * m->n_slots, sizeof *seen);
+    uint32_t *old_in = m->seen_in, *seen_in = calloc(2 * m->n_slots, sizeof *seen_in);
     size_t n = m->n_slots;
-    uint64_t *p = calloc(2 * n, sizeof *p);
 
-    if (!p)
+    if (!seen || !seen_in) {
+        free(seen);
+        free(seen_in);
         return -1;
-    m->seen = p;
+    }
+    m->seen = seen;
+    m->seen_in = seen_in;
     m->n_slots = 2 * n;
     for (size_t i = 0; i < n; i++)
-        if (old[i])
-            m->seen[slot_of(m, old[i])] = old[i];
+        if (old_in[i] == m->round)
+            put(m, slot_of(m, old[i]), old[i]);
     free(old);
+    free(old_in);
     return 0;
 }
 
 /* Adds a way, if it is new, to those that have yet to be looked at. */
 static int add(struct matcher *m, uint32_t state, uint32_t frame)
 {
-    uint64_t key = ((uint64_t)state << 32 | frame) + 1;
+    uint64_t key = (uint64_t)state << 32 | frame;
     size_t at = slot_of(m, key);
 
-    if (m->seen[at])
+    if (m->seen_in[at] == m->round)
         return 0;
     if (m->n_seen >= MATCH_MAX_WAYS)
         return -1;
-    m->seen[at] = key;
+    put(m, at, key);
     m->n_seen++;
     if (2 * m->n_seen > m->n_slots && more_slots(m) < 0)
         return -1;
@@ -180,6 +195,7 @@ void matcher_done(struct matcher *m)
     free(m->memory);
     free(m->ways);
     free(m->seen);
+    free(m->seen_in);
     *m = (struct matcher){ 0 };
 }
 

@@ -44,7 +44,9 @@ struct matcher {
     struct way *ways; /* the set being made */
     size_t n_ways, cap_ways;
     uint32_t flags;
-    uint64_t *seen; /* open addressing: way + 1, of the set being made */
+    uint64_t *seen;    /* open addressing: ways of the set being made ... */
+    uint32_t *seen_in; /* ... where this is its round */
+    uint32_t round;
     size_t n_seen, n_slots;
 };
 
