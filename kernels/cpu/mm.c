@@ -42,14 +42,14 @@ void mm_dots(const struct mm_ops *ops, float *y, size_t y_stride, const float *w
 
 /* --- chunks --- */
 
-/* Weight rows are handed out in units: one or two groups, or what a call of sgemm should have. */
+/* Weight rows are handed out in units: one or two groups, or what many_dots() takes at once. */
 static size_t unit_rows(const struct mm_ops *ops, const struct matmul *op, const struct weight *w)
 {
     size_t n = op->n;
 
     if (mm_in_strips(ops, op, w))
         return 2 * MM_GROUP;
-    if (w->kind == WEIGHT_FLOAT && mm_by_blas(op, w))
+    if (w->kind == WEIGHT_FLOAT && mm_many_floats(ops, op))
         return MM_FLOAT_ROWS;
     return w->kind == WEIGHT_FLOAT || n <= ONE_PANEL_ROWS ? MM_GROUP : 2 * MM_GROUP;
 }

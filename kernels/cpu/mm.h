@@ -5,9 +5,7 @@
  * 32-bit integer sums.  Float matrices stay in the file and are multiplied in float32.
  *
  * The result of a row depends on nothing but that row: not on n, on the number of threads or
- * chunks, or on who claims what; it is the same bit for bit (within one instruction set).  The one
- * exception are prompt rows of float matrices where there are no tiles for them: from MM_BLAS_ROWS
- * rows on they go through OpenBLAS.
+ * chunks, or on who claims what; it is the same bit for bit (within one instruction set).
  *
  * One op, by a team of threads (every thread does the same):
  *     claim c of 0 .. mm_prepare_chunks(op)-1: mm_prepare(ops, op, s, c)   then a barrier,
@@ -22,9 +20,6 @@
 #include <stddef.h>
 
 #include "kernels/backend.h"
-
-/* From this many prompt rows on a float matrix goes through sgemm. */
-enum { MM_BLAS_ROWS = 8 };
 
 /* --- weights: made and freed by one thread at a time, read by any --- */
 

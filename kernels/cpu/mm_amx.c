@@ -426,6 +426,7 @@ const struct mm_ops mm_amx = {
     .to_bf16 = to_bf16,
     .prompt = prompt,
     .many = mm_many_amx,
-    .dots = mm_avx512_dots,
+    .dots = mm_dots_avx512,
+    .many_dots = mm_many_dots_avx512,
     .spread = mm_spread_avx512,
 };

@@ -11,9 +11,6 @@
 #define UNROLLED    __attribute__((no_sanitize("undefined")))
 #define SPECIALISED static inline __attribute__((always_inline)) UNROLLED
 
-/* Ahead in a row of floats, in bytes. */
-enum { PREFETCH = 4096 };
-
 /* --- activations --- */
 
 SPECIALISED __m128i codes_of(__m512 x, __m512 inverse)
@@ -344,79 +341,13 @@ void mm_avx512_tile(const struct mm_tile *t)
     }
 }
 
-/* --- float matrices --- */
-
-SPECIALISED __m512 values(const unsigned char *w, enum dtype dtype, size_t c, __mmask16 m)
-{
-    __m256i half;
-
-    if (dtype == DTYPE_F32)
-        return _mm512_maskz_loadu_ps(m, w + 4 * c);
-    half = _mm256_maskz_loadu_epi16(m, w + 2 * c);
-    if (dtype == DTYPE_F16)
-        return _mm512_cvtph_ps(half);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-
-/* Two sums for each activation row: even and odd runs of 16 columns. */
-SPECIALISED void dots_rows(float *y, size_t y_stride, const unsigned char *w, enum dtype dtype,
-                           const float *x, size_t x_stride, size_t cols, const int T)
-{
-    __m512 even[4], odd[4];
-    size_t c = 0;
-
-#pragma GCC unroll 4
-    for (int r = 0; r < T; r++)
-        even[r] = odd[r] = _mm512_setzero_ps();
-    for (; c < cols; c += 32) {
-        __mmask16 m0 = (__mmask16)(cols - c >= 16 ? 0xffff : (1u << (cols - c)) - 1);
-        __mmask16 m1 = (__mmask16)(cols - c >= 32   ? 0xffff
-                                   : cols - c <= 16 ? 0
-                                                    : (1u << (cols - c - 16)) - 1);
-        __m512 w0 = values(w, dtype, c, m0), w1 = values(w, dtype, c + 16, m1);
-
-        _mm_prefetch((const char *)w + c * (dtype == DTYPE_F32 ? 4 : 2) + PREFETCH, _MM_HINT_T0);
-#pragma GCC unroll 4
-        for (int r = 0; r < T; r++) {
-            const float *xr = x + (size_t)r * x_stride + c;
-
-            even[r] = _mm512_fmadd_ps(w0, _mm512_maskz_loadu_ps(m0, xr), even[r]);
-            odd[r] = _mm512_fmadd_ps(w1, _mm512_maskz_loadu_ps(m1, xr + 16), odd[r]);
-        }
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < T; r++)
-        y[(size_t)r * y_stride] = _mm512_reduce_add_ps(_mm512_add_ps(even[r], odd[r]));
-}
-
-SPECIALISED void dots_of(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
-                         size_t x_stride, size_t cols, size_t n)
-{
-    size_t i = 0;
-
-    for (; i + 4 <= n; i += 4)
-        dots_rows(y + i * y_stride, y_stride, w, dtype, x + i * x_stride, x_stride, cols, 4);
-    for (; i < n; i++)
-        dots_rows(y + i * y_stride, y_stride, w, dtype, x + i * x_stride, x_stride, cols, 1);
-}
-
-void mm_avx512_dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
-                    size_t x_stride, size_t cols, size_t n)
-{
-    if (dtype == DTYPE_F32)
-        dots_of(y, y_stride, w, DTYPE_F32, x, x_stride, cols, n);
-    else if (dtype == DTYPE_F16)
-        dots_of(y, y_stride, w, DTYPE_F16, x, x_stride, cols, n);
-    else
-        dots_of(y, y_stride, w, DTYPE_BF16, x, x_stride, cols, n);
-}
-
 const struct mm_ops mm_avx512 = {
     .name = "avx512",
     .quantise = mm_avx512_quantise,
     .expand = mm_avx512_expand,
     .tile = mm_avx512_tile,
     .few = mm_few_avx512,
-    .dots = mm_avx512_dots,
+    .dots = mm_dots_avx512,
+    .many_dots = mm_many_dots_avx512,
     .spread = mm_spread_avx512,
 };

@@ -1,19 +1,6 @@
-/* mm_float.c - float matrices: our own dots for few activation rows, OpenBLAS for many.
- *
- * Quantised formats that the packed order has no place for are decoded and go the same way. */
-#include <cblas.h>
-#include <pthread.h>
-#include <string.h>
-
+/* mm_float.c - float matrices, and quantised formats that the packed order has no place for: these
+ * are decoded and go the same way.  Many rows are multiplied in blocks, to the same bits as one. */
 #include "kernels/cpu/mm_ops.h"
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-/* The threads are ours; each calls sgemm for a part of its own. */
-static void single_threaded(void)
-{
-    openblas_set_num_threads(1);
-}
 
 /* The rows as aligned floats: the source itself where it is that, else a copy in panel. */
 static const float *rows_as_floats(const struct mm_ops *ops, const struct weight *w, size_t row,
@@ -43,18 +30,20 @@ static void one_row(const struct mm_ops *ops, const struct weight *w, size_t k, 
     ops->dots(y + k, w->rows, row, dtype, x, w->cols, w->cols, n);
 }
 
-static void blas(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
+static void many(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
                  size_t n_rows, size_t i, size_t n, float *panel)
 {
     const struct weight *w = op->w[matrix];
 
-    pthread_once(&once, single_threaded);
     for (size_t end = r + n_rows; r < end; r += n_rows) {
         n_rows = end - r < MM_FLOAT_ROWS ? end - r : MM_FLOAT_ROWS;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_rows,
-                    (blasint)w->cols, 1, op->x + i * w->cols, (blasint)w->cols,
-                    rows_as_floats(ops, w, r, n_rows, panel), (blasint)w->cols, 0,
-                    op->y[matrix] + i * w->rows + r, (blasint)w->rows);
+        ops->many_dots(&(struct mm_dots){ .w = rows_as_floats(ops, w, r, n_rows, panel),
+                                          .x = op->x + i * w->cols,
+                                          .cols = w->cols,
+                                          .n_rows = n_rows,
+                                          .n = n,
+                                          .y = op->y[matrix] + i * w->rows + r,
+                                          .y_stride = w->rows });
     }
 }
 
@@ -65,8 +54,8 @@ void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, 
     const float *bias = op->bias[matrix], *x = op->x + i * w->cols;
     float *y = op->y[matrix] + i * w->rows;
 
-    if (mm_by_blas(op, w))
-        blas(ops, op, matrix, r, n_rows, i, n, panel);
+    if (mm_many_floats(ops, op))
+        many(ops, op, matrix, r, n_rows, i, n, panel);
     else
         for (size_t k = r; k < r + n_rows; k++)
             one_row(ops, w, k, y, x, n, panel);

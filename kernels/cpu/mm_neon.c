@@ -227,56 +227,11 @@ static void tile(const struct mm_tile *t)
     }
 }
 
-/* --- float matrices --- */
-
-SPECIALISED float32x4_t values(const unsigned char *w, enum dtype dtype, size_t c)
-{
-    uint16x4_t half;
-
-    if (dtype == DTYPE_F32)
-        return vreinterpretq_f32_u8(vld1q_u8(w + 4 * c));
-    half = vreinterpret_u16_u8(vld1_u8(w + 2 * c));
-    if (dtype == DTYPE_F16)
-        return vcvt_f32_f16(vreinterpret_f16_u16(half));
-    return vreinterpretq_f32_u32(vshll_n_u16(half, 16));
-}
-
-/* Four sums, each of every fourth run of 4 columns; what is left of 16 joins them through copies
- * filled up with zeros. */
-SPECIALISED float dot(const unsigned char *w, enum dtype dtype, const float *x, size_t cols)
-{
-    const size_t width = dtype == DTYPE_F32 ? 4 : 2, whole = cols / 16 * 16;
-    unsigned char last_w[16 * 4] = { 0 };
-    float last_x[16] = { 0 };
-    float32x4_t sum[4];
-
-    memcpy(last_w, w + whole * width, (cols - whole) * width);
-    memcpy(last_x, x + whole, (cols - whole) * sizeof *x);
-    for (size_t j = 0; j < 4; j++)
-        sum[j] = vmulq_f32(values(last_w, dtype, 4 * j), vld1q_f32(last_x + 4 * j));
-    for (size_t c = 0; c < whole; c += 16)
-        for (size_t j = 0; j < 4; j++)
-            sum[j] = vfmaq_f32(sum[j], values(w, dtype, c + 4 * j), vld1q_f32(x + c + 4 * j));
-    return vaddvq_f32(vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3])));
-}
-
-static void dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
-                 size_t x_stride, size_t cols, size_t n)
-{
-    for (size_t i = 0; i < n; i++, y += y_stride, x += x_stride) {
-        if (dtype == DTYPE_F32)
-            *y = dot(w, DTYPE_F32, x, cols);
-        else if (dtype == DTYPE_F16)
-            *y = dot(w, DTYPE_F16, x, cols);
-        else
-            *y = dot(w, DTYPE_BF16, x, cols);
-    }
-}
-
 const struct mm_ops mm_neon = {
     .name = "neon",
     .quantise = quantise,
     .expand = expand,
     .tile = tile,
-    .dots = dots,
+    .dots = mm_dots_neon,
+    .many_dots = mm_many_dots_neon,
 };

@@ -52,6 +52,7 @@ enum {
     MM_STEP_BYTES = 64,   /* codes of a step in a panel */
     MM_PANEL_BLOCKS = 24, /* two panels and the activations of a tile stay in 48 kB */
     MM_FEW_ROWS = 4,      /* activation rows that mm_ops.few takes */
+    MM_MANY_DOTS = 4,     /* activation rows from which on mm_ops.many_dots is quicker */
     MM_ZERO = 128,        /* the zero point that act_block.start takes off */
 
     MM_STRIP = 16,         /* activation rows of a tile */
@@ -164,6 +165,14 @@ struct mm_many {
     struct fetch *fetch; /* asked for some at each block, or NULL */
 };
 
+/* y[i * y_stride + k] = w[k] . x[i]; the rows of w and x lie cols floats apart. */
+struct mm_dots {
+    const float *w, *x;
+    size_t cols, n_rows, n; /* n_rows of w, n of x */
+    float *y;
+    size_t y_stride;
+};
+
 struct mm_ops {
     const char *name;
 
@@ -194,6 +203,9 @@ struct mm_ops {
      * w: cols values of F32, F16 or BF16, unaligned. */
     void (*dots)(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
                  size_t x_stride, size_t cols, size_t n);
+
+    /* The same of many rows, to the bit.  NULL where there is none. */
+    void (*many_dots)(const struct mm_dots *d);
 
     /* y[32 * n_blocks] = decode() of the format, faster; -0 may stand for 0.  False, and nothing is
      * done, where it knows no better way.  May be NULL. */
@@ -227,6 +239,16 @@ void mm_few_avx512(const struct mm_tile *t, const uint8_t *codes, const uint16_t
 
 void mm_many_amx(const struct mm_many *s);
 
+void mm_dots_avx2(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                  size_t x_stride, size_t cols, size_t n);
+void mm_dots_avx512(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                    size_t x_stride, size_t cols, size_t n);
+void mm_dots_neon(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
+                  size_t x_stride, size_t cols, size_t n);
+void mm_many_dots_neon(const struct mm_dots *d);
+void mm_many_dots_avx2(const struct mm_dots *d);
+void mm_many_dots_avx512(const struct mm_dots *d);
+
 bool mm_spread_avx2(float *y, const void *blocks, enum dtype dtype, size_t n_blocks);
 bool mm_spread_avx512(float *y, const void *blocks, enum dtype dtype, size_t n_blocks);
 
@@ -235,8 +257,6 @@ void mm_avx512_quantise(struct act_block *a, const float *x, size_t n_blocks);
 void mm_avx512_expand(struct mm_panel *p, struct mm_panel_buf *buf, const struct weight *w,
                       const uint8_t *codes, const uint16_t *scales, size_t n);
 void mm_avx512_tile(const struct mm_tile *t);
-void mm_avx512_dots(float *y, size_t y_stride, const void *w, enum dtype dtype, const float *x,
-                    size_t x_stride, size_t cols, size_t n);
 
 /* Below this a block is taken for zeros: its reciprocal would overflow. */
 #define MM_TINY 1e-30f
@@ -251,9 +271,9 @@ static inline bool mm_in_strips(const struct mm_ops *ops, const struct matmul *o
 /* mm_float.c: rows r .. r + n_rows - 1 of a float matrix times activation rows i .. i + n - 1 of
  * op. panel: [MM_FLOAT_ROWS][cols] floats of this thread. */
 enum { MM_FLOAT_ROWS = 64 };
-static inline bool mm_by_blas(const struct matmul *op, const struct weight *w)
+static inline bool mm_many_floats(const struct mm_ops *ops, const struct matmul *op)
 {
-    return op->prompt && w->format->code_bits == 0 && op->n >= MM_BLAS_ROWS;
+    return ops->many_dots && op->n >= MM_MANY_DOTS;
 }
 
 void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,

@@ -349,6 +349,97 @@ static void prompt_same(void **state)
     same_whatever_n("amx", true);
 }
 
+/* Rows of floats in every number up to FLOAT_ROWS: each has the bits of the row alone, as one of a
+ * prompt and as a generated one.  cols: of parts, of whole steps, and with something left over. */
+static void float_rows_alone(const char *isa_name, const struct quant_format *f, size_t cols,
+                             bool prompt)
+{
+    enum { FLOAT_ROWS = 200, ROWS = 81 };
+    static float x[FLOAT_ROWS * MAX_COLS], alone[FLOAT_ROWS * ROWS], y[FLOAT_ROWS * ROWS];
+    const struct mm_ops *ops = isa(isa_name);
+    struct tensor t = mm_case_tensor(f, ROWS, cols, -1, 1, 5);
+    struct weight_store store = { 0 };
+    struct mm_scratch scratch = { 0 };
+    struct matmul op = { .n_out = 1, .prompt = prompt };
+    struct weight *w;
+    struct err e;
+
+    activations(x, FLOAT_ROWS * cols, FILL_RANDOM, 3);
+    assert_int_equal(mm_scratch_reserve(&scratch, FLOAT_ROWS, cols, 3, &e), 0);
+    assert_int_equal(weight_create(&w, &store, &t, WEIGHT_MATMUL, &e), 0);
+    assert_int_equal(w->kind, WEIGHT_FLOAT);
+    op.w[0] = w;
+    for (size_t i = 0; i < FLOAT_ROWS; i++) {
+        op.n = 1;
+        op.x = x + i * cols;
+        op.y[0] = alone + i * ROWS;
+        run(ops, &op, &scratch, 1);
+    }
+    op.x = x;
+    op.y[0] = y;
+    for (op.n = 2; op.n <= FLOAT_ROWS; op.n += brief() ? 13 : 1) {
+        run(ops, &op, &scratch, 1 + op.n % 3);
+        if (memcmp(y, alone, op.n * ROWS * sizeof *y) != 0)
+            fail_msg("%s %s, %zu columns%s: among %zu a row is another than alone", isa_name,
+                     f->name, cols, prompt ? ", prompt" : "", op.n);
+    }
+    weight_free_all(w);
+    mm_case_free(&t);
+    mm_scratch_done(&scratch);
+}
+
+static void floats_same(const char *isa_name)
+{
+    static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F8_E4M3 };
+    static const size_t cols[] = { 32, 76, 256, 1024, 1085, 1792 };
+    size_t most = strcmp(isa_name, "scalar") == 0 ? 256 : MAX_COLS;
+
+    if (!isa(isa_name))
+        skip();
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (size_t c = 0; c < sizeof cols / sizeof *cols && cols[c] <= most; c++)
+            if (cols[c] % quant_format(types[i])->block_values == 0) {
+                float_rows_alone(isa_name, quant_format(types[i]), cols[c], false);
+                float_rows_alone(isa_name, quant_format(types[i]), cols[c], true);
+            }
+}
+
+static void scalar_floats(void **state)
+{
+    (void)state;
+    floats_same("scalar");
+}
+
+static void avx2_floats(void **state)
+{
+    (void)state;
+    floats_same("avx2");
+}
+
+static void avxvnni_floats(void **state)
+{
+    (void)state;
+    floats_same("avxvnni");
+}
+
+static void neon_floats(void **state)
+{
+    (void)state;
+    floats_same("neon");
+}
+
+static void avx512_floats(void **state)
+{
+    (void)state;
+    floats_same("avx512");
+}
+
+static void amx_floats(void **state)
+{
+    (void)state;
+    floats_same("amx");
+}
+
 /* --- what weights keep, and what they refuse --- */
 
 static void rows_are_exact(void **state)
@@ -489,6 +580,12 @@ int main(void)
         cmocka_unit_test(avx512_same),
         cmocka_unit_test(prompt_shapes),
         cmocka_unit_test(prompt_same),
+        cmocka_unit_test(scalar_floats),
+        cmocka_unit_test(avx2_floats),
+        cmocka_unit_test(avxvnni_floats),
+        cmocka_unit_test(neon_floats),
+        cmocka_unit_test(avx512_floats),
+        cmocka_unit_test(amx_floats),
         cmocka_unit_test(amx_shapes),
         cmocka_unit_test(amx_same),
         cmocka_unit_test(avxvnni_shapes),
