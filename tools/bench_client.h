@@ -9,6 +9,7 @@ struct bench_client {
     struct inbox *inbox;
     int32_t *ids; /* [n_ids] random tokens, from which prompts are cut */
     size_t n_ids, n_vocab;
+    bool stream_over; /* of gaps(): its end was told */
 };
 
 /* bench_quote.c: quote_tps and plain_tps. */

@@ -111,13 +111,14 @@ static int turns(struct bench_client *c, const struct bench_options *o, struct b
     return rc;
 }
 
-/* The stream's gaps until `n` of them are there, or until the job `other` ends. */
+/* The stream's gaps until `n` of them are there, or it or the job `other` ends; none once it has.
+ */
 static size_t listen(struct bench_client *c, double *gaps, size_t n, size_t other)
 {
     double last = clock_ms();
     size_t found = 0;
 
-    for (bool over = false; !over && found < n;) {
+    for (bool over = c->stream_over; !over && found < n;) {
         struct event ev;
 
         if (!inbox_wait(c->inbox, -1, &ev))
@@ -126,8 +127,10 @@ static size_t listen(struct bench_client *c, double *gaps, size_t n, size_t othe
             gaps[found++] = clock_ms() - last;
             last = clock_ms();
         }
-        over =
-            ev.kind == EVENT_FAILED || (ev.kind == EVENT_DONE && (ev.tag == 0 || ev.tag == other));
+        over = ev.kind == EVENT_FAILED || ev.kind == EVENT_DONE;
+        if (over && ev.tag == 0)
+            c->stream_over = true;
+        over = over && (ev.tag == 0 || ev.tag == other);
         event_done(&ev);
     }
     return found;
@@ -145,6 +148,8 @@ static void put_gaps(double to[2], double *gaps, size_t n)
  * before the prompt to that after it, by a straight line in between. */
 static double worst_of_quiet(double *gaps, size_t n, double before, double after)
 {
+    if (after <= 0) /* the context was full before the prompt was done */
+        after = before;
     for (size_t i = 1; i < n; i++)
         gaps[i] /= before + (after - before) * (double)i / (double)n;
     return n > 1 ? bench_quantile(gaps + 1, n - 1, 0.99) : 0;
