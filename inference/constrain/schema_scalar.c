@@ -6,7 +6,7 @@
 #include "inference/constrain/schema_work.h"
 
 enum {
-    MAX_COUNTED = 2048, /* characters, where lengths are held against patterns */
+    MAX_COUNTED = 1000, /* characters, where lengths are held against patterns */
     MAX_LISTED = 1000,  /* multiples of a large number */
 };
 

@@ -117,6 +117,8 @@ static void scalars(void **state)
         { NULL, "\"abcd\"", 0 },
         { "{\"pattern\":\"^a+$\",\"maxLength\":3}", "\"aaa\"", 1 },
         { NULL, "\"aaaa\"", 0 },
+        { "{\"pattern\":\"^[a-z ]+$\",\"maxLength\":5000}", "\"a b\"", 1 },
+        { NULL, "\"A\"", 0 },
         { "{\"allOf\":[{\"pattern\":\"^a\"},{\"pattern\":\"b$\"},{\"minLength\":3}]}", "\"a b\"",
           1 },
         { NULL, "\"ab\"", 0 },
