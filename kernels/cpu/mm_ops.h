@@ -52,7 +52,7 @@ enum {
     MM_STEP_BYTES = 64,   /* codes of a step in a panel */
     MM_PANEL_BLOCKS = 24, /* two panels and the activations of a tile stay in 48 kB */
     MM_FEW_ROWS = 4,      /* activation rows that mm_ops.few takes */
-    MM_MANY_DOTS = 4,     /* activation rows from which on mm_ops.many_dots is quicker */
+    MM_MANY_DOTS = 48,    /* activation rows from which on mm_ops.many_dots is quicker */
     MM_ZERO = 128,        /* the zero point that act_block.start takes off */
 
     MM_STRIP = 16,         /* activation rows of a tile */
