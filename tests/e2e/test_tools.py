@@ -128,6 +128,59 @@ def required(s):
     json.loads(legacy.message.function_call.arguments)
 
 
+def logprobs_and_choices(s):
+    client = s.client()
+    body = says("Let me see.\n" + written(CALLS), logprobs=True, top_logprobs=1, n=2)
+    whole = client.chat.completions.create(**body)
+    for choice in whole.choices:
+        text = b"".join(bytes(t.bytes) for t in choice.logprobs.content).decode()
+        tap.equal((text, len(choice.message.tool_calls)), ("Let me see.\n" + written(CALLS), 2), f"logprobs of all tokens, choice {choice.index}")
+    chunks = [c.choices[0] for c in client.chat.completions.create(stream=True, **body) if c.choices]
+    for i in range(2):
+        text = b"".join(bytes(t.bytes) for c in chunks if c.index == i and c.logprobs for t in c.logprobs.content).decode()
+        tap.equal(text, "Let me see.\n" + written(CALLS), f"and streamed, choice {i}")
+    tap.equal(sorted((c.index, c.finish_reason) for c in chunks if c.finish_reason), [(0, "tool_calls"), (1, "tool_calls")], "one end each")
+
+
+def pydantic_tools(s):
+    """.parse() with schemas that refer to their own $defs, which move with them."""
+    inner = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
+    schema = {"type": "object", "properties": {"item": {"$ref": "#/$defs/Inner"}}, "required": ["item"], "$defs": {"Inner": inner},
+              "additionalProperties": False}
+    tool = {"type": "function", "function": {"name": "query", "strict": True, "parameters": schema}}
+    for more in ({}, {"parallel_tool_calls": False}):
+        done = s.client().chat.completions.parse(**dict(ask(max_tokens=400, tool_choice="required", **more), tools=[tool])).choices[0]
+        tap.ok(all(isinstance(json.loads(c.function.arguments)["item"]["x"], int) for c in done.message.tool_calls) and done.message.tool_calls,
+               f"$ref within a tool's schema {more}", done)
+    wrong = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}}}
+    answer = s.request("POST", "/v1/chat/completions", dict(ask(tool_choice="required"), tools=[wrong]))
+    tap.equal((answer.status, answer.json()["error"]["param"]), (400, "tools"), "a schema that cannot be kept is a 400")
+
+
+FUSSY = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{% for m in messages %}" \
+        "{% if m.role not in ['user', 'assistant'] %}{{ raise_exception('no ' ~ m.role) }}{% endif %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+PASTES = "{{ tools | tojson if tools }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for c in m.tool_calls or [] %}" \
+         "<tool_call>{{ c.function.name + ' ' + c.function.arguments }}{% endfor %}{% endfor %}"
+HISTORY = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
+           {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": {
+               "name": "add", "arguments": "{\"a\": 1}"}}]},
+           {"role": "tool", "tool_call_id": "call_1", "content": "1"}]
+
+
+def fussy_template(s):
+    text = s.request("POST", "/apply-template", {"messages": HISTORY}).json()["prompt"]
+    tap.equal(text, "[user]Be brief.\n\nHi[assistant]<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\":1}}\n</tool_call>"
+                    "[user]<tool_response>\n1\n</tool_response>", "a template that knows neither system nor tools is told in words")
+    text = s.request("POST", "/apply-template", {"messages": HISTORY[1:2], "tools": TOOLS}).json()["prompt"]
+    tap.ok(text.startswith("[user]You can call functions.") and "get_weather" in text and text.endswith("\n\nHi"), "tools, too", text)
+
+
+def pasting_template(s):
+    text = s.request("POST", "/apply-template", {"messages": HISTORY, "tools": TOOLS[1:]}).json()["prompt"]
+    tap.ok(text.startswith('[{"type": "function"') and text.endswith('[system]Be brief.[user]Hi[assistant]<tool_call>add {"a":1}[tool]1'),
+           "arguments as text where a template pastes them", text)
+
+
 def conversation(s):
     """Several turns with a real model, every call forced and answered."""
     client = s.client()
@@ -193,10 +246,13 @@ def endpoints(s):
 def main():
     with Stack("lighttpd") as s:
         for test in (plain, complaint_7_tool_call_deltas, complaint_5_finish_reason, complaint_16_own_output_goes_back,
-                     complaint_23_nothing_is_swallowed, required, conversation, endpoints):
+                     complaint_23_nothing_is_swallowed, required, logprobs_and_choices, pydantic_tools, conversation, endpoints):
             tap.attempt(test, s)
     with Stack("lighttpd", options=["--chat-template", THINKING]) as s:
         tap.attempt(reasoning, s)
+    for template, test in ((FUSSY, fussy_template), (PASTES, pasting_template)):
+        with Stack("lighttpd", options=["--chat-template", template]) as s:
+            tap.attempt(test, s)
     tap.done()
 
 

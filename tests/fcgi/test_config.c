@@ -379,6 +379,8 @@ static void finish_refuses_what_cannot_work(void **state)
           "model \"b\": the alias \"a\" is the name of another model" },
         { "[model a]\nmodel=@A\naliases=x,gpt-4\n[model b]\nmodel=@A\naliases = c, gpt-4",
           "the alias \"gpt-4\" is given to both \"a\" and \"b\"" },
+        { "model=@A\ntool_format = herms",
+          "tool_format: there is no format called \"herms\", airstrip.conf(5) lists them" },
     };
     struct place p;
 
