@@ -1,10 +1,12 @@
 /* engine.h - one loaded model that answers: submit a job, wait for its events.
  *
- * The engine knows nothing of HTTP.  A job is checked, rendered and tokenised on the caller's thread by
- * engine_submit(); from then on the engine's own thread owns it, and tells what happens through the
- * caller's inbox.  Several jobs may share an inbox (one request with n choices): events carry the tag.
+ * The engine knows nothing of HTTP.  A job is checked, rendered and tokenised on the caller's
+ * thread by engine_submit(); from then on the engine's own thread owns it, and tells what happens
+ * through the caller's inbox.  Several jobs may share an inbox (one request with n choices): events
+ * carry the tag.
  *
- * Threads: engine_open/_close by one thread; everything else by any.  An inbox is waited on by one thread. */
+ * Threads: engine_open/_close by one thread; everything else by any.  An inbox is waited on by one
+ * thread. */
 #ifndef AIRSTRIP_ENGINE_H
 #define AIRSTRIP_ENGINE_H
 
@@ -23,9 +25,9 @@ struct job;
 
 enum prefix_cache {
     PREFIX_CACHE_ON,      /* those of prompts and answers */
-    PREFIX_CACHE_PROMPTS, /* only those evaluated as given tokens: whatever was asked before, a text is the
-                           * same to the last bit, also where generated tokens are evaluated with another
-                           * arithmetic (see struct matmul) */
+    PREFIX_CACHE_PROMPTS, /* only those evaluated as given tokens: whatever was asked before, a text
+                           * is the same to the last bit, also where generated tokens are evaluated
+                           * with another arithmetic (see struct matmul) */
     PREFIX_CACHE_OFF,
 };
 
@@ -36,21 +38,21 @@ enum speculation {
 };
 
 struct engine_config {
-    const char *name;               /* consumer group, for the log */
-    const char *model_path;         /* a GGUF file */
-    const char *device;             /* "auto", "cpu", "cuda" */
-    const char *isa;                /* NULL: the fastest */
-    const char *chat_template;      /* Jinja text that replaces the model's own; NULL: the model's */
+    const char *name;          /* consumer group, for the log */
+    const char *model_path;    /* a GGUF file */
+    const char *device;        /* "auto", "cpu", "cuda" */
+    const char *isa;           /* NULL: the fastest */
+    const char *chat_template; /* Jinja text that replaces the model's own; NULL: the model's */
     const char *chat_template_name; /* file it came from, for error messages; NULL if none */
     size_t n_ctx;                   /* longest sequence; 0 = what the model was trained for */
     size_t max_batch;               /* sequences that run together; 0 = 16 */
     size_t max_queue;               /* jobs that may wait; 0 = 1024 */
     size_t n_threads;               /* 0 = one per processor */
-    size_t kv_bytes;                /* memory for keys and values; 0 = as much as max_batch sequences
-                                     * of n_ctx need, at most half of the machine's memory */
-    const char *kv_type;            /* "f32", "f16", "bf16", "q8_0"; NULL: f16, or f32 where all of
-                                     * the model's matrices are float */
-    size_t max_step_rows;           /* prompt tokens evaluated per step; 0 = 512 */
+    size_t kv_bytes;      /* memory for keys and values; 0 = as much as max_batch sequences
+                           * of n_ctx need, at most half of the machine's memory */
+    const char *kv_type;  /* "f32", "f16", "bf16", "q8_0"; NULL: f16, or f32 where all of
+                           * the model's matrices are float */
+    size_t max_step_rows; /* prompt tokens evaluated per step; 0 = 512 */
     enum prefix_cache prefix_cache; /* whose keys and values later prompts may begin with */
     enum speculation speculation;
 };
@@ -70,25 +72,26 @@ struct engine_status {
     uint64_t generated_tokens;
     uint64_t drafted_tokens;  /* guessed and verified */
     uint64_t accepted_tokens; /* of those, that were right and so are generated tokens */
-    double last_step_ms_ago;  /* since the last step ended or idleness did, whichever came later: with
-                               * running > 0 a large value means a stalled engine */
+    double last_step_ms_ago;  /* since the last step ended or idleness did, whichever came later:
+                               * with  running > 0 a large value means a stalled engine */
     size_t n_ctx, n_vocab, max_batch;
-    size_t kv_pages, kv_pages_used; /* used: by running sequences */
-    size_t kv_pages_cached;   /* free, but holding what a later prompt may begin with */
-    size_t prefix_pages;      /* holding that, free or in use */
+    size_t kv_pages, kv_pages_used;       /* used: by running sequences */
+    size_t kv_pages_cached;               /* free, but holding what a later prompt may begin with */
+    size_t prefix_pages;                  /* holding that, free or in use */
     uint64_t prefix_lookups, prefix_hits; /* prompts; those that found something */
-    uint64_t prefix_evicted;  /* pages whose contents made room for others */
-    const char *isa;          /* static; NULL while loading */
+    uint64_t prefix_evicted;              /* pages whose contents made room for others */
+    const char *isa;                      /* static; NULL while loading */
     size_t n_threads;
     char architecture[32], model_name[128], quantisation[32]; /* "" while loading */
     uint64_t n_params;
-    uint64_t weight_bytes;    /* read per token */
+    uint64_t weight_bytes; /* read per token */
     bool has_chat_template;
 };
 
-/* Reads the file's header, checks that the family, tensors, tokenizer and template are supported, starts
- * the engine's thread, and returns while that thread still loads the weights.  The config's strings
- * are copied.  Errors as weights_open(), and ERR_UNSUPPORTED / ERR_FORMAT with what is missing. */
+/* Reads the file's header, checks that the family, tensors, tokenizer and template are supported,
+ * starts the engine's thread, and returns while that thread still loads the weights.  The config's
+ * strings are copied.  Errors as weights_open(), and ERR_UNSUPPORTED / ERR_FORMAT with what is
+ * missing. */
 int engine_open(struct engine **out, const struct engine_config *c, struct err *e) MUST_CHECK;
 
 /* The same checks and nothing else: for --check. */
@@ -99,8 +102,9 @@ void engine_status(const struct engine *g, struct engine_status *out);
 /* From now on engine_submit() answers ERR_CLOSING; what runs and waits is finished. */
 void engine_drain(struct engine *g);
 
-/* Jobs that still exist get EVENT_FAILED(ERR_CLOSING); then the thread ends and the memory is freed.
- * All jobs and inboxes must have been freed, or never be touched again, by the time it returns. NULL is fine. */
+/* Jobs that still exist get EVENT_FAILED(ERR_CLOSING); then the thread ends and the memory is
+ * freed. All jobs and inboxes must have been freed, or never be touched again, by the time it
+ * returns. NULL is fine. */
 void engine_close(struct engine *g);
 
 /* How the next token is chosen.  Zero-initialise with sampling_default(). */
@@ -117,13 +121,13 @@ struct sampling {
     const struct token_bias { /* added to the logits */
         int32_t id;
         float bias;
-    } *bias;
+    } * bias;
     size_t n_bias;
 };
 void sampling_default(struct sampling *s); /* temperature 1, everything else off */
 
-/* What the model's makers suggest: generation_config.json, or keys general.sampling.*; the default where they say
- * nothing. */
+/* What the model's makers suggest: generation_config.json, or keys general.sampling.*; the default
+ * where they say nothing. */
 void engine_sampling(const struct engine *g, struct sampling *out);
 
 enum prompt_kind {
@@ -143,24 +147,28 @@ struct job_request {
     const int32_t *ids; /* PROMPT_IDS */
     size_t n_ids;
     struct sampling sampling;
-    size_t max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
+    size_t
+        max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
     const char *const *stops; /* NUL-terminated, none empty, each at most STOP_MAX_BYTES */
     size_t n_stops;
     int top_logprobs; /* -1: no logprobs; 0 .. 20: with that many alternatives */
     bool ignore_end;  /* end-of-generation tokens do not end it */
     int priority;     /* lower comes earlier, 0 as usual; among equals first come, first served */
-    const char *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
+    const char
+        *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;
-    struct spec spec;    /* what the text must be; zeroed: anything */
-    bool show_control;   /* control tokens stand in the events' text: 0xff, what they are called, 0xfe */
+    struct spec spec;  /* what the text must be; zeroed: anything */
+    bool show_control; /* control tokens stand in the events' text: 0xff, what they are called, 0xfe
+                        */
     bool no_speculation; /* a token at a time, for measurements and tests */
 };
 
 enum finish { FINISH_STOP, FINISH_LENGTH };
 
-/* generated_tokens counts every token drawn, the one that ended it included.  cached_tokens: of the prompt,
- * not evaluated because an earlier job had.  predicted_tokens: of the prediction, that came as it says;
- * mispredicted_tokens: the rest of it; both 0 where the engine does not speculate.  prompt_ms: until the first. */
+/* generated_tokens counts every token drawn, the one that ended it included.  cached_tokens: of the
+ * prompt, not evaluated because an earlier job had.  predicted_tokens: of the prediction, that came
+ * as it says; mispredicted_tokens: the rest of it; both 0 where the engine does not speculate.
+ * prompt_ms: until the first. */
 struct usage {
     size_t prompt_tokens, generated_tokens, cached_tokens;
     size_t predicted_tokens, mispredicted_tokens;
@@ -169,16 +177,17 @@ struct usage {
 
 struct token_logprob {
     int32_t id;
-    float logprob;      /* natural logarithm, of the model's own distribution (temperature 1) */
-    const char *bytes;  /* what the token stands for; lives as long as the engine */
+    float logprob;     /* natural logarithm, of the model's own distribution (temperature 1) */
+    const char *bytes; /* what the token stands for; lives as long as the engine */
     size_t n_bytes;
 };
 
 enum event_kind {
     EVENT_STARTED, /* left the queue: prompt evaluation begins */
-    EVENT_TEXT,    /* text: valid UTF-8 (but for show_control), possibly empty when only logprobs came */
-    EVENT_DONE,    /* the last one: finish and usage are set */
-    EVENT_FAILED,  /* the last one: err is set */
+    EVENT_TEXT, /* text: valid UTF-8 (but for show_control), possibly empty when only logprobs came
+                 */
+    EVENT_DONE, /* the last one: finish and usage are set */
+    EVENT_FAILED, /* the last one: err is set */
 };
 
 struct event {
@@ -186,9 +195,10 @@ struct event {
     size_t tag;
     char *text; /* EVENT_TEXT: NUL-terminated */
     size_t text_len;
-    size_t n_tokens;                 /* drawn since the last EVENT_TEXT, for usage while streaming */
-    struct token_logprob *logprobs;  /* [n_logprobs * (1 + top_logprobs)]: the token taken, then the best */
-    size_t n_logprobs;               /* ordered; id -1 fills where there are fewer */
+    size_t n_tokens; /* drawn since the last EVENT_TEXT, for usage while streaming */
+    struct token_logprob
+        *logprobs;     /* [n_logprobs * (1 + top_logprobs)]: the token taken, then the best */
+    size_t n_logprobs; /* ordered; id -1 fills where there are fewer */
     enum finish finish;
     struct usage usage;
     struct err err;
@@ -200,13 +210,14 @@ void inbox_free(struct inbox *in); /* after its jobs were freed; NULL is fine */
 /* Waits up to timeout_ms (-1: for ever) for the next event.  True: *ev is filled, to be given
  * to event_done().  False: time ran out, or inbox_wake() was called. */
 bool inbox_wait(struct inbox *in, int timeout_ms, struct event *ev);
-void inbox_wake(struct inbox *in); /* any thread: inbox_wait() returns at once, so that its caller can look around */
+void inbox_wake(struct inbox *in); /* any thread: inbox_wait() returns at once, so that its caller
+                                      can look around */
 void event_done(struct event *ev);
 
 /* Checks, renders, tokenises and queues.  Everything in *r is copied or used up before it returns.
- * Errors (nothing was queued): ERR_LOADING, ERR_CLOSING, ERR_BUSY (queue full), ERR_CONTEXT (with both
- * numbers), ERR_INVALID (template's own complaint, bad id or number, with its param), ERR_UNSUPPORTED (no
- * chat template), or what the loading failed of. */
+ * Errors (nothing was queued): ERR_LOADING, ERR_CLOSING, ERR_BUSY (queue full), ERR_CONTEXT (with
+ * both numbers), ERR_INVALID (template's own complaint, bad id or number, with its param),
+ * ERR_UNSUPPORTED (no chat template), or what the loading failed of. */
 int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
                   struct job **out, struct err *e) MUST_CHECK;
 
@@ -214,7 +225,8 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
  * No further events than those already sent.  Harmless on one that has ended. */
 void job_cancel(struct job *j);
 
-/* Enough: it ends with FINISH_STOP after the token that comes next, as if a stop string had come. */
+/* Enough: it ends with FINISH_STOP after the token that comes next, as if a stop string had come.
+ */
 void job_stop(struct job *j);
 
 /* The caller is done with it (cancels it first where it still runs). */
@@ -229,18 +241,21 @@ void job_prompt_end(const struct job *j, char *out, size_t size);
 const char *engine_chat_template(const struct engine *g);
 
 /* The text that a chat's context becomes.  Errors as engine_submit()'s. */
-int engine_render(struct engine *g, const struct value *context, struct buf *out, struct err *e) MUST_CHECK;
+int engine_render(struct engine *g, const struct value *context, struct buf *out,
+                  struct err *e) MUST_CHECK;
 
 /* The ids of a chat's prompt, as engine_submit() has them; freed with free(). */
 int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids, size_t *n,
                     struct err *e) MUST_CHECK;
 
-/* Text to ids and back, for requests and tools; ids are freed with free(). ERR_LOADING while loading. */
-int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special, bool parse_special,
-                    int32_t **ids, size_t *n, struct err *e) MUST_CHECK;
+/* Text to ids and back, for requests and tools; ids are freed with free(). ERR_LOADING while
+ * loading. */
+int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_special,
+                    bool parse_special, int32_t **ids, size_t *n, struct err *e) MUST_CHECK;
 
-/* The text that tokens stand for, control tokens as their text: appended to *out; the bytes of half a
- * character as they are.  ERR_INVALID for an id outside the vocabulary. */
-int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf *out, struct err *e) MUST_CHECK;
+/* The text that tokens stand for, control tokens as their text: appended to *out; the bytes of half
+ * a character as they are.  ERR_INVALID for an id outside the vocabulary. */
+int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf *out,
+                      struct err *e) MUST_CHECK;
 
 #endif

@@ -1,13 +1,14 @@
 /* forward.h - one step of a model: a batch of rows in, logits out.
  *
- *   ids -> embed -> [ norm -> q,k,v -> rope_kv -> attend -> o -> (+) norm -> gate,up -> act -> down -> (+) ] x n_layers
+ *   ids -> embed -> [ norm -> q,k,v -> rope_kv -> attend -> o -> (+) norm -> gate,up -> act -> down
+ * -> (+) ] x n_layers
  *       -> gather the rows that need logits -> norm -> head -> logits, argmax
  *
- * A layer is a stage up to rope_kv, attend in one or more, and one from o on.  A step may be evaluated
- * a few stages at a time (forward_begin, forward_advance); between them another forward on the same
- * device, with buffers of its own, may run a step of other sequences.
- * What differs between families is data in struct arch (inference/arch/) and struct model.
- * Owned by the engine thread; one step of a forward at a time. */
+ * A layer is a stage up to rope_kv, attend in one or more, and one from o on.  A step may be
+ * evaluated a few stages at a time (forward_begin, forward_advance); between them another forward
+ * on the same device, with buffers of its own, may run a step of other sequences. What differs
+ * between families is data in struct arch (inference/arch/) and struct model. Owned by the engine
+ * thread; one step of a forward at a time. */
 #ifndef AIRSTRIP_FORWARD_H
 #define AIRSTRIP_FORWARD_H
 
@@ -19,14 +20,14 @@ struct forward;
 
 /* Buffers for steps of up to max_rows rows, of which up to max_outputs want logits.
  * model and cache stay borrowed until forward_close(). */
-int forward_open(struct forward **out, const struct model *m, struct kvcache *cache, size_t max_rows,
-                 size_t max_outputs, struct err *e) MUST_CHECK;
+int forward_open(struct forward **out, const struct model *m, struct kvcache *cache,
+                 size_t max_rows, size_t max_outputs, struct err *e) MUST_CHECK;
 void forward_close(struct forward *f); /* NULL is fine */
 
 /* Any number of rows of any number of sequences, any of which may want logits. */
 struct step {
-    bool prompt;        /* the rows are given tokens, see struct matmul; not those that want logits, from
-                         * the last layer's attention on: they are few */
+    bool prompt; /* the rows are given tokens, see struct matmul; not those that want logits, from
+                  * the last layer's attention on: they are few */
     size_t attend_rows; /* rows of an attend stage, whose time grows with the position; 0 = all */
     const int32_t *ids; /* [n_rows], each within the vocabulary */
     size_t n_rows;
@@ -36,8 +37,8 @@ struct step {
     size_t n_outputs;        /* 0: only the cache is filled */
 };
 
-/* Starts a step, in place of one that is under way.  What *s points to stays valid and unchanged until
- * the step is done or given up; no page of it may get another owner. */
+/* Starts a step, in place of one that is under way.  What *s points to stays valid and unchanged
+ * until the step is done or given up; no page of it may get another owner. */
 void forward_begin(struct forward *f, const struct step *s);
 
 enum stage_kind {
@@ -48,8 +49,8 @@ enum stage_kind {
     STAGE_KINDS,
 };
 
-/* Stage i of the step that was begun, and in *work how much it has to do, in a unit of its kind: rows,
- * or rows times the positions they see. */
+/* Stage i of the step that was begun, and in *work how much it has to do, in a unit of its kind:
+ * rows, or rows times the positions they see. */
 enum stage_kind forward_stage(const struct forward *f, size_t i, double *work);
 size_t forward_stages(const struct forward *f); /* of the step that was begun */
 
@@ -60,7 +61,8 @@ size_t forward_advance(struct forward *f, size_t n);
 /* Both in one go. */
 void forward_run(struct forward *f, const struct step *s);
 
-/* After the end: the most likely id of output i, and its logits [n_vocab] (borrowed until the next step). */
+/* After the end: the most likely id of output i, and its logits [n_vocab] (borrowed until the next
+ * step). */
 int32_t forward_argmax(const struct forward *f, size_t i);
 const float *forward_logits(const struct forward *f, size_t i);
 

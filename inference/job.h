@@ -54,7 +54,7 @@ struct job {
     struct guide guide;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
     bool over;                  /* its end was posted; leaves the batch after this step */
-    atomic_bool enough; /* any thread: see job_stop() */
+    atomic_bool enough;         /* any thread: see job_stop() */
     bool preempted;  /* its pages were given up; goes back to the queue when the step ends */
     bool in_prompts; /* in the pass of prompts under way, which needs its pages */
     double queued_ms, started_ms, first_ms; /* clock_ms() at those moments */

@@ -27,7 +27,7 @@ struct loaded {
     size_t n_ctx, n_vocab, max_batch, max_rows; /* max_rows: of prompts in a pass */
     size_t max_drafted_rows; /* generated and guessed tokens in a pass; 0: no guesses */
     struct kv_shape kv_shape;
-    size_t kv_bytes; /* what that shape takes */
+    size_t kv_bytes;          /* what that shape takes */
     struct sampling sampling; /* see engine_sampling() */
 
     /* after loaded_upload() */

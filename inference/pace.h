@@ -22,7 +22,7 @@ enum {
     PACE_MIN_ROWS = 64, /* fewer cost as much: a pass reads all weights */
     PACE_MIN_ATTEND_ROWS = 64,
     PACE_ATTEND_ONCE = 24, /* rows for which an op of attention takes keys and values in */
-    PACE_LISTEN = 16, /* each so many steps, one without a slice */
+    PACE_LISTEN = 16,      /* each so many steps, one without a slice */
     /* With nobody to wait for: a client that leaves is noticed between slices. */
     PACE_ALONE_MS = 300,
 };

@@ -1,12 +1,13 @@
 /* backend.h - THE table of a compute backend: everything the forward pass may ask of a device.
  *
- * The one idea: calls between two sync()s only *enqueue* work, in order; results are there after sync().
- * A CPU runs the whole queue in one go with its threads, a GPU streams it.  Enqueued work cannot fail:
- * what can (memory, upload) is asked for before.
+ * The one idea: calls between two sync()s only *enqueue* work, in order; results are there after
+ * sync(). A CPU runs the whole queue in one go with its threads, a GPU streams it.  Enqueued work
+ * cannot fail: what can (memory, upload) is asked for before.
  *
- * Pointers from alloc() belong to the device: add offsets to them, pass them back, but look into them only
- * through view(), write() and read().  The bits of a result row never depend on the other rows of an op.  Activations are float32, row-major, [rows, cols] without gaps
- * unless a function says otherwise.  One thread at a time per device: the engine's. */
+ * Pointers from alloc() belong to the device: add offsets to them, pass them back, but look into
+ * them only through view(), write() and read().  The bits of a result row never depend on the other
+ * rows of an op.  Activations are float32, row-major, [rows, cols] without gaps unless a function
+ * says otherwise.  One thread at a time per device: the engine's. */
 #ifndef AIRSTRIP_BACKEND_H
 #define AIRSTRIP_BACKEND_H
 
@@ -27,14 +28,15 @@ struct backend_options {
 };
 
 struct backend_info {
-    const char *isa;    /* "amx", ...; static */
-    char device[128];   /* what to call it in the log */
+    const char *isa;  /* "amx", ...; static */
+    char device[128]; /* what to call it in the log */
     size_t n_threads;
 };
 
 enum { BACKEND_MAX_FUSED = 3 };
 
-/* y_i[r, :] = x[r, :] * W_i^T (+ bias_i), for up to three matrices that read the same x: q-k-v, gate-up. */
+/* y_i[r, :] = x[r, :] * W_i^T (+ bias_i), for up to three matrices that read the same x: q-k-v,
+ * gate-up. */
 struct matmul {
     size_t n_out;
     const struct weight *w[BACKEND_MAX_FUSED]; /* [rows_i, cols] each, cols the same */
@@ -42,7 +44,8 @@ struct matmul {
     const float *bias[BACKEND_MAX_FUSED];      /* [rows_i] or NULL */
     const float *x;                            /* [n, cols] */
     size_t n;
-    bool prompt; /* the rows are given tokens: the arithmetic may be the one that is best for many */
+    bool
+        prompt; /* the rows are given tokens: the arithmetic may be the one that is best for many */
 };
 
 enum norm_kind {
@@ -50,7 +53,8 @@ enum norm_kind {
     NORM_LAYER, /* y = (x - mean) / sqrt(var + eps) * w + b   (Ba et al. 2016) */
 };
 
-/* First x += add where add is not NULL (the residual stream is updated in place), then y = norm(x). */
+/* First x += add where add is not NULL (the residual stream is updated in place), then y = norm(x).
+ */
 struct norm {
     enum norm_kind kind;
     float *y;         /* [n, cols]; may be x where add is NULL; NULL: only the addition */
@@ -59,7 +63,8 @@ struct norm {
     const float *w;   /* [cols] or NULL for ones */
     const float *b;   /* [cols] or NULL */
     size_t n, cols;
-    size_t n_w;       /* 0: as above; else w is [n_w, cols], and row i takes row i % n_w of it; no b then */
+    size_t
+        n_w; /* 0: as above; else w is [n_w, cols], and row i takes row i % n_w of it; no b then */
     float eps;
 };
 
@@ -71,14 +76,15 @@ enum rope_kind {
 
 /* A run of rows that belong to one sequence, at consecutive positions. */
 struct seq_span {
-    size_t row, n;        /* rows row .. row+n-1 of the batch */
-    size_t pos;           /* position of the first of them */
-    const int32_t *pages; /* HOST memory: page of position p is pages[p / page_tokens]; valid until sync() */
-    bool far;             /* rope_kv rotates by far_inv_freq */
+    size_t row, n; /* rows row .. row+n-1 of the batch */
+    size_t pos;    /* position of the first of them */
+    const int32_t
+        *pages; /* HOST memory: page of position p is pages[p / page_tokens]; valid until sync() */
+    bool far;   /* rope_kv rotates by far_inv_freq */
 };
 
-/* Heads of q and k are normalised (where a weight is given), rotated, and k and v are written to the cache
- * (k after its rotation); q is rewritten in place. */
+/* Heads of q and k are normalised (where a weight is given), rotated, and k and v are written to
+ * the cache (k after its rotation); q is rewritten in place. */
 struct rope_kv {
     float *q;       /* [n, n_head * head_dim] */
     const float *k; /* [n, n_kv * head_dim] */
@@ -87,18 +93,19 @@ struct rope_kv {
     const float *q_norm, *k_norm; /* [head_dim] RMS norm weights, or both NULL */
     float eps;
     enum rope_kind kind;
-    size_t n_rot;          /* leading values of a head that are rotated, even, <= head_dim */
-    const float *inv_freq; /* DEVICE [n_rot / 2]: angle of pair i at position p is p * inv_freq[i] */
+    size_t n_rot; /* leading values of a head that are rotated, even, <= head_dim */
+    const float
+        *inv_freq; /* DEVICE [n_rot / 2]: angle of pair i at position p is p * inv_freq[i] */
     const float *far_inv_freq; /* the same of spans that are far; NULL where none is */
-    float mscale;          /* factor on cos and sin (YaRN, longrope), else 1 */
+    float mscale;              /* factor on cos and sin (YaRN, longrope), else 1 */
     struct kv *kv;
     size_t layer;
     const struct seq_span *spans; /* HOST, valid until sync(); together they cover all n rows */
     size_t n_spans;
 };
 
-/* y = softmax(mask(cap(q k^T * scale))) v, for every row over the positions 0 .. its own (causal), or over
- * the last `window` of them.  Head h reads kv head h / (n_head / n_kv). */
+/* y = softmax(mask(cap(q k^T * scale))) v, for every row over the positions 0 .. its own (causal),
+ * or over the last `window` of them.  Head h reads kv head h / (n_head / n_kv). */
 struct attend {
     float *y;       /* [n, n_head * head_dim]; not q */
     const float *q; /* [n, n_head * head_dim] */
@@ -107,8 +114,8 @@ struct attend {
     size_t window;      /* 0 = all; w = positions p-w+1 .. p */
     float softcap;      /* 0 = none; cap * tanh(s / cap) */
     const float *sinks; /* [n_head] extra logits in the denominator, or NULL */
-    /* [n_head] or NULL: ALiBi (Press et al. 2022) in the BF16 it was trained with: the score of position p is
-     * (q k^T + bf16(slopes[h] bf16(p))) * scale.  Not with a softcap. */
+    /* [n_head] or NULL: ALiBi (Press et al. 2022) in the BF16 it was trained with: the score of
+     * position p is (q k^T + bf16(slopes[h] bf16(p))) * scale.  Not with a softcap. */
     const float *slopes;
     struct kv *kv;
     size_t layer;
@@ -122,7 +129,8 @@ enum act_kind {
     ACT_GELU_TANH,
     ACT_GELU_ERF,
     ACT_RELU,
-    ACT_SWIGLU_OAI, /* gated only: g sigmoid(1.702 g) (u + 1), g = min(gate, 7), u = up within -7 .. 7 (gpt-oss) */
+    ACT_SWIGLU_OAI, /* gated only: g sigmoid(1.702 g) (u + 1), g = min(gate, 7), u = up within -7 ..
+                       7 (gpt-oss) */
 };
 
 /* A feed-forward part in which each row goes to n_used of n_expert experts (Shazeer et al. 2017):
@@ -136,10 +144,10 @@ struct experts {
     float *y;       /* [n, cols]; not x */
     const float *x; /* [n, cols] */
     size_t n, cols, n_ff, n_expert, n_used;
-    const float *router, *router_bias;             /* [n_expert, cols]; [n_expert] or NULL */
-    const struct weight *const *gate, *const *up;  /* HOST [n_expert] of [n_ff, cols] */
-    const struct weight *const *down;              /* HOST [n_expert] of [cols, n_ff] */
-    const float *bgate, *bup, *bdown;              /* [n_expert, n_ff] x2, [n_expert, cols]; or NULL */
+    const float *router, *router_bias;            /* [n_expert, cols]; [n_expert] or NULL */
+    const struct weight *const *gate, *const *up; /* HOST [n_expert] of [n_ff, cols] */
+    const struct weight *const *down;             /* HOST [n_expert] of [cols, n_ff] */
+    const float *bgate, *bup, *bdown; /* [n_expert, n_ff] x2, [n_expert, cols]; or NULL */
     bool renormalise;
     float scale;
     enum act_kind act;
@@ -147,11 +155,11 @@ struct experts {
     const float *shared_gate; /* times sigmoid(x . shared_gate) where this is there, [cols] */
     bool prompt;              /* as in struct matmul; not for the router */
     /* intermediate results */
-    float *rows;                  /* [n * n_used, cols] */
-    float *gate_rows, *up_rows;   /* [n * n_used, n_ff] */
-    float *scores;                /* [n, n_expert] */
-    float *shares;                /* [n, n_used + 1] */
-    int32_t *places;              /* [experts_places(n, n_used, n_expert)] */
+    float *rows;                /* [n * n_used, cols] */
+    float *gate_rows, *up_rows; /* [n * n_used, n_ff] */
+    float *scores;              /* [n, n_expert] */
+    float *shares;              /* [n, n_used + 1] */
+    int32_t *places;            /* [experts_places(n, n_used, n_expert)] */
 };
 
 static inline size_t experts_places(size_t n, size_t n_used, size_t n_expert)
@@ -163,13 +171,13 @@ static inline size_t experts_places(size_t n, size_t n_used, size_t n_expert)
  * y = act(x up^T + up_bias) down^T + down_bias.  One op, so that a backend may keep what stands
  * between the products as it likes. */
 struct feed_forward {
-    const struct weight *gate;          /* [n_ff, cols] or NULL */
-    const struct weight *up, *down;     /* [n_ff, cols], [rows, n_ff] */
-    const float *up_bias, *down_bias;   /* [n_ff], [rows], or NULL */
+    const struct weight *gate;        /* [n_ff, cols] or NULL */
+    const struct weight *up, *down;   /* [n_ff, cols], [rows, n_ff] */
+    const float *up_bias, *down_bias; /* [n_ff], [rows], or NULL */
     enum act_kind act;
-    float *y;          /* [n, rows] */
-    const float *x;    /* [n, cols] */
-    float *hidden[2];  /* [n, n_ff] to work in; the second one only with a gate */
+    float *y;         /* [n, rows] */
+    const float *x;   /* [n, cols] */
+    float *hidden[2]; /* [n, n_ff] to work in; the second one only with a gate */
     size_t n;
     bool prompt; /* as in struct matmul */
 };
@@ -199,10 +207,11 @@ struct backend {
     int (*alloc)(struct device *d, size_t bytes, void **out, struct err *e);
     void (*free)(struct device *d, void *p);
 
-    /* A matrix [rows, cols] of any dtype in the quant table, in the backend's own order.  `use` says what for:
-     * an embedding table is only ever read row by row, and may stay in the file; with WEIGHT_EXACT activations
-     * are multiplied as the floats they are, however few bits the weights have.  t and its bytes stay
-     * borrowed until weight_free(); that they are resident is of use only while this call reads them. */
+    /* A matrix [rows, cols] of any dtype in the quant table, in the backend's own order.  `use`
+     * says what for: an embedding table is only ever read row by row, and may stay in the file;
+     * with WEIGHT_EXACT activations are multiplied as the floats they are, however few bits the
+     * weights have.  t and its bytes stay borrowed until weight_free(); that they are resident is
+     * of use only while this call reads them. */
     int (*upload)(struct device *d, const struct tensor *t, unsigned use, struct weight **out,
                   struct err *e);
     void (*weight_free)(struct device *d, struct weight *w);
@@ -210,34 +219,40 @@ struct backend {
     int (*kv_open)(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e);
     void (*kv_close)(struct device *d, struct kv *kv);
 
-    /* After the last upload: scratch for ops of up to max_rows rows.  A row that goes to several experts
-     * counts once for each, and each expert for EXPERT_ROWS more. */
+    /* After the last upload: scratch for ops of up to max_rows rows.  A row that goes to several
+     * experts counts once for each, and each expert for EXPERT_ROWS more. */
     int (*reserve)(struct device *d, size_t max_rows, struct err *e);
 
-    /* --- enqueued, in order.  Structs are copied; arrays they point to stay valid until sync(). --- */
-    void (*write)(struct device *d, void *dst, const void *src, size_t bytes); /* src: HOST, kept until sync */
-    void (*embed)(struct device *d, float *y, const struct weight *table, const int32_t *ids, /* HOST */
-                  size_t n, float scale);                       /* y[i] = scale * table[ids[i]] */
+    /* --- enqueued, in order.  Structs are copied; arrays they point to stay valid until sync().
+     * --- */
+    void (*write)(struct device *d, void *dst, const void *src,
+                  size_t bytes); /* src: HOST, kept until sync */
+    void (*embed)(struct device *d, float *y, const struct weight *table,
+                  const int32_t *ids,     /* HOST */
+                  size_t n, float scale); /* y[i] = scale * table[ids[i]] */
     void (*gather)(struct device *d, float *y, const float *x, const int32_t *rows, /* HOST */
-                   size_t n, size_t cols);                      /* y[i] = x[rows[i]]; y is not x */
+                   size_t n, size_t cols); /* y[i] = x[rows[i]]; y is not x */
     void (*norm)(struct device *d, const struct norm *op);
     void (*matmul)(struct device *d, const struct matmul *op);
     void (*feed_forward)(struct device *d, const struct feed_forward *op);
     void (*rope_kv)(struct device *d, const struct rope_kv *op);
     void (*attend)(struct device *d, const struct attend *op);
-    void (*kv_copy)(struct device *d, struct kv *kv, int32_t from, int32_t to, /* pages, not the same */
-                    size_t n);                                    /* at least n positions, of all layers */
+    void (*kv_copy)(struct device *d, struct kv *kv, int32_t from,
+                    int32_t to, /* pages, not the same */
+                    size_t n);  /* at least n positions, of all layers */
     void (*gated_act)(struct device *d, float *y, const float *gate, const float *up, size_t count,
-                      enum act_kind kind);                      /* y = act(gate) * up; y may be gate; up NULL: ones */
+                      enum act_kind kind); /* y = act(gate) * up; y may be gate; up NULL: ones */
     void (*experts)(struct device *d, const struct experts *op);
-    void (*softcap)(struct device *d, float *x, size_t count, float cap); /* x = cap * tanh(x / cap) */
+    void (*softcap)(struct device *d, float *x, size_t count,
+                    float cap);                                    /* x = cap * tanh(x / cap) */
     void (*argmax)(struct device *d, int32_t *ids, const float *x, /* both DEVICE */
-                   size_t rows, size_t cols);                   /* lowest index wins a tie; NaN never */
+                   size_t rows, size_t cols); /* lowest index wins a tie; NaN never */
 
     /* Runs or awaits all that was enqueued. */
     void (*sync)(struct device *d);
 
-    /* Host's view of device memory, after sync(); valid until the next enqueue.  The CPU's is the memory itself. */
+    /* Host's view of device memory, after sync(); valid until the next enqueue.  The CPU's is the
+     * memory itself. */
     const void *(*view)(struct device *d, const void *p, size_t bytes);
 };
 
@@ -245,8 +260,9 @@ enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2, WEIGHT_EXACT = 4 };
 
 enum { EXPERT_ROWS = 32 };
 
-/* The backend called `name`: "cpu", "cuda", or "auto" (cuda where it opens, else cpu, the reason logged).
- * Static; NULL with ERR_UNSUPPORTED and what is missing where this build or machine has it not. */
+/* The backend called `name`: "cpu", "cuda", or "auto" (cuda where it opens, else cpu, the reason
+ * logged). Static; NULL with ERR_UNSUPPORTED and what is missing where this build or machine has it
+ * not. */
 const struct backend *backend_find(const char *name, struct err *e);
 
 #endif

@@ -47,10 +47,10 @@ struct bench_result {
 
     double first_turn_ms, second_turn_ms; /* to the first token; n_turn > 0 */
     double gap_ms[3][2];                  /* [quiet, prompt, quiet][50, 99 % of them]; n_long > 0 */
-    double gap_of_quiet;                  /* 99 % of those while the prompt is evaluated, each of what
-                                           * was quiet for the stream at its length */
-    double beside_ms;                     /* what that prompt took */
-    double quote_tps[2], plain_tps[2];    /* [without, with guesses]; quote */
+    double gap_of_quiet;               /* 99 % of those while the prompt is evaluated, each of what
+                                        * was quiet for the stream at its length */
+    double beside_ms;                  /* what that prompt took */
+    double quote_tps[2], plain_tps[2]; /* [without, with guesses]; quote */
 };
 
 /* bench_forward.c: rates and limits. */

@@ -19,9 +19,10 @@ int probe_dequant(int argc, char **argv, struct err *e) MUST_CHECK;
 int probe_tokenize(int argc, char **argv, struct err *e) MUST_CHECK;
 int probe_detokenize(int argc, char **argv, struct err *e) MUST_CHECK;
 
-/* render: for each line {"template": str, "context": object, "now": "YYYY-MM-DDTHH:MM:SS" or seconds} on
- * stdin (now may be missing) a line {"text": str, "plain": [[start, end], ...]} on stdout: the rendered text
- * and its untrusted byte ranges; or {"error": str}, the bare message where the template raised it. */
+/* render: for each line {"template": str, "context": object, "now": "YYYY-MM-DDTHH:MM:SS" or
+ * seconds} on stdin (now may be missing) a line {"text": str, "plain": [[start, end], ...]} on
+ * stdout: the rendered text and its untrusted byte ranges; or {"error": str}, the bare message
+ * where the template raised it. */
 int probe_render(int argc, char **argv, struct err *e) MUST_CHECK;
 
 /* constrain MODEL: random texts that fit a schema, a regular expression or the like, and what masks

@@ -19,7 +19,7 @@ struct params {
     size_t n_stops;
     bool ignore_end;
     struct spec spec; /* what the text must be; borrowed from the arena */
-    int priority; /* 0 where clients have no say */
+    int priority;     /* 0 where clients have no say */
 };
 
 /* What the operator says about all requests to a model. */

@@ -18,9 +18,9 @@ struct detok {
     struct buf held; /* text not shown yet: could be the beginning of a stop string */
     char partial[4]; /* the beginning of a character, after what is held */
     size_t n_partial;
-    bool started;     /* something was pushed */
-    bool stopped;     /* a stop string was met; what follows is ignored */
-    bool strip_blank; /* the next piece loses one leading blank */
+    bool started;      /* something was pushed */
+    bool stopped;      /* a stop string was met; what follows is ignored */
+    bool strip_blank;  /* the next piece loses one leading blank */
     bool show_control; /* control tokens are shown: 0xff, their text, 0xfe */
 };
 

@@ -5,8 +5,9 @@
  * as Python prints it). The renderer remembers which bytes came from untrusted strings of the
  * context, so that a client's
  * "<|im_end|>" can be kept from becoming a control token.
- * Trusted are the template's own literals and strings of the context marked so; keys of its maps are not.
- * Rendering is bounded in steps, depth and size.  A parsed template is read-only: any thread. */
+ * Trusted are the template's own literals and strings of the context marked so; keys of its maps
+ * are not. Rendering is bounded in steps, depth and size.  A parsed template is read-only: any
+ * thread. */
 #ifndef AIRSTRIP_TEMPLATE_H
 #define AIRSTRIP_TEMPLATE_H
 

@@ -18,7 +18,8 @@ struct arena {
 /* Caller's storage; nothing is allocated yet.  limit_bytes 0 means no limit. */
 void arena_init(struct arena *a, size_t limit_bytes);
 
-/* Zeroed memory aligned to 16, valid until arena_done(); NULL when the limit or memory is reached. */
+/* Zeroed memory aligned to 16, valid until arena_done(); NULL when the limit or memory is reached.
+ */
 void *arena_alloc(struct arena *a, size_t bytes);
 
 /* count * size, checked; otherwise as arena_alloc(). */

@@ -8,8 +8,8 @@
 
 #include <stdarg.h>
 
-#define MUST_CHECK         __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
+#define MUST_CHECK        __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 enum {
     ERR_NOMEM = -1,       /* memory, or a request's memory limit, ran out */
@@ -33,8 +33,8 @@ struct err {
     char param[96]; /* the request field, configuration key or tensor at fault; "" if none */
 };
 
-/* Fills *e (which may be NULL) with code and a printf-like sentence, clears param, and returns code,
- * so that a failing function ends in `return err_set(e, ERR_..., "...")`. */
+/* Fills *e (which may be NULL) with code and a printf-like sentence, clears param, and returns
+ * code, so that a failing function ends in `return err_set(e, ERR_..., "...")`. */
 int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* The same, and names the field at fault: err_param(e, "messages[0].role", ERR_INVALID, "..."). */

@@ -88,7 +88,8 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_printf(&l->text, "%s.%03ldZ %s %s", stamp, now.tv_nsec / 1000000, level_names[level], event);
+    buf_printf(&l->text, "%s.%03ldZ %s %s", stamp, now.tv_nsec / 1000000, level_names[level],
+               event);
 }
 
 static bool is_plain(const char *s)

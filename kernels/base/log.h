@@ -24,14 +24,16 @@ void log_set_level(enum log_level level);
 /* 0, or ERR_INVALID when name is not debug, info, warn or error. */
 int log_parse_level(const char *name, enum log_level *out) MUST_CHECK;
 
-/* A line being written: log_begin(), any number of pairs, log_end().  If out of memory the line is lost. */
+/* A line being written: log_begin(), any number of pairs, log_end().  If out of memory the line is
+ * lost. */
 struct log_line {
     struct buf text;
     enum log_level level;
 };
 
 void log_begin(struct log_line *l, enum log_level level, const char *event);
-void log_str(struct log_line *l, const char *key, const char *value); /* NULL value: pair left out */
+void log_str(struct log_line *l, const char *key,
+             const char *value); /* NULL value: pair left out */
 void log_int(struct log_line *l, const char *key, long long value);
 void log_ms(struct log_line *l, const char *key, double value); /* one decimal */
 void log_end(struct log_line *l);

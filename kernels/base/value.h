@@ -1,10 +1,11 @@
-/* value.h - a tree of values as JSON and Jinja know them: null, booleans, numbers, strings, lists, maps.
+/* value.h - a tree of values as JSON and Jinja know them: null, booleans, numbers, strings, lists,
+ * maps.
  *
  * How a request's messages, tools and template variables travel from the front door to the template
- * without either knowing the other.  Maps keep the order of insertion; a key put twice keeps its first
- * place and its last value.
- * Everything lives in the arena it was made in; NULL from a constructor means the arena is full.
- * One thread at a time while a tree is being built; any number may read one that is finished. */
+ * without either knowing the other.  Maps keep the order of insertion; a key put twice keeps its
+ * first place and its last value. Everything lives in the arena it was made in; NULL from a
+ * constructor means the arena is full. One thread at a time while a tree is being built; any number
+ * may read one that is finished. */
 #ifndef AIRSTRIP_VALUE_H
 #define AIRSTRIP_VALUE_H
 

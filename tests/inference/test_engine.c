@@ -507,7 +507,8 @@ static void text_prompts_hold_no_control_tokens(void **state)
     assert_int_equal(ids.data[0], BOS);
     assert_int_equal(count(&ids, BOS), 1);
     assert_int_equal(count(&ids, EOS), 0);
-    assert_int_equal(engine_tokenize(engine, r.text, r.text_len, true, false, &tokens, &n, NULL), 0);
+    assert_int_equal(engine_tokenize(engine, r.text, r.text_len, true, false, &tokens, &n, NULL),
+                     0);
     assert_int_equal(n, ids.len);
     assert_memory_equal(tokens, ids.data, n * sizeof *tokens);
     free(tokens);

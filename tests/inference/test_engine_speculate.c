@@ -324,7 +324,9 @@ static void predictions_are_counted(void **state)
     prediction = strdup(buf_str(&plain.text));
     r.prediction = prediction;
     r.prediction_len = strlen(prediction);
-    assert_int_equal(engine_tokenize(g, prediction, strlen(prediction), false, false, &ids, &n, NULL), 0);
+    assert_int_equal(engine_tokenize(g, prediction, strlen(prediction), false, false, &ids, &n,
+                                     NULL),
+                     0);
     assert_int_equal(ask(g, &r, &told), 0);
     assert_same(&told, &plain);
     assert_int_equal(told.usage.predicted_tokens + told.usage.mispredicted_tokens, n);
