@@ -1,4 +1,4 @@
-/* Each frame is flushed by itself: libfcgi turns a flush into one record and one write, and the web
+/* Each event is flushed by itself: libfcgi turns a flush into one record and one write, and the web
  * servers, set up as conf/ shows, pass it on at once. */
 #include "fcgi/sse.h"
 
@@ -52,9 +52,9 @@ bool sse_begin(struct sse *s, struct reply *p)
     return ok;
 }
 
-bool sse_event(struct sse *s, const char *json, size_t len)
+bool sse_frames(struct sse *s, const char *bytes, size_t len)
 {
-    return put(s, "data: ", 6) && put(s, json, len) && put(s, "\n\n", 2) && flush(s);
+    return put(s, bytes, len) && flush(s);
 }
 
 bool sse_ping(struct sse *s)
@@ -72,13 +72,10 @@ bool sse_error(struct sse *s, const struct err *e)
     struct buf body = { 0 };
     bool ok;
 
+    buf_puts(&body, "data: ");
     reply_error_body(&body, e);
-    ok = !body.failed && sse_event(s, body.data, body.len);
+    buf_puts(&body, "\n\n");
+    ok = !body.failed && sse_frames(s, body.data, body.len);
     buf_done(&body);
     return ok;
-}
-
-bool sse_done(struct sse *s)
-{
-    return put_text(s, "data: [DONE]\n\n");
 }

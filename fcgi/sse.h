@@ -1,4 +1,4 @@
-/* sse.h - an answer as server-sent events: each event is one frame and one flush.
+/* sse.h - an answer as server-sent events: each event is flushed as it comes.
  *
  * Begin only when nothing can fail with a status any more: sse_begin() sends 200.  Every function
  * returns false once the client is gone, and from then on does nothing; they may block while the
@@ -27,8 +27,9 @@ struct sse {
  * `: ok`, so that the client and every proxy see the first bytes before the prompt is evaluated. */
 bool sse_begin(struct sse *s, struct reply *p);
 
-/* One event.  json: one line of JSON (no newline in it), len bytes. */
-bool sse_event(struct sse *s, const char *json, size_t len);
+/* Whole frames as they stand, in one flush: `data: ..\n\n`, or with an `event: ..\n` before it.
+ * Their JSON has no newline in it. */
+bool sse_frames(struct sse *s, const char *bytes, size_t len);
 
 /* The comment `: ping`.  Send one whenever sse_idle_ms() reaches the configuration's ping_ms. */
 bool sse_ping(struct sse *s);
@@ -38,8 +39,5 @@ double sse_idle_ms(const struct sse *s);
 
 /* `data: {"error":{...}}`: ends the stream, without [DONE]. */
 bool sse_error(struct sse *s, const struct err *e);
-
-/* `data: [DONE]`: ends the stream. */
-bool sse_done(struct sse *s);
 
 #endif

@@ -1,8 +1,7 @@
 /* chat.c - POST /v1/chat/completions. */
-#include <string.h>
+#include "fcgi/api/chat.h"
 
 #include "fcgi/api/chat_adapt.h"
-#include "fcgi/api/chat_request.h"
 #include "fcgi/api/chat_response.h"
 #include "fcgi/api/handlers.h"
 
@@ -28,6 +27,13 @@ static bool answer_form(struct answer_form *form, const struct chat_request *c,
     return form->split.format || form->split.thinking;
 }
 
+int chat_prepare(const struct app_model *model, struct chat_request *c,
+                 const struct format **format, struct arena *a, struct err *e)
+{
+    *format = model->config->tool_format ? format_find(model->config->tool_format) : NULL;
+    return chat_adapt(model->engine, c->context, &c->tools, format, a, e);
+}
+
 const struct app_model *chat_read(struct app *app, struct request *r, struct chat_request *c,
                                   const struct format **format, struct err *e)
 {
@@ -35,37 +41,48 @@ const struct app_model *chat_read(struct app *app, struct request *r, struct cha
     struct value *body;
     const struct app_model *model = generation_target(app, r, &body, &rules, e);
 
-    if (!model || chat_request_read(c, body, &rules, &r->arena, e))
-        return NULL;
-    *format = model->config->tool_format ? format_find(model->config->tool_format) : NULL;
-    if (chat_adapt(model->engine, c->context, &c->tools, format, &r->arena, e))
+    if (!model || chat_request_read(c, body, &rules, &r->arena, e) ||
+        chat_prepare(model, c, format, &r->arena, e))
         return NULL;
     return model;
+}
+
+void chat_answer(struct app *app, struct request *r, struct reply *p, const struct app_model *model,
+                 const struct chat_request *c, const struct format *format,
+                 const struct dialect *dialect, void *own)
+{
+    const char *no_text = ""; /* the first event only tells the role */
+    struct answer_form form;
+    struct job_request job = { .kind = PROMPT_CHAT, .context = c->context };
+
+    p->note.model = model->name;
+    job.max_tokens = c->max_tokens;
+    if (c->prediction) {
+        job.prediction = c->prediction->string.data;
+        job.prediction_len = c->prediction->string.len;
+    }
+    generation_run(app, r, p,
+                   &(struct generation_ask){ .dialect = dialect,
+                                             .own = own,
+                                             .params = &c->params,
+                                             .model = model,
+                                             .form = answer_form(&form, c, format, model) ? &form
+                                                                                          : NULL,
+                                             .jobs = &job,
+                                             .echoes = &no_text,
+                                             .n_prompts = 1,
+                                             .top_logprobs = c->top_logprobs });
 }
 
 void chat_handle(struct app *app, struct request *r, struct reply *p)
 {
     const struct format *format;
-    const char *no_text = ""; /* the first event only tells the role */
-    struct answer_form form;
     struct chat_request c;
-    struct job_request job = { .kind = PROMPT_CHAT };
     struct err e = { 0 };
     const struct app_model *model = chat_read(app, r, &c, &format, &e);
-    bool parts;
 
-    if (!model) {
+    if (model)
+        chat_answer(app, r, p, model, &c, format, &chat_dialect, NULL);
+    else
         reply_err(p, &e);
-        return;
-    }
-    p->note.model = model->name;
-    job.context = c.context;
-    job.max_tokens = c.max_tokens;
-    if (c.prediction) {
-        job.prediction = c.prediction->string.data;
-        job.prediction_len = c.prediction->string.len;
-    }
-    parts = answer_form(&form, &c, format, model);
-    generation_run(app, r, p, &chat_dialect, &c.params, model, parts ? &form : NULL, &job, &no_text,
-                   1, c.top_logprobs);
 }

@@ -7,18 +7,11 @@
 #define AIRSTRIP_CHAT_ADAPT_H
 
 #include "fcgi/api/chat_request.h"
-#include "fcgi/app.h"
 #include "fcgi/parts/format.h"
-#include "fcgi/request.h"
 
 /* Changes context (its messages, tools) in place.  *format: how the model will write calls: chosen,
  * or by the template where that is NULL.  Errors: ERR_LIMIT (the request's memory). */
 int chat_adapt(struct engine *g, struct value *context, const struct chat_tools *tools,
                const struct format **format, struct arena *a, struct err *e) MUST_CHECK;
-
-/* A chat request, read and adapted to the model that it asks for; NULL with *e set where something
- * is wrong with it. */
-const struct app_model *chat_read(struct app *app, struct request *r, struct chat_request *c,
-                                  const struct format **format, struct err *e);
 
 #endif

@@ -6,14 +6,17 @@
 #include "fcgi/api/logprobs.h"
 #include "kernels/base/json.h"
 
-static void put_first(struct buf *b, const struct generation *g, size_t index)
+static const char chunk[] = "chat.completion.chunk";
+
+static void put_first(struct buf *b, struct generation *g, size_t index)
 {
-    (void)g;
+    envelope_chunk(b, g, chunk);
     buf_printf(
         b,
         "{\"index\":%zu,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},"
         "\"logprobs\":null,\"finish_reason\":null}",
         index);
+    envelope_chunk_end(b, g);
 }
 
 /* Appends [{token...},...] for one event's tokens. */
@@ -38,7 +41,7 @@ static void put_tokens(struct buf *b, const struct event *ev, int top)
     }
 }
 
-/* After the delta: log-probabilities and the end of a choice that goes on. */
+/* After the delta: log-probabilities and the end of a chunk whose choice goes on. */
 static void put_rest(struct buf *b, const struct generation *g, const struct event *ev)
 {
     buf_puts(b, "},\"logprobs\":");
@@ -50,10 +53,12 @@ static void put_rest(struct buf *b, const struct generation *g, const struct eve
         buf_puts(b, "null");
     }
     buf_puts(b, ",\"finish_reason\":null}");
+    envelope_chunk_end(b, g);
 }
 
 static void put_delta(struct buf *b, struct generation *g, size_t index, const struct event *ev)
 {
+    envelope_chunk(b, g, chunk);
     buf_printf(b, "{\"index\":%zu,\"delta\":{\"content\":", index);
     json_write_string(b, ev->text ? ev->text : "", ev->text_len);
     put_rest(b, g, ev);
@@ -98,6 +103,7 @@ static void put_part(struct buf *b, struct generation *g, size_t index, const st
 {
     const char *text = buf_str(&g->choices[index].split.text) + part->start;
 
+    envelope_chunk(b, g, chunk);
     buf_printf(b, "{\"index\":%zu,\"delta\":{", index);
     if (part->kind == PART_CONTENT || part->kind == PART_REASONING) {
         buf_puts(b, part->kind == PART_CONTENT ? "\"content\":" : "\"reasoning_content\":");
@@ -168,10 +174,17 @@ static void put_message(struct buf *b, const struct generation *g, const struct 
     buf_putc(b, '}');
 }
 
-static void put_last(struct buf *b, const struct generation *g, size_t index)
+static void put_last(struct buf *b, struct generation *g, size_t index)
 {
+    envelope_chunk(b, g, chunk);
     buf_printf(b, "{\"index\":%zu,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"%s\"}", index,
                g->choices[index].finish_name);
+    envelope_chunk_end(b, g);
+}
+
+static void put_end(struct buf *b, struct generation *g)
+{
+    envelope_end(b, g, chunk);
 }
 
 static void keep(struct generation *g, size_t index, const struct event *ev)
@@ -185,7 +198,7 @@ static void keep(struct generation *g, size_t index, const struct event *ev)
     put_tokens(&c->lists[0], ev, g->top_logprobs);
 }
 
-static void put_whole(struct buf *b, const struct generation *g, size_t index)
+static void put_choice(struct buf *b, const struct generation *g, size_t index)
 {
     const struct choice *c = &g->choices[index];
 
@@ -199,13 +212,17 @@ static void put_whole(struct buf *b, const struct generation *g, size_t index)
     buf_printf(b, ",\"finish_reason\":\"%s\"}", c->finish_name);
 }
 
+static void put_whole(struct buf *b, struct generation *g)
+{
+    envelope_whole(b, g, "chat.completion", put_choice);
+}
+
 const struct dialect chat_dialect = {
     .id_prefix = "chatcmpl-",
-    .object = "chat.completion",
-    .chunk_object = "chat.completion.chunk",
     .first = put_first,
     .delta = put_delta,
     .last = put_last,
+    .end = put_end,
     .whole = put_whole,
     .part = put_part,
     .keep_part = keep_part,

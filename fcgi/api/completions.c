@@ -3,10 +3,13 @@
 #include <string.h>
 
 #include "fcgi/api/completion_request.h"
+#include "fcgi/api/envelope.h"
 #include "fcgi/api/generation.h"
 #include "fcgi/api/handlers.h"
 #include "fcgi/api/logprobs.h"
 #include "kernels/base/json.h"
+
+static const char object[] = "text_completion";
 
 /* The four parallel lists of the legacy form, as they grow. */
 enum { TOKENS, LOGPROBS, TOPS, OFFSETS, N_LISTS };
@@ -55,19 +58,22 @@ static void put_lists(struct buf *b, const struct buf *lists)
 }
 
 /* echo: the prompt comes as the first event. */
-static void put_first(struct buf *b, const struct generation *g, size_t index)
+static void put_first(struct buf *b, struct generation *g, size_t index)
 {
     const char *echo = g->choices[index].echo;
 
+    envelope_chunk(b, g, object);
     buf_printf(b, "{\"index\":%zu,\"text\":", index);
     json_write_string(b, echo, strlen(echo));
     buf_puts(b, ",\"logprobs\":null,\"finish_reason\":null}");
+    envelope_chunk_end(b, g);
 }
 
 static void put_delta(struct buf *b, struct generation *g, size_t index, const struct event *ev)
 {
     struct choice *c = &g->choices[index];
 
+    envelope_chunk(b, g, object);
     buf_printf(b, "{\"index\":%zu,\"text\":", index);
     json_write_string(b, ev->text ? ev->text : "", ev->text_len);
     buf_puts(b, ",\"logprobs\":");
@@ -82,13 +88,21 @@ static void put_delta(struct buf *b, struct generation *g, size_t index, const s
         buf_puts(b, "null");
     }
     buf_puts(b, ",\"finish_reason\":null}");
+    envelope_chunk_end(b, g);
     c->text_chars += count_chars(ev->text, ev->text_len);
 }
 
-static void put_last(struct buf *b, const struct generation *g, size_t index)
+static void put_last(struct buf *b, struct generation *g, size_t index)
 {
+    envelope_chunk(b, g, object);
     buf_printf(b, "{\"index\":%zu,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"%s\"}", index,
                finish_name(g->choices[index].finish));
+    envelope_chunk_end(b, g);
+}
+
+static void put_end(struct buf *b, struct generation *g)
+{
+    envelope_end(b, g, object);
 }
 
 static void keep(struct generation *g, size_t index, const struct event *ev)
@@ -99,7 +113,7 @@ static void keep(struct generation *g, size_t index, const struct event *ev)
     c->text_chars += count_chars(ev->text, ev->text_len);
 }
 
-static void put_whole(struct buf *b, const struct generation *g, size_t index)
+static void put_choice(struct buf *b, const struct generation *g, size_t index)
 {
     const struct choice *c = &g->choices[index];
     struct buf text = { 0 };
@@ -119,13 +133,17 @@ static void put_whole(struct buf *b, const struct generation *g, size_t index)
     buf_printf(b, ",\"finish_reason\":\"%s\"}", finish_name(c->finish));
 }
 
+static void put_whole(struct buf *b, struct generation *g)
+{
+    envelope_whole(b, g, object, put_choice);
+}
+
 static const struct dialect completions_dialect = {
     .id_prefix = "cmpl-",
-    .object = "text_completion",
-    .chunk_object = "text_completion",
     .first = put_first,
     .delta = put_delta,
     .last = put_last,
+    .end = put_end,
     .whole = put_whole,
     .keep = keep,
 };
@@ -144,6 +162,12 @@ void completions_handle(struct app *app, struct request *r, struct reply *p)
         return;
     }
     p->note.model = model->name;
-    generation_run(app, r, p, &completions_dialect, &c.params, model, NULL, c.jobs, c.echoes,
-                   c.n_prompts, c.top_logprobs);
+    generation_run(app, r, p,
+                   &(struct generation_ask){ .dialect = &completions_dialect,
+                                             .params = &c.params,
+                                             .model = model,
+                                             .jobs = c.jobs,
+                                             .echoes = c.echoes,
+                                             .n_prompts = c.n_prompts,
+                                             .top_logprobs = c.top_logprobs });
 }

@@ -44,7 +44,8 @@ void envelope_fingerprint(char *out, size_t size, struct engine *engine)
     snprintf(out, size, "fp_%010llx", (unsigned long long)(h & 0xffffffffffu));
 }
 
-void envelope_head(struct buf *b, const struct generation *g, const char *object)
+/* {"id":..,"object":..,"created":..,"model":..,"system_fingerprint":..,"choices":[ */
+static void put_head(struct buf *b, const struct generation *g, const char *object)
 {
     buf_printf(b, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", g->id, object,
                g->created);
@@ -52,25 +53,71 @@ void envelope_head(struct buf *b, const struct generation *g, const char *object
     buf_printf(b, ",\"system_fingerprint\":\"%s\",\"choices\":[", g->fingerprint);
 }
 
-void envelope_usage(struct buf *b, const struct generation *g)
+struct envelope_usage envelope_usage(const struct generation *g)
 {
-    size_t prompt = 0, cached = 0, completion = 0, reasoning = 0, accepted = 0, rejected = 0,
-           n = g->n_choices / g->n_prompts;
+    struct envelope_usage u = { 0 };
+    size_t n = g->n_choices / g->n_prompts;
 
     for (size_t i = 0; i < g->n_choices; i++) {
-        completion += g->choices[i].usage.generated_tokens;
-        reasoning += g->choices[i].reasoning_tokens;
-        accepted += g->choices[i].usage.predicted_tokens;
-        rejected += g->choices[i].usage.mispredicted_tokens;
+        const struct choice *c = &g->choices[i];
+
+        u.completion += c->usage.generated_tokens;
+        u.reasoning += c->reasoning_tokens;
+        u.accepted += c->usage.predicted_tokens;
+        u.rejected += c->usage.mispredicted_tokens;
         if (i % n == 0) {
-            prompt += g->choices[i].usage.prompt_tokens;
-            cached += g->choices[i].usage.cached_tokens;
+            u.prompt += c->usage.prompt_tokens;
+            u.cached += c->usage.cached_tokens;
         }
     }
+    return u;
+}
+
+static void put_usage(struct buf *b, const struct generation *g)
+{
+    struct envelope_usage u = envelope_usage(g);
+
     buf_printf(b,
                "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
                "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
                "\"completion_tokens_details\":{\"reasoning_tokens\":%zu,"
                "\"accepted_prediction_tokens\":%zu,\"rejected_prediction_tokens\":%zu}}",
-               prompt, completion, prompt + completion, cached, reasoning, accepted, rejected);
+               u.prompt, u.completion, u.prompt + u.completion, u.cached, u.reasoning, u.accepted,
+               u.rejected);
+}
+
+void envelope_chunk(struct buf *b, const struct generation *g, const char *object)
+{
+    buf_puts(b, "data: ");
+    put_head(b, g, object);
+}
+
+void envelope_chunk_end(struct buf *b, const struct generation *g)
+{
+    buf_puts(b, g->params->include_usage ? "],\"usage\":null}\n\n" : "]}\n\n");
+}
+
+void envelope_end(struct buf *b, const struct generation *g, const char *object)
+{
+    if (g->params->include_usage) {
+        envelope_chunk(b, g, object);
+        buf_puts(b, "],");
+        put_usage(b, g);
+        buf_puts(b, "}\n\n");
+    }
+    buf_puts(b, "data: [DONE]\n\n");
+}
+
+void envelope_whole(struct buf *b, const struct generation *g, const char *object,
+                    void (*put)(struct buf *b, const struct generation *g, size_t index))
+{
+    put_head(b, g, object);
+    for (size_t i = 0; i < g->n_choices; i++) {
+        if (i)
+            buf_putc(b, ',');
+        put(b, g, i);
+    }
+    buf_puts(b, "],");
+    put_usage(b, g);
+    buf_putc(b, '}');
 }

@@ -30,18 +30,25 @@ const char *finish_name(enum finish f)
     return f == FINISH_STOP ? "stop" : "length";
 }
 
-/* Sends one event whose only choice put() appends. */
-static bool send_choice(struct run *u, size_t index, const struct event *ev,
-                        void (*put)(struct buf *, const struct generation *, size_t))
+/* Sends the frames that stand in u->frame. */
+static bool send_frames(struct run *u)
+{
+    return !u->frame.failed && (!u->frame.len || sse_frames(&u->sse, u->frame.data, u->frame.len));
+}
+
+static bool send_choice(struct run *u, size_t index,
+                        void (*put)(struct buf *, struct generation *, size_t))
 {
     buf_reset(&u->frame);
-    envelope_head(&u->frame, &u->g, u->d->chunk_object);
-    if (put)
-        put(&u->frame, &u->g, index);
-    else
-        u->d->delta(&u->frame, &u->g, index, ev);
-    buf_puts(&u->frame, u->g.params->include_usage ? "],\"usage\":null}" : "]}");
-    return !u->frame.failed && sse_event(&u->sse, u->frame.data, u->frame.len);
+    put(&u->frame, &u->g, index);
+    return send_frames(u);
+}
+
+static bool send_delta(struct run *u, size_t index, const struct event *ev)
+{
+    buf_reset(&u->frame);
+    u->d->delta(&u->frame, &u->g, index, ev);
+    return send_frames(u);
 }
 
 static bool begin_stream(struct run *u)
@@ -50,37 +57,15 @@ static bool begin_stream(struct run *u)
 
     for (size_t i = 0; ok && i < u->g.n_choices; i++)
         if (u->g.choices[i].echo)
-            ok = send_choice(u, i, NULL, u->d->first);
+            ok = send_choice(u, i, u->d->first);
     return ok;
 }
 
 static void end_stream(struct run *u)
 {
-    if (u->g.params->include_usage) {
-        buf_reset(&u->frame);
-        envelope_head(&u->frame, &u->g, u->d->chunk_object);
-        buf_puts(&u->frame, "],");
-        envelope_usage(&u->frame, &u->g);
-        buf_putc(&u->frame, '}');
-        if (u->frame.failed || !sse_event(&u->sse, u->frame.data, u->frame.len))
-            return;
-    }
-    sse_done(&u->sse);
-}
-
-static void end_buffered(struct run *u)
-{
-    struct buf *b = &u->p->body;
-
-    envelope_head(b, &u->g, u->d->object);
-    for (size_t i = 0; i < u->g.n_choices; i++) {
-        if (i)
-            buf_putc(b, ',');
-        u->d->whole(b, &u->g, i);
-    }
-    buf_puts(b, "],");
-    envelope_usage(b, &u->g);
-    buf_putc(b, '}');
+    buf_reset(&u->frame);
+    u->d->end(&u->frame, &u->g);
+    (void)send_frames(u); /* who has left does not miss it */
 }
 
 /* For the log line: the first choice's times, all choices' tokens. */
@@ -106,19 +91,22 @@ static void note_usage(struct run *u)
 /* Ends the answer with an error: a status, or an error event where the headers are out. */
 static void fail(struct run *u, const struct err *e)
 {
-    if (u->sse.reply)
-        sse_error(&u->sse, e);
-    else
+    if (!u->sse.reply) {
         reply_err(u->p, e);
+    } else if (!u->d->fail) {
+        sse_error(&u->sse, e);
+    } else {
+        buf_reset(&u->frame);
+        u->d->fail(&u->frame, &u->g, e);
+        (void)send_frames(u);
+    }
 }
 
 static bool send_part(struct run *u, size_t index, const struct part *part, const struct event *ev)
 {
     buf_reset(&u->frame);
-    envelope_head(&u->frame, &u->g, u->d->chunk_object);
     u->d->part(&u->frame, &u->g, index, part, ev);
-    buf_puts(&u->frame, u->g.params->include_usage ? "],\"usage\":null}" : "]}");
-    return !u->frame.failed && sse_event(&u->sse, u->frame.data, u->frame.len);
+    return send_frames(u);
 }
 
 /* Sends or keeps the parts that came out of a choice's split; ev: what they came of, or NULL. */
@@ -145,7 +133,7 @@ static bool deal_parts(struct run *u, size_t index, const struct event *ev)
         struct event bare = *ev;
 
         bare.text_len = 0;
-        ok = send_choice(u, index, &bare, NULL);
+        ok = send_delta(u, index, &bare);
     }
     split_take(&c->split);
     return ok;
@@ -212,7 +200,7 @@ static bool take(struct run *u, struct event *ev)
         return true;
     case EVENT_TEXT:
         if (stream && !u->g.form)
-            return send_choice(u, ev->tag, ev, NULL);
+            return send_delta(u, ev->tag, ev);
         if (!stream && u->g.top_logprobs >= 0)
             u->d->keep(&u->g, ev->tag, ev);
         if (u->g.form)
@@ -227,7 +215,7 @@ static bool take(struct run *u, struct event *ev)
         u->open--;
         if (u->g.form && !end_split(u, ev->tag))
             return false;
-        return !stream || send_choice(u, ev->tag, NULL, u->d->last);
+        return !stream || send_choice(u, ev->tag, u->d->last);
     case EVENT_FAILED:
         fail(u, &ev->err);
         return false;
@@ -298,7 +286,7 @@ static void follow(struct run *u)
     if (go_on && u->g.params->stream)
         end_stream(u);
     else if (go_on)
-        end_buffered(u);
+        u->d->whole(&u->p->body, &u->g);
     else if (u->sse.reply && u->sse.gone)
         u->p->note.cancelled = true;
     if (!u->open)
@@ -317,14 +305,13 @@ static void begin_split(struct run *u, size_t index)
     u->g.choices[index].split.o.prompt_end = NULL;
 }
 
-static int submit(struct run *u, struct engine *engine, struct job_request *jobs,
-                  const char *const *echoes, struct err *e)
+static int submit(struct run *u, const struct generation_ask *ask, struct err *e)
 {
-    const struct params *params = u->g.params;
+    const struct params *params = ask->params;
     int rc = 0;
 
     for (size_t i = 0; i < u->g.n_choices && !rc; i++) {
-        struct job_request *j = &jobs[i / params->n];
+        struct job_request *j = &ask->jobs[i / params->n];
 
         j->id = u->g.id;
         j->sampling = params->sampling;
@@ -334,14 +321,14 @@ static int submit(struct run *u, struct engine *engine, struct job_request *jobs
         j->ignore_end = params->ignore_end;
         j->spec = params->spec;
         j->priority = params->priority;
-        j->top_logprobs = u->g.top_logprobs;
+        j->top_logprobs = ask->top_logprobs;
         u->g.choices[i].text.limit = MAX_BODY_BYTES;
-        u->g.choices[i].echo = echoes ? echoes[i / params->n] : NULL;
+        u->g.choices[i].echo = ask->echoes ? ask->echoes[i / params->n] : NULL;
         rc = request_stopped(u->r);
         if (rc)
             return err_set(e, rc, "the client left before its request was started");
         j->show_control = u->g.form != NULL;
-        rc = engine_submit(engine, j, u->inbox, i, &u->jobs[i], e);
+        rc = engine_submit(ask->model->engine, j, u->inbox, i, &u->jobs[i], e);
         if (!rc && u->g.form)
             begin_split(u, i);
     }
@@ -349,24 +336,23 @@ static int submit(struct run *u, struct engine *engine, struct job_request *jobs
     return rc;
 }
 
-void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
-                    const struct params *params, const struct app_model *model,
-                    const struct answer_form *form, struct job_request *jobs,
-                    const char *const *echoes, size_t n_prompts, int top_logprobs)
+void generation_run(struct app *app, struct request *r, struct reply *p,
+                    const struct generation_ask *ask)
 {
-    size_t n = n_prompts * params->n;
-    struct run u = { .app = app, .r = r, .p = p, .d = d };
+    size_t n = ask->n_prompts * ask->params->n;
+    struct run u = { .app = app, .r = r, .p = p, .d = ask->dialect };
     struct err e = { 0 };
 
-    u.g = (struct generation){ .params = params,
-                               .form = form,
-                               .model = model->name,
+    u.g = (struct generation){ .params = ask->params,
+                               .form = ask->form,
+                               .model = ask->model->name,
                                .n_choices = n,
-                               .n_prompts = n_prompts,
-                               .top_logprobs = top_logprobs,
-                               .created = (long long)r->created };
-    envelope_id(u.g.id, sizeof u.g.id, d->id_prefix);
-    envelope_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, model->engine);
+                               .n_prompts = ask->n_prompts,
+                               .top_logprobs = ask->top_logprobs,
+                               .created = (long long)r->created,
+                               .own = ask->own };
+    envelope_id(u.g.id, sizeof u.g.id, ask->dialect->id_prefix);
+    envelope_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, ask->model->engine);
     if (app->config->request_timeout_ms)
         u.deadline_ms = clock_ms() + (double)app->config->request_timeout_ms;
     u.g.choices = arena_array(&r->arena, n, sizeof *u.g.choices);
@@ -381,7 +367,7 @@ void generation_run(struct app *app, struct request *r, struct reply *p, const s
         return;
     }
     request_on_stop(r, wake, u.inbox);
-    if (submit(&u, model->engine, jobs, echoes, &e)) {
+    if (submit(&u, ask, &e)) {
         p->note.cancelled = e.code == ERR_CANCELLED;
         reply_err(p, &e);
     } else {

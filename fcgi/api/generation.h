@@ -47,37 +47,50 @@ struct generation {
     struct choice *choices;
     size_t n_choices;
     size_t n_prompts; /* choice i answers prompt i / (n_choices / n_prompts) */
+    void *own;        /* the dialect's, from struct generation_ask */
 };
 
+/* What is streamed is written as whole frames (sse_frame()); a function that has nothing to tell
+ * appends nothing. */
 struct dialect {
-    const char *id_prefix;    /* "chatcmpl-" */
-    const char *object;       /* of a buffered answer */
-    const char *chunk_object; /* of an event */
+    const char *id_prefix; /* "chatcmpl-" */
 
-    /* Appends one choice's object to the array "choices" of: the first event (its echo), an
-     * event with text, the last event, the buffered answer. */
-    void (*first)(struct buf *b, const struct generation *g, size_t index);
+    /* Streamed: the first event (of choices that have an echo), an event with text, a choice's last
+     * event, what follows after all choices.  fail: what ends a stream with an error; NULL: an
+     * error event as sse_error() has it. */
+    void (*first)(struct buf *b, struct generation *g, size_t index);
     void (*delta)(struct buf *b, struct generation *g, size_t index, const struct event *ev);
-    void (*last)(struct buf *b, const struct generation *g, size_t index);
-    void (*whole)(struct buf *b, const struct generation *g, size_t index);
+    void (*last)(struct buf *b, struct generation *g, size_t index);
+    void (*end)(struct buf *b, struct generation *g);
+    void (*fail)(struct buf *b, struct generation *g, const struct err *e);
+
+    /* Buffered: keeps an event's log-probabilities; the answer's body. */
+    void (*keep)(struct generation *g, size_t index, const struct event *ev);
+    void (*whole)(struct buf *b, struct generation *g);
 
     /* With a form: one part of the text, streamed (ev: the event that it is the first of, for
      * its log-probabilities; or NULL), or kept for whole(). */
     void (*part)(struct buf *b, struct generation *g, size_t index, const struct part *part,
                  const struct event *ev);
     void (*keep_part)(struct generation *g, size_t index, const struct part *part);
-
-    /* Buffered: keeps an event's log-probabilities for whole(). */
-    void (*keep)(struct generation *g, size_t index, const struct event *ev);
 };
 
-/* Submits jobs[n_prompts] params->n times each, with seeds seed, seed + 1, ..., and answers through
- * p.  echoes: [n_prompts], what goes before each answer, or NULL.  form: borrowed, or NULL.  jobs'
- * sampling, stops and logprobs fields are filled in here. */
-void generation_run(struct app *app, struct request *r, struct reply *p, const struct dialect *d,
-                    const struct params *params, const struct app_model *model,
-                    const struct answer_form *form, struct job_request *jobs,
-                    const char *const *echoes, size_t n_prompts, int top_logprobs);
+/* What is to be generated, and in what shape it is told.  All borrowed. */
+struct generation_ask {
+    const struct dialect *dialect;
+    void *own; /* for the dialect, as generation.own; or NULL */
+    const struct params *params;
+    const struct app_model *model;
+    const struct answer_form *form; /* or NULL */
+    struct job_request *jobs;       /* [n_prompts]; sampling, stops, logprobs are filled in here */
+    const char *const *echoes;      /* [n_prompts], what goes before each answer; or NULL */
+    size_t n_prompts;
+    int top_logprobs; /* -1: none */
+};
+
+/* Submits each job params->n times, with seeds seed, seed + 1, ..., and answers through p. */
+void generation_run(struct app *app, struct request *r, struct reply *p,
+                    const struct generation_ask *ask);
 
 /* The JSON object of the request's body, and the model it asks for; NULL with *e set where either
  * is wrong.  rules: what that model's configuration says. */

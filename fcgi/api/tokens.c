@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fcgi/api/chat_adapt.h"
+#include "fcgi/api/chat.h"
 #include "fcgi/api/fields.h"
 #include "fcgi/api/generation.h"
 #include "fcgi/api/handlers.h"

@@ -163,17 +163,15 @@ static void a_stream_frame_by_frame(void **state)
         "Status: 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
         "X-Accel-Buffering: no\r\nx-request-id: id1\r\n\r\n: ok\n\n");
     buf_reset(&c.out);
-    assert_true(sse_event(&s, "{\"a\":1}", 7));
+    assert_true(sse_frames(&s, "data: {\"a\":1}\n\n", 15));
     assert_true(sse_ping(&s));
     assert_true(sse_error(&s, &e));
-    assert_true(sse_done(&s));
-    assert_string_equal(c.out.data,
-                        "data: {\"a\":1}\n\n: ping\n\ndata: {\"error\":{\"message\":\"bye\","
-                        "\"type\":\"server_error\",\"param\":null,\"code\":\"shutting_down\"}}\n\n"
-                        "data: [DONE]\n\n");
-    assert_int_equal(c.n_flushes, 5);
+    assert_string_equal(
+        c.out.data, "data: {\"a\":1}\n\n: ping\n\ndata: {\"error\":{\"message\":\"bye\","
+                    "\"type\":\"server_error\",\"param\":null,\"code\":\"shutting_down\"}}\n\n");
+    assert_int_equal(c.n_flushes, 4);
     assert_true(reply_send(&p)); /* the worker's own call adds nothing */
-    assert_int_equal(c.n_flushes, 5);
+    assert_int_equal(c.n_flushes, 4);
     assert_true(sse_idle_ms(&s) < 10000);
     reply_done(&p);
     fake_conn_done(&c);
@@ -191,9 +189,9 @@ static void a_stream_ends_where_the_client_leaves(void **state)
         c.gone_after = after;
         reply_init(&p, &c.conn, "id1", false);
         assert_int_equal(sse_begin(&s, &p), after > 0);
-        assert_int_equal(sse_event(&s, "1", 1), after > 1);
-        assert_int_equal(sse_event(&s, "2", 1), after > 2);
-        assert_false(sse_done(&s));
+        assert_int_equal(sse_frames(&s, "1", 1), after > 1);
+        assert_int_equal(sse_frames(&s, "2", 1), after > 2);
+        assert_false(sse_frames(&s, "3", 1));
         assert_true(s.gone);
         assert_int_equal(c.n_flushes, after);
         reply_done(&p);
