@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fcgi/app.h"
 #include "fcgi/worker.h"
 #include "kernels/base/log.h"
 
@@ -27,7 +28,7 @@ enum {
 };
 
 struct acceptor {
-    struct app *app;
+    struct server *server;
     const struct listener *listener;
     int wake_fd; /* readable: stop, or there is room in the queue again */
     pthread_t thread;
@@ -39,6 +40,7 @@ struct acceptor {
     int queue[QUEUE_MAX]; /* ring of accepted connections */
     size_t head, len;
     size_t n_workers, n_idle, n_busy;
+    size_t max_connections; /* of the configuration that is served now */
     bool stopping;
 };
 
@@ -71,11 +73,11 @@ static void *run_worker(void *arg)
         a->head = (a->head + 1) % QUEUE_MAX;
         if (a->len-- == QUEUE_MAX)
             wake(a);
-        a->app->counters.waiting = a->len;
-        overloaded = a->n_busy >= a->app->config->max_connections;
+        a->server->counters.waiting = a->len;
+        overloaded = a->n_busy >= a->max_connections;
         a->n_busy += !overloaded;
         pthread_mutex_unlock(&a->lock);
-        worker_serve(a->app, fd, overloaded, &a->unfinished);
+        worker_serve(a->server, fd, overloaded, &a->unfinished);
         pthread_mutex_lock(&a->lock);
         a->n_busy -= !overloaded;
     }
@@ -106,25 +108,26 @@ static void add_worker(struct acceptor *a)
     a->n_workers++;
 }
 
-static void push(struct acceptor *a, int fd)
+static void push(struct acceptor *a, int fd, size_t max_connections)
 {
     pthread_mutex_lock(&a->lock);
+    a->max_connections = max_connections;
     a->queue[(a->head + a->len) % QUEUE_MAX] = fd;
     a->len++;
-    a->app->counters.waiting = a->len;
+    a->server->counters.waiting = a->len;
+    if (a->len > a->server->counters.max_waiting)
+        a->server->counters.max_waiting = a->len;
     /* Workers that were woken but do not run yet still count as idle, and their connection still
      * stands in the queue: comparing the two lengths is therefore right at any moment. */
-    if (a->len > a->n_idle && a->n_workers < a->app->config->max_connections + SPARE_WORKERS)
+    if (a->len > a->n_idle && a->n_workers < a->max_connections + SPARE_WORKERS)
         add_worker(a);
     pthread_cond_signal(&a->work);
     pthread_mutex_unlock(&a->lock);
 }
 
 /* Takes every connection there is.  False when the queue is full. */
-static bool accept_all(struct acceptor *a)
+static bool accept_all(struct acceptor *a, const struct config *c)
 {
-    const struct config *c = a->app->config;
-
     for (;;) {
         bool full;
         int fd;
@@ -136,8 +139,8 @@ static bool accept_all(struct acceptor *a)
             return false;
         fd = listener_accept(a->listener, c->read_timeout_ms, c->write_timeout_ms);
         if (fd >= 0) {
-            a->app->counters.accepted++;
-            push(a, fd);
+            a->server->counters.accepted++;
+            push(a, fd, c->max_connections);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             struct timespec pause = { .tv_nsec = PAUSE_MS * 1000 * 1000 };
 
@@ -148,6 +151,15 @@ static bool accept_all(struct acceptor *a)
             return true;
         }
     }
+}
+
+static bool accept_some(struct acceptor *a)
+{
+    struct app *app = server_enter(a->server);
+    bool room = accept_all(a, app->config);
+
+    server_leave(a->server, app);
+    return room;
 }
 
 /* The listening socket is not polled while the queue is full: its backlog then holds who comes. */
@@ -166,7 +178,7 @@ static void *run(void *arg)
         if (p[0].revents && read(a->wake_fd, &n, sizeof n) > 0)
             room = true;
         if (p[1].revents & (POLLIN | POLLERR))
-            room = accept_all(a);
+            room = accept_some(a);
         pthread_mutex_lock(&a->lock);
         stopping = a->stopping;
         pthread_mutex_unlock(&a->lock);
@@ -174,7 +186,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-int acceptor_create(struct acceptor **out, struct app *app, const struct listener *l, struct err *e)
+int acceptor_create(struct acceptor **out, struct server *server, const struct listener *l,
+                    struct err *e)
 {
     struct acceptor *a = calloc(1, sizeof *a);
     pthread_condattr_t attr;
@@ -182,7 +195,7 @@ int acceptor_create(struct acceptor **out, struct app *app, const struct listene
 
     if (!a)
         return err_set(e, ERR_NOMEM, "no memory for the acceptor");
-    a->app = app;
+    a->server = server;
     a->listener = l;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

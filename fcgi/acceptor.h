@@ -1,7 +1,7 @@
 /* acceptor.h - takes connections and hands each to a worker thread.
  *
  * One thread accepts; workers are made as they are needed, and each serves one connection at a
- * time. Beyond config->max_connections requests at once, probes are still answered, and others get
+ * time. Beyond max_connections requests at once, probes are still answered, and others get
  * 503 (server_overloaded) at once rather than wait unseen. */
 #ifndef AIRSTRIP_ACCEPTOR_H
 #define AIRSTRIP_ACCEPTOR_H
@@ -9,17 +9,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "fcgi/app.h"
 #include "fcgi/listener.h"
+#include "fcgi/server.h"
 #include "kernels/base/err.h"
 
 struct acceptor;
 
-/* Starts to accept.  app and l are borrowed until acceptor_free(). Main only, as are the others. */
-int acceptor_create(struct acceptor **out, struct app *app, const struct listener *l,
+/* Starts to accept.  server and l are borrowed until acceptor_free(). Main only, as are the others.
+ */
+int acceptor_create(struct acceptor **out, struct server *server, const struct listener *l,
                     struct err *e) MUST_CHECK;
 
-/* Requests that were begun before app->draining was set and are not finished yet. */
+/* Requests that were begun before server->draining was set and are not finished yet. */
 size_t acceptor_unfinished(const struct acceptor *a);
 
 /* Accepts no more, serves what was accepted, ends the workers.  False when some are still busy

@@ -1,4 +1,4 @@
-/* What lives as long as the process: engines, keys, watcher.
+/* One reading of the configuration: models, opened or shared with the reading before, and keys.
  *
  * A model that fails does not take the others down: it stays in the table with its reason,
  * readiness says so, and requests for it are refused, so that an operator sees one bad file and not
@@ -8,80 +8,98 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "kernels/base/log.h"
 
-/* Opening checks the file's header and returns; the weights load on the engine's own thread. */
-static void open_model(struct app_model *m, const struct model_config *config)
+static struct served *served_as(const struct app *a, const char *name)
 {
-    struct engine_config ec;
-    struct stat st;
+    for (size_t i = 0; a && i < a->n_models; i++)
+        if (!strcmp(a->models[i].name, name))
+            return a->models[i].served;
+    return NULL;
+}
+
+/* Opening checks the file's header and returns; the weights load on the engine's own thread. */
+static int open_model(struct app *a, const struct model_config *config, const struct app *earlier,
+                      struct err *e)
+{
+    struct app_model *m = &a->models[a->n_models];
+    int rc;
 
     m->name = config->name;
     m->config = config;
-    m->created = stat(config->path, &st) ? time(NULL) : st.st_mtime;
-    config_engine(config, &ec);
-    if (engine_open(&m->engine, &ec, &m->failure)) {
-        m->engine = NULL;
-        log_msg(LOG_ERROR, "model", "model \"%s\": %s", m->name, m->failure.text);
-    }
+    m->metrics = server_model_metrics(a->server, config->name);
+    if (!m->metrics)
+        return err_set(e, ERR_NOMEM, "no memory for the metrics of model \"%s\"", config->name);
+    rc = served_open(&m->served, config, served_as(earlier, config->name), e);
+    if (rc)
+        return rc;
+    a->n_models++;
+    m->engine = m->served->engine;
+    m->created = m->served->created;
+    if (!m->engine)
+        log_msg(LOG_ERROR, "model", "model \"%s\": %s", m->name, m->served->failure.text);
+    return 0;
 }
 
-int app_open(struct app *a, const struct config *config, struct err *e)
+int app_create(struct app **out, struct server *s, struct config *config, const struct app *earlier,
+               struct err *e)
 {
-    size_t opened = 0;
+    struct app *a = calloc(1, sizeof *a);
     int rc = 0;
 
-    memset(a, 0, sizeof *a);
+    if (!a) {
+        config_free(config);
+        return err_set(e, ERR_NOMEM, "no memory for the configuration");
+    }
+    a->server = s;
     a->config = config;
-    a->started = time(NULL);
+    a->refs = 1;
     if (config->api_keys)
         rc = auth_open(&a->auth, config->api_keys, e);
-    if (!rc)
-        rc = watcher_create(&a->watcher, e);
-    if (rc)
-        goto fail;
-    a->models = calloc(config->n_models, sizeof *a->models);
-    if (!a->models) {
-        rc = err_set(e, ERR_NOMEM, "no memory for the table of models");
-        goto fail;
+    if (!rc) {
+        a->models = calloc(config->n_models, sizeof *a->models);
+        if (!a->models)
+            rc = err_set(e, ERR_NOMEM, "no memory for the table of models");
     }
-    a->n_models = config->n_models;
-    for (size_t i = 0; i < a->n_models; i++) {
-        open_model(&a->models[i], &config->models[i]);
-        opened += a->models[i].engine != NULL;
+    for (size_t i = 0; !rc && i < config->n_models; i++)
+        rc = open_model(a, &config->models[i], earlier, e);
+    if (rc) {
+        app_free(a);
+        return rc;
     }
-    if (opened)
-        return 0;
-    /* None opened: the first one's reason is the one to tell, the log has them all. */
-    *e = a->models[0].failure;
+    *out = a;
+    return 0;
+}
+
+void app_free(struct app *a)
+{
+    if (!a)
+        return;
+    for (size_t i = 0; i < a->n_models; i++)
+        served_unref(a->models[i].served);
+    free(a->models);
+    auth_free(a->auth);
+    config_free((struct config *)(uintptr_t)a->config);
+    free(a);
+}
+
+/* None opened: the first one's reason is the one to tell, the log has them all. */
+bool app_any_opened(const struct app *a, struct err *e)
+{
+    for (size_t i = 0; i < a->n_models; i++)
+        if (a->models[i].engine)
+            return true;
+    *e = a->models[0].served->failure;
     err_prefix(e, "no model could be opened; \"%s\": ", a->models[0].name);
-    rc = e->code;
-fail:
-    app_close(a);
-    return rc;
+    return false;
 }
 
 void app_drain(struct app *a)
 {
-    a->draining = true;
     for (size_t i = 0; i < a->n_models; i++)
         if (a->models[i].engine)
             engine_drain(a->models[i].engine);
-}
-
-void app_close(struct app *a)
-{
-    for (size_t i = 0; i < a->n_models; i++)
-        engine_close(a->models[i].engine);
-    free(a->models);
-    a->models = NULL;
-    a->n_models = 0;
-    watcher_free(a->watcher);
-    a->watcher = NULL;
-    auth_free(a->auth);
-    a->auth = NULL;
 }
 
 /* Order does not matter: config_finish() lets no id mean two models. */
@@ -127,7 +145,7 @@ static int model_ready(const struct app_model *m, double stall_ms, struct err *e
 
     if (!m->engine)
         return err_set(e, ERR_LOADING, "model \"%s\" could not be opened: %s", m->name,
-                       m->failure.text);
+                       m->served->failure.text);
     engine_status(m->engine, &s);
     switch (s.state) {
     case ENGINE_LOADING:
@@ -147,7 +165,7 @@ static int model_ready(const struct app_model *m, double stall_ms, struct err *e
 
 int app_ready(const struct app *a, double stall_ms, struct err *e)
 {
-    if (a->draining)
+    if (a->server->draining)
         return err_set(e, ERR_CLOSING, "the server is shutting down");
     for (size_t i = 0; i < a->n_models; i++) {
         int rc = model_ready(&a->models[i], stall_ms, e);

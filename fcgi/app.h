@@ -1,63 +1,56 @@
-/* app.h - the running server: its models, its configuration, and whether it is shutting down.
+/* app.h - what one reading of the configuration made: its models and its keys.
  *
- * Handlers get it as their first argument.  Any thread may call, except where a function says main.
+ * Handlers get it as their first argument, and hold it from a request's beginning to its end (see
+ * server.h).  Constant after app_create(), but for what is main's own.  Any thread may call, except
+ * where a function says main.
  */
 #ifndef AIRSTRIP_APP_H
 #define AIRSTRIP_APP_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 
 #include "fcgi/auth.h"
 #include "fcgi/config.h"
-#include "fcgi/watcher.h"
+#include "fcgi/metrics.h"
+#include "fcgi/served.h"
+#include "fcgi/server.h"
 #include "inference/engine.h"
 #include "kernels/base/err.h"
 
-/* One served model.  Constant after app_open(), but for what is main's own. */
+/* One served model. */
 struct app_model {
     const char *name; /* consumer group: the id in /v1/models */
     const struct model_config *config;
-    struct engine *engine; /* NULL when even opening it failed: see failure */
-    struct err failure;    /* why engine is NULL */
-    time_t created;        /* modification time of the model file, for /v1/models */
-    bool reported;         /* main's: that its loading failed was logged */
-};
-
-/* Counters since start; relaxed atomics. */
-struct app_counters {
-    atomic_ullong accepted;  /* connections */
-    atomic_ullong requests;  /* requests answered, whatever the status */
-    atomic_ullong failed;    /* of these: status 500 and above */
-    atomic_ullong refused;   /* of these: status 400 to 499 */
-    atomic_ullong cancelled; /* the client left first */
-    atomic_ullong active;    /* requests being served now */
-    atomic_ullong waiting;   /* accepted connections without a worker yet */
+    struct served *served; /* a reference */
+    struct engine *engine; /* of served; NULL when even opening it failed */
+    struct metrics *metrics;
+    time_t created; /* modification time of the model file, for /v1/models */
+    bool reported;  /* main's: that its loading failed was logged */
 };
 
 struct app {
-    const struct config *config;
-    struct app_model *models; /* [n_models], in the order of the configuration */
+    struct server *server;
+    const struct config *config; /* its own */
+    struct app_model *models;    /* [n_models], in the order of the configuration */
     size_t n_models;
     struct auth *auth; /* NULL: no keys configured */
-    struct watcher *watcher;
-    atomic_bool draining; /* SIGTERM came: readiness is 503, engines refuse new jobs */
-    struct app_counters counters;
-    time_t started;
+    size_t refs;       /* guarded by the server's lock; 1: of being current, or coming */
 };
 
-/* Opens every model (which go on loading by themselves), reads the API keys, starts the watcher.  A
- * model that cannot be opened is logged and kept with its failure.  config is borrowed until
- * app_close(). Errors: all models failed; keys or watcher failed.  Main only. */
-int app_open(struct app *a, const struct config *config, struct err *e) MUST_CHECK;
+/* Opens every model (which go on loading by themselves) or shares it with `earlier` (or NULL), and
+ * reads the API keys.  A model that cannot be opened is logged and kept with its failure.  Takes
+ * *config, also where it fails.  Main only. */
+int app_create(struct app **out, struct server *s, struct config *config, const struct app *earlier,
+               struct err *e) MUST_CHECK;
+void app_free(struct app *a); /* NULL is fine */
+
+/* Whether any model could be opened; else *e tells why the first could not. */
+bool app_any_opened(const struct app *a, struct err *e);
 
 /* Engines refuse new jobs from now on; what runs is finished.  Main only. */
 void app_drain(struct app *a);
-
-/* Closes engines and frees everything; no request may be in flight.  Main only. */
-void app_close(struct app *a);
 
 /* The model that `name` means: a consumer group or one of the aliases; NULL or "" means "primary",
  * or the only model there is. NULL with ERR_NOTFOUND, param "model", and a sentence that lists the

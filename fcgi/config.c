@@ -48,6 +48,22 @@ void config_done(struct config *c)
     arena_done(&c->storage);
 }
 
+struct config *config_create(void)
+{
+    struct config *c = malloc(sizeof *c);
+
+    if (c)
+        config_init(c);
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (c)
+        config_done(c);
+    free(c);
+}
+
 /* What a client can write into `model` and a path without escapes, and the log can show plainly. */
 static bool is_name(const char *s)
 {
@@ -147,8 +163,7 @@ int config_read(struct config *c, const char *path, struct err *e)
 static void inherit(struct model_config *m, const struct model_config *from)
 {
     for (const struct config_key *k = config_keys; k->name; k++) {
-        size_t bytes = k->kind == KEY_TEXT || k->kind == KEY_DEVICE || k->kind == KEY_SPECULATION
-                           ? sizeof(char *)
+        size_t bytes = config_key_is_text(k) ? sizeof(char *)
                        : k->kind == KEY_REAL ? sizeof(float)
                                              : sizeof(size_t);
 

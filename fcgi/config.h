@@ -76,6 +76,10 @@ struct config {
 void config_init(struct config *c);
 void config_done(struct config *c);
 
+/* One on the heap, to be given to config_free(); NULL without memory. */
+struct config *config_create(void);
+void config_free(struct config *c); /* NULL is fine */
+
 /* The text of a configuration file.  name is for messages, which read "NAME:LINE: ...".
  * Errors: ERR_FORMAT, ERR_INVALID with what was expected and found; ERR_NOMEM. */
 int config_parse(struct config *c, const char *name, const char *text, size_t len,

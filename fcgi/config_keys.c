@@ -78,6 +78,11 @@ const struct config_key *config_key(const char *name)
     return NULL;
 }
 
+bool config_key_is_text(const struct config_key *k)
+{
+    return k->kind == KEY_TEXT || k->kind == KEY_DEVICE || k->kind == KEY_SPECULATION;
+}
+
 uint64_t config_bit(const struct config_key *k)
 {
     return (uint64_t)1 << (k - config_keys);

@@ -38,6 +38,9 @@ extern const struct config_key config_keys[]; /* ends with a NULL name */
  */
 const struct config_key *config_key(const char *name);
 
+/* Whether its field is a const char *; else a size_t, or for KEY_REAL a float. */
+bool config_key_is_text(const struct config_key *k);
+
 /* The key's bit in the `set` of a configuration or model. */
 uint64_t config_bit(const struct config_key *k);
 

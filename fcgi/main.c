@@ -15,6 +15,7 @@
 #include "fcgi/app.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/listener.h"
+#include "fcgi/server.h"
 #include "fcgi/worker.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
@@ -180,7 +181,7 @@ static void log_start(const struct config *c, const struct listener *l)
 /* Until somebody wants us to stop, or no model could be loaded: 0 or 1. */
 /* The polling while models load is for the log and for giving up; who asks /readyz reads the state
  * itself. */
-static int serve(struct app *app)
+static int serve(struct server *server)
 {
     bool settled = false;
     size_t n_ready;
@@ -194,7 +195,7 @@ static int serve(struct app *app)
         }
         if (number)
             reopen_log();
-        if (!settled && app_settled(app, &n_ready)) {
+        if (!settled && app_settled(server->current, &n_ready)) {
             settled = true;
             if (!n_ready) {
                 log_msg(LOG_ERROR, "stop", "no model could be loaded");
@@ -206,12 +207,12 @@ static int serve(struct app *app)
 
 /* Lets running requests finish, up to the deadline or a second signal, then ends them with an
  * error. */
-static void drain(struct app *app, const struct acceptor *a)
+static void drain(struct server *server, const struct acceptor *a)
 {
-    double deadline = clock_ms() + (double)app->config->drain_timeout_ms;
+    double deadline = clock_ms() + (double)server->current->config->drain_timeout_ms;
     const char *why = NULL;
 
-    app_drain(app);
+    server_drain(server);
     while (!why && acceptor_unfinished(a)) {
         int number = next_signal(DRAIN_POLL_MS);
 
@@ -225,41 +226,43 @@ static void drain(struct app *app, const struct acceptor *a)
     if (why)
         log_msg(LOG_WARN, "stop", "%s with %zu requests running: they end now", why,
                 acceptor_unfinished(a));
-    watcher_stop_all(app->watcher);
+    watcher_stop_all(server->watcher);
 }
 
 /* The socket comes first, so that a mistake there is told before seconds are spent on models;
  * connections are taken as soon as the models are opened, so that probes are answered while they
  * load. */
-static int run(const struct config *c, struct err *e)
+static int run(struct config *c, struct err *e)
 {
     struct listener listener;
     struct acceptor *acceptor = NULL;
-    struct app app;
+    struct server server;
     int rc, failed;
 
     rc = listener_open(&listener, c->listen, c->listen_mode, e);
-    if (rc)
-        return rc;
-    rc = catch_signals(e);
     if (!rc)
-        rc = app_open(&app, c, e);
+        rc = catch_signals(e);
+    if (rc) {
+        config_free(c);
+        goto out;
+    }
+    rc = server_open(&server, c, e);
     if (rc)
         goto out;
     log_start(c, &listener);
     config_warn(environ);
-    rc = acceptor_create(&acceptor, &app, &listener, e);
+    rc = acceptor_create(&acceptor, &server, &listener, e);
     if (rc) {
-        app_close(&app);
+        server_close(&server);
         goto out;
     }
     /* New requests are still accepted while old ones finish: they read 503 and go elsewhere, where
      * they would otherwise wait in the backlog for a process that is going away. */
-    failed = serve(&app);
-    drain(&app, acceptor);
+    failed = serve(&server);
+    drain(&server, acceptor);
     if (acceptor_stop(acceptor, LAST_WORDS_MS)) {
         acceptor_free(acceptor);
-        app_close(&app);
+        server_close(&server);
     } else {
         log_msg(LOG_WARN, "stop", "some requests did not end; leaving them");
         if (*listener.path)
@@ -277,32 +280,36 @@ out:
 int main(int argc, char **argv)
 {
     enum config_action action = CONFIG_RUN;
-    struct config c;
+    struct config *c = config_create();
     struct err e = { 0 };
-    int rc;
+    bool has_log = false;
+    int rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");
 
-    config_init(&c);
-    rc = read_configuration(&c, argc, argv, &action, &e);
+    if (!rc)
+        rc = read_configuration(c, argc, argv, &action, &e);
     if (!rc && action == CONFIG_HELP) {
         print_help();
     } else if (!rc && action == CONFIG_VERSION) {
         printf("airstrip %s\n", PACKAGE_VERSION);
-    } else if (!rc && c.check) {
-        rc = check(&c);
+    } else if (!rc && c->check) {
+        rc = check(c);
     } else if (!rc) {
-        log_set_level(c.log_level);
-        rc = c.log ? log_open(c.log, &e) : 0;
+        log_set_level(c->log_level);
+        rc = c->log ? log_open(c->log, &e) : 0;
+        has_log = !rc && c->log;
         if (!rc && worker_init())
             rc = err_set(&e, ERR_INTERNAL, "libfcgi cannot be set up");
-        if (!rc)
-            rc = run(&c, &e);
+        if (!rc) {
+            rc = run(c, &e);
+            c = NULL;
+        }
     }
     if (e.code) {
         fprintf(stderr, "airstrip: %s\n", e.text);
         /* spawn-fcgi sends standard error to nowhere. */
-        if (c.log && !c.check && !log_open(c.log, NULL))
+        if (has_log || (c && c->log && !c->check && !log_open(c->log, NULL)))
             log_msg(LOG_ERROR, "start", "%s", e.text);
     }
-    config_done(&c);
+    config_free(c);
     return rc ? 1 : 0;
 }

@@ -131,6 +131,7 @@ void reply_error(struct reply *p, int status, const char *type, const char *code
                  const char *message, int retry_after_s)
 {
     p->status = status;
+    p->note.code = code;
     p->content_type = "application/json";
     buf_reset(&p->body);
     put_error(&p->body, type, code, param, message);

@@ -17,6 +17,7 @@
  * they know. */
 struct reply_note {
     const char *model;  /* served name; NULL: left out of the log.  Lives as long as the request */
+    const char *code;   /* of an error answer, such as "server_overloaded"; static; NULL: none */
     const char *finish; /* "stop", "length", ...; static; NULL: left out */
     bool has_usage;     /* the fields below are set */
     size_t prompt_tokens, completion_tokens;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fcgi/app.h"
 #include "fcgi/conn.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
@@ -108,7 +109,7 @@ static const struct route *respond(struct app *app, struct request *r, struct co
         reply_err(p, &e);
         return route;
     }
-    request_watch(r, app->watcher, c->fd);
+    request_watch(r, app->server->watcher, c->fd);
     if (request_stopped(r) == ERR_CANCELLED)
         return route; /* it waited in a queue, and its client has given up */
     route->handler(app, r, p);
@@ -142,19 +143,6 @@ static void write_log(const struct request *r, const struct reply *p, const stru
     log_end(&l);
 }
 
-static void count(struct app *app, const struct reply *p)
-{
-    struct app_counters *c = &app->counters;
-
-    c->requests++;
-    if (p->note.cancelled)
-        c->cancelled++;
-    else if (p->status >= 500)
-        c->failed++;
-    else if (p->status >= 400)
-        c->refused++;
-}
-
 static void serve_request(struct app *app, struct fcgx_conn *f, bool overloaded)
 {
     struct request r;
@@ -175,16 +163,28 @@ static void serve_request(struct app *app, struct fcgx_conn *f, bool overloaded)
         p.status = STATUS_CLIENT_LEFT;
     }
     write_log(&r, &p, route);
-    count(app, &p);
+    server_count_answer(app->server, p.note.cancelled ? STATUS_CLIENT_LEFT : p.status, p.note.code);
+    if (p.note.cancelled)
+        app->server->counters.cancelled++;
     request_done(&r); /* ends the watching: only then may the connection be closed */
     reply_done(&p);
 }
 
-void worker_serve(struct app *app, int fd, bool overloaded, atomic_size_t *unfinished)
+/* One more request; a highest number that two raise at once may lose one. */
+static void count_begun(struct server_counters *c)
+{
+    unsigned long long now = ++c->active;
+
+    if (now > c->max_active)
+        c->max_active = now;
+}
+
+void worker_serve(struct server *server, int fd, bool overloaded, atomic_size_t *unfinished)
 {
     struct fcgx_conn f = {
         .conn = { .fd = fd, .read = conn_read, .write = conn_write, .flush = conn_flush },
     };
+    struct app *app;
     bool counted;
 
     FCGX_InitRequest(&f.fcgx, -1, 0);
@@ -195,14 +195,16 @@ void worker_serve(struct app *app, int fd, bool overloaded, atomic_size_t *unfin
     if (FCGX_Accept_r(&f.fcgx) < 0)
         return;
     ++*unfinished;
-    counted = !app->draining; /* looked at after the increment: main reads in the other order */
+    counted = !server->draining; /* looked at after the increment: main reads in the other order */
     if (!counted)
         --*unfinished;
-    app->counters.active++;
+    count_begun(&server->counters);
+    app = server_enter(server);
     serve_request(app, &f, overloaded);
-    app->counters.active--;
+    server->counters.active--;
     f.fcgx.keepConnection = 0; /* a connection kept alive would hold this worker */
     FCGX_Finish_r(&f.fcgx);
+    server_leave(server, app); /* may close engines, which the peer need not wait for */
     if (counted)
         --*unfinished;
 }

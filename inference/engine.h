@@ -196,6 +196,7 @@ struct event {
     char *text; /* EVENT_TEXT: NUL-terminated */
     size_t text_len;
     size_t n_tokens; /* drawn since the last EVENT_TEXT, for usage while streaming */
+    double at_ms;    /* clock_ms() when the engine said it; of joined texts, the last */
     struct token_logprob
         *logprobs;     /* [n_logprobs * (1 + top_logprobs)]: the token taken, then the best */
     size_t n_logprobs; /* ordered; id -1 fills where there are fewer */

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "kernels/base/clock.h"
+
 struct inbox {
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
@@ -114,6 +116,7 @@ static bool join(struct event *to, const struct event *from, size_t width)
         to->text_len += from->text_len;
     }
     to->n_tokens += from->n_tokens;
+    to->at_ms = from->at_ms;
     return true;
 }
 
@@ -133,6 +136,7 @@ void inbox_put(struct inbox *in, struct event_node *n)
     struct event_node *last;
 
     n->next = NULL;
+    n->event.at_ms = clock_ms();
     pthread_mutex_lock(&in->lock);
     last = n->event.kind == EVENT_TEXT ? newest(in, n->event.tag) : NULL;
     if (last && last->event.kind == EVENT_TEXT && join(&last->event, &n->event, n->width)) {

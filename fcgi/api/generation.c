@@ -6,6 +6,7 @@
 #include "fcgi/api/envelope.h"
 #include "fcgi/api/fields.h"
 #include "fcgi/sse.h"
+#include "fcgi/tally.h"
 #include "kernels/base/clock.h"
 
 enum { MAX_BODY_BYTES = 256 << 20, PROMPT_END_BYTES = 96 };
@@ -22,6 +23,7 @@ struct run {
     size_t open;       /* choices not over yet */
     struct sse sse;
     struct buf frame;
+    struct tally tally;
     double deadline_ms; /* 0: none */
 };
 
@@ -86,6 +88,7 @@ static void note_usage(struct run *u)
     note->prompt_ms = u->g.choices[0].usage.prompt_ms;
     note->generate_ms = u->g.choices[0].usage.generate_ms;
     note->finish = u->g.choices[0].finish_name;
+    tally_done(&u->tally, &u->g.choices[0].usage, note->completion_tokens);
 }
 
 /* Ends the answer with an error: a status, or an error event where the headers are out. */
@@ -280,6 +283,7 @@ static void follow(struct run *u)
             go_on = look_around(u);
             continue;
         }
+        tally_event(&u->tally, &ev, &u->g.choices[ev.tag].last_ms);
         go_on = take(u, &ev);
         event_done(&ev);
     }
@@ -289,7 +293,9 @@ static void follow(struct run *u)
         u->d->whole(&u->p->body, &u->g);
     else if (u->sse.reply && u->sse.gone)
         u->p->note.cancelled = true;
-    if (!u->open)
+    if (u->open)
+        tally_broken(&u->tally, u->p->note.cancelled);
+    else
         note_usage(u);
 }
 
@@ -351,6 +357,7 @@ void generation_run(struct app *app, struct request *r, struct reply *p,
                                .top_logprobs = ask->top_logprobs,
                                .created = (long long)r->created,
                                .own = ask->own };
+    u.tally = (struct tally){ .metrics = ask->model->metrics, .start_ms = r->start_ms };
     envelope_id(u.g.id, sizeof u.g.id, ask->dialect->id_prefix);
     envelope_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, ask->model->engine);
     if (app->config->request_timeout_ms)

@@ -25,7 +25,8 @@ struct choice {
     struct split split; /* where the generation has a form */
     size_t n_calls;     /* begun, of those that are told */
     size_t reasoning_tokens;
-    bool enough; /* its only call is complete */
+    bool enough;    /* its only call is complete */
+    double last_ms; /* tally's own */
 };
 
 /* What an answer's text is made of, where it is more than content. */

@@ -16,6 +16,7 @@ void tokens_tokenize(struct app *app, struct request *r, struct reply *p);
 void tokens_detokenize(struct app *app, struct request *r, struct reply *p);
 void models_list(struct app *app, struct request *r, struct reply *p);
 void models_get(struct app *app, struct request *r, struct reply *p);
+void metrics_get(struct app *app, struct request *r, struct reply *p);
 void health_live(struct app *app, struct request *r, struct reply *p);
 void health_ready(struct app *app, struct request *r, struct reply *p);
 void health_report(struct app *app, struct request *r, struct reply *p);

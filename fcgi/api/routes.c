@@ -11,6 +11,7 @@ const struct route api_routes[] = {
     { "POST", "/detokenize", tokens_detokenize, false },
     { "GET", "/v1/models", models_list, false },
     { "GET", "/v1/models/{id}", models_get, false },
+    { "GET", "/metrics", metrics_get, false },
     { "GET", "/livez", health_live, true },
     { "GET", "/readyz", health_ready, true },
     { "GET", "/health", health_report, false },
