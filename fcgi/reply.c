@@ -49,6 +49,11 @@ static const char *message_of(const struct mapping *m, const struct err *e)
     return m == &internal ? "The server had an error while processing your request." : e->text;
 }
 
+const char *reply_err_message(const struct err *e)
+{
+    return message_of(mapping_of(e), e);
+}
+
 /* What is not in the table is an error of ours, and said so. */
 const char *reply_status_text(int status)
 {

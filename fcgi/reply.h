@@ -65,6 +65,9 @@ void reply_error(struct reply *p, int status, const char *type, const char *code
  * sentence goes to the log instead */
 void reply_err(struct reply *p, const struct err *e);
 
+/* The sentence that reply_err() would send: one of ours, or e's, borrowed. */
+const char *reply_err_message(const struct err *e);
+
 /* Appends the error body that reply_err() would send: for an error inside a stream. */
 void reply_error_body(struct buf *b, const struct err *e);
 

@@ -19,35 +19,13 @@ static void put_first(struct buf *b, struct generation *g, size_t index)
     envelope_chunk_end(b, g);
 }
 
-/* Appends [{token...},...] for one event's tokens. */
-static void put_tokens(struct buf *b, const struct event *ev, int top)
-{
-    size_t stride = 1 + (size_t)top;
-
-    for (size_t i = 0; i < ev->n_logprobs; i++) {
-        const struct token_logprob *t = ev->logprobs + i * stride;
-
-        if (i)
-            buf_putc(b, ',');
-        buf_putc(b, '{');
-        logprobs_token(b, t);
-        buf_puts(b, ",\"top_logprobs\":[");
-        for (size_t k = 1; k < stride && t[k].id >= 0; k++) {
-            buf_puts(b, k > 1 ? ",{" : "{");
-            logprobs_token(b, &t[k]);
-            buf_putc(b, '}');
-        }
-        buf_puts(b, "]}");
-    }
-}
-
 /* After the delta: log-probabilities and the end of a chunk whose choice goes on. */
 static void put_rest(struct buf *b, const struct generation *g, const struct event *ev)
 {
     buf_puts(b, "},\"logprobs\":");
     if (g->top_logprobs >= 0 && ev) {
         buf_puts(b, "{\"content\":[");
-        put_tokens(b, ev, g->top_logprobs);
+        logprobs_tokens(b, ev, g->top_logprobs);
         buf_puts(b, "],\"refusal\":null}");
     } else {
         buf_puts(b, "null");
@@ -195,7 +173,7 @@ static void keep(struct generation *g, size_t index, const struct event *ev)
         return;
     if (c->lists[0].len)
         buf_putc(&c->lists[0], ',');
-    put_tokens(&c->lists[0], ev, g->top_logprobs);
+    logprobs_tokens(&c->lists[0], ev, g->top_logprobs);
 }
 
 static void put_choice(struct buf *b, const struct generation *g, size_t index)

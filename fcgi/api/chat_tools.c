@@ -56,7 +56,22 @@ static const char *tool_name(const struct value *tool)
     return string_of(field_get(tool, "function"), "name")->string.data;
 }
 
-static int read_tool(const struct value *tool, size_t i, struct err *e)
+/* A tool as responses write it: type and the function's members side by side.  NULL: no memory. */
+static struct value *unflatten(struct arena *a, const struct value *tool)
+{
+    static const char *const members[] = { "name", "description", "parameters", "strict" };
+    struct value *f = value_map(a);
+
+    for (size_t i = 0; f && i < sizeof members / sizeof *members; i++) {
+        struct value *v = value_get(tool, members[i]);
+
+        if (v && v->kind != VALUE_NULL && !set(a, f, members[i], v))
+            f = NULL;
+    }
+    return f ? wrap(a, f) : NULL;
+}
+
+static int read_tool(const struct value *tool, size_t i, bool flat, struct err *e)
 {
     const struct value *type = field_get(tool, "type");
     char where[40], param[64];
@@ -71,14 +86,18 @@ static int read_tool(const struct value *tool, size_t i, struct err *e)
         return err_param(e, param, ERR_UNSUPPORTED,
                          "%s: tools of type \"%.40s\" are not supported, only functions are", param,
                          type->string.data);
+    if (flat)
+        return check_function(tool, where, e);
     snprintf(param, sizeof param, "%s.function", where);
     return check_function(field_get(tool, "function"), param, e);
 }
 
 /* tools, or functions in the same shape. */
-static int read_list(struct chat_tools *t, const struct value *body, struct arena *a, struct err *e)
+static int read_list(struct chat_tools *t, const struct value *body, bool flat, struct arena *a,
+                     struct err *e)
 {
-    const struct value *v = field_get(body, "tools"), *f = field_get(body, "functions");
+    const struct value *v = field_get(body, "tools");
+    const struct value *f = flat ? NULL : field_get(body, "functions");
     struct value *list = value_list(a);
     int rc = 0;
 
@@ -94,8 +113,10 @@ static int read_list(struct chat_tools *t, const struct value *body, struct aren
         char where[40];
 
         snprintf(where, sizeof where, "functions[%zu]", i);
-        rc = t->legacy ? check_function(tool, where, e) : read_tool(tool, i, e);
-        if (!rc && (!list || !value_append(a, list, t->legacy ? wrap(a, tool) : tool)))
+        rc = t->legacy ? check_function(tool, where, e) : read_tool(tool, i, flat, e);
+        if (!rc && (flat || t->legacy))
+            tool = flat ? unflatten(a, tool) : wrap(a, tool);
+        if (!rc && (!list || !value_append(a, list, tool)))
             rc = field_no_memory(e);
     }
     if (!rc && v->list.len)
@@ -196,7 +217,8 @@ static int read_choice(struct chat_tools *t, const struct value *body, struct ar
     return 0;
 }
 
-int chat_tools_read(struct chat_tools *t, const struct value *body, struct arena *a, struct err *e)
+int chat_tools_read(struct chat_tools *t, const struct value *body, bool flat, struct arena *a,
+                    struct err *e)
 {
     bool parallel = true;
     int rc;
@@ -204,7 +226,7 @@ int chat_tools_read(struct chat_tools *t, const struct value *body, struct arena
     *t = (struct chat_tools){ 0 };
     rc = field_bool(body, "parallel_tool_calls", &parallel, e);
     if (!rc)
-        rc = read_list(t, body, a, e);
+        rc = read_list(t, body, flat, a, e);
     t->one_call = !parallel || t->legacy;
     return rc ? rc : read_choice(t, body, a, e);
 }
@@ -229,15 +251,14 @@ static struct value *arguments(struct arena *a, struct value *v)
     return v;
 }
 
-/* One call: f is what it names. */
-static int read_call(const struct value *call, const struct value *f, const char *where,
-                     struct arena *a, struct value *list, struct err *e)
+int chat_tools_add_call(const struct value *f, const struct value *id, const char *where,
+                        struct arena *a, struct value *list, struct err *e)
 {
-    const struct value *name = string_of(f, "name"), *id = string_of(call, "id");
+    const struct value *name = string_of(f, "name");
     struct value *to = value_map(a), *function = value_map(a);
     char param[sizeof e->param];
 
-    snprintf(param, sizeof param, "%.70s.function.name", where);
+    snprintf(param, sizeof param, "%.80s.name", where);
     if (!name)
         return field_wrong(e, param, "a string", field_get(f, "name"));
     if (!to || !function || !list ||
@@ -248,6 +269,16 @@ static int read_call(const struct value *call, const struct value *f, const char
         !value_append(a, list, to))
         return field_no_memory(e);
     return 0;
+}
+
+int chat_tools_set_reasoning(struct value *message, const struct value *text, struct arena *a,
+                             struct err *e)
+{
+    struct value *v = value_string(a, text->string.data, text->string.len);
+
+    return set(a, message, "reasoning_content", v) && set(a, message, "thinking", v)
+               ? 0
+               : field_no_memory(e);
 }
 
 static int read_calls(const struct value *message, const char *where, struct arena *a,
@@ -262,13 +293,15 @@ static int read_calls(const struct value *message, const char *where, struct are
     if (calls && calls->kind != VALUE_LIST)
         return field_wrong(e, param, "an array of calls", calls);
     for (size_t i = 0; calls && i < calls->list.len && !rc; i++) {
-        snprintf(param, sizeof param, "%.60s.tool_calls[%zu]", where, i);
-        rc = read_call(calls->list.items[i], field_get(calls->list.items[i], "function"), param, a,
-                       list, e);
+        const struct value *call = calls->list.items[i];
+
+        snprintf(param, sizeof param, "%.40s.tool_calls[%zu].function", where, i);
+        rc = chat_tools_add_call(field_get(call, "function"), string_of(call, "id"), param, a, list,
+                                 e);
     }
     snprintf(param, sizeof param, "%.70s.function_call", where);
     if (!rc && !calls && one)
-        rc = read_call(one, one, param, a, list, e);
+        rc = chat_tools_add_call(one, NULL, param, a, list, e);
     return rc;
 }
 
@@ -276,7 +309,7 @@ int chat_tools_history(const struct value *message, const char *where, struct ar
                        struct value *to, struct err *e)
 {
     const struct value *reasoning = string_of(message, "reasoning_content");
-    struct value *list = value_list(a), *text;
+    struct value *list = value_list(a);
     int rc = read_calls(message, where, a, list, e);
 
     if (rc)
@@ -285,10 +318,5 @@ int chat_tools_history(const struct value *message, const char *where, struct ar
         return field_no_memory(e);
     if (!reasoning)
         reasoning = string_of(message, "reasoning");
-    if (!reasoning)
-        return 0;
-    text = value_string(a, reasoning->string.data, reasoning->string.len);
-    return set(a, to, "reasoning_content", text) && set(a, to, "thinking", text)
-               ? 0
-               : field_no_memory(e);
+    return reasoning ? chat_tools_set_reasoning(to, reasoning, a, e) : 0;
 }

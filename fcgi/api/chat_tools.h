@@ -20,8 +20,9 @@ struct chat_tools {
     bool legacy;   /* they came as `functions`: the answer has function_call */
 };
 
-/* Errors: ERR_INVALID and ERR_UNSUPPORTED, with the field as param. */
-int chat_tools_read(struct chat_tools *t, const struct value *body, struct arena *a,
+/* flat: tools as responses write them, {"type": "function", "name": .., "parameters": ..}, and no
+ * functions.  Errors: ERR_INVALID and ERR_UNSUPPORTED, with the field as param. */
+int chat_tools_read(struct chat_tools *t, const struct value *body, bool flat, struct arena *a,
                     struct err *e) MUST_CHECK;
 
 /* What an answer must be that has to call them: a JSON object {"name": .., "arguments": ..}, or a
@@ -33,5 +34,14 @@ int chat_tools_spec(const struct chat_tools *t, struct spec *s, struct arena *a,
  * arguments as objects, reasoning under both names that templates know. */
 int chat_tools_history(const struct value *message, const char *where, struct arena *a,
                        struct value *to, struct err *e) MUST_CHECK;
+
+/* Appends one call to a message's tool_calls: f has name and arguments, `where` names it in errors;
+ * id: a string, or NULL. */
+int chat_tools_add_call(const struct value *f, const struct value *id, const char *where,
+                        struct arena *a, struct value *list, struct err *e) MUST_CHECK;
+
+/* What an answer thought, text being a string: under both names that templates know. */
+int chat_tools_set_reasoning(struct value *message, const struct value *text, struct arena *a,
+                             struct err *e) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "fcgi/api/fields.h"
+#include "fcgi/api/spec_fields.h"
 
 enum { DEFAULT_MAX_TOKENS = 16, MAX_LOGPROBS = 5 };
 
@@ -101,6 +102,11 @@ int completion_request_read(struct completion_request *c, const struct value *bo
 
     *c = (struct completion_request){ 0 };
     rc = params_read(&c->params, body, rules, a, e);
+    if (!rc)
+        rc = params_read_n(&c->params, body, rules, e);
+    if (!rc)
+        rc = spec_format_read(&c->params.spec, field_get(body, "response_format"),
+                              "response_format", a, e);
     if (!rc)
         rc = field_int(body, "max_tokens", 0, INT64_MAX, &max_tokens, e);
     if (!rc)

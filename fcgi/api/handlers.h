@@ -9,6 +9,8 @@
 #include "fcgi/request.h"
 
 void chat_handle(struct app *app, struct request *r, struct reply *p);
+void responses_handle(struct app *app, struct request *r, struct reply *p);
+void responses_count(struct app *app, struct request *r, struct reply *p);
 void completions_handle(struct app *app, struct request *r, struct reply *p);
 void tokens_apply_template(struct app *app, struct request *r, struct reply *p);
 void tokens_count(struct app *app, struct request *r, struct reply *p);

@@ -168,10 +168,10 @@ int params_model(const struct value *body, const char **model, struct err *e)
 int params_read(struct params *p, const struct value *body, const struct params_rules *rules,
                 struct arena *a, struct err *e)
 {
-    int64_t n = 1, priority = 0;
+    int64_t priority = 0;
     int rc;
 
-    *p = (struct params){ .sampling = rules->sampling };
+    *p = (struct params){ .sampling = rules->sampling, .n = 1 };
     rc = read_stream(p, body, e);
     if (!rc)
         rc = read_sampling(p, body, a, e);
@@ -181,11 +181,18 @@ int params_read(struct params *p, const struct value *body, const struct params_
         rc = field_bool(body, "ignore_eos", &p->ignore_end, e);
     if (!rc)
         rc = spec_fields_read(&p->spec, body, a, e);
-    if (!rc)
-        rc = field_int(body, "n", 1, (int64_t)rules->max_choices, &n, e);
     if (!rc && rules->client_priority)
         rc = field_int(body, "priority", INT32_MIN, INT32_MAX, &priority, e);
-    p->n = (size_t)n;
     p->priority = (int)priority;
+    return rc;
+}
+
+int params_read_n(struct params *p, const struct value *body, const struct params_rules *rules,
+                  struct err *e)
+{
+    int64_t n = 1;
+    int rc = field_int(body, "n", 1, (int64_t)rules->max_choices, &n, e);
+
+    p->n = (size_t)n;
     return rc;
 }

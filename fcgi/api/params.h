@@ -33,9 +33,13 @@ struct params_rules {
 /* The group a request asks for, NULL if it names none; borrowed from body. */
 int params_model(const struct value *body, const char **model, struct err *e) MUST_CHECK;
 
-/* Reads them from a request's object. */
+/* Reads them from a request's object: all but n and response_format, which stay 1 and nothing. */
 int params_read(struct params *p, const struct value *body, const struct params_rules *rules,
                 struct arena *a, struct err *e) MUST_CHECK;
+
+/* n, for endpoints that have it. */
+int params_read_n(struct params *p, const struct value *body, const struct params_rules *rules,
+                  struct err *e) MUST_CHECK;
 
 /* The request's body as a JSON object, in the arena. */
 int params_body(const char *text, size_t len, struct arena *a, struct value **out,

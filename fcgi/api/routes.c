@@ -6,6 +6,8 @@ const struct route api_routes[] = {
     { "POST", "/v1/chat/completions", chat_handle, false },
     { "POST", "/v1/chat/completions/input_tokens", tokens_count, false },
     { "POST", "/v1/completions", completions_handle, false },
+    { "POST", "/v1/responses", responses_handle, false },
+    { "POST", "/v1/responses/input_tokens", responses_count, false },
     { "POST", "/apply-template", tokens_apply_template, false },
     { "POST", "/tokenize", tokens_tokenize, false },
     { "POST", "/detokenize", tokens_detokenize, false },

@@ -69,34 +69,46 @@ static int put_object(struct spec *s, const char *param, struct err *e)
     return put(s, &found, e);
 }
 
-static int read_format(struct spec *s, const struct value *format, struct arena *a, struct err *e)
+/* A member's name for errors and for what contradicts it: "<param>.<name>", in the arena. */
+static const char *inside(const char *param, const char *name, struct arena *a)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "%.30s.%.30s", param, name);
+    return arena_strndup(a, path, strlen(path));
+}
+
+int spec_format_read(struct spec *s, const struct value *format, const char *param, struct arena *a,
+                     struct err *e)
 {
     const struct value *type = field_get(format, "type");
     const struct value *inner = field_get(format, "json_schema");
-    const struct value *schema = field_get(format, "schema"); /* llama-server's place for it */
+    const struct value *schema = field_get(format, "schema");
+    const char *here = inside(param, "schema", a);
+    const char *within = inside(param, "json_schema", a);
+    const char *there = inside(param, "json_schema.schema", a);
 
     if (!format)
         return 0;
+    if (!here || !within || !there)
+        return field_no_memory(e);
     if (format->kind != VALUE_MAP || !type || type->kind != VALUE_STRING)
-        return field_wrong(e, "response_format", "an object with a type", format);
+        return field_wrong(e, param, "an object with a type", format);
     if (!strcmp(type->string.data, "text"))
         return 0;
     if (!strcmp(type->string.data, "json_object"))
-        return schema ? put_schema(s, schema, "response_format.schema", a, e)
-                      : put_object(s, "response_format", e);
+        return schema ? put_schema(s, schema, here, a, e) : put_object(s, param, e);
     if (strcmp(type->string.data, "json_schema") != 0)
-        return err_param(e, "response_format", ERR_UNSUPPORTED,
-                         "response_format: \"%.40s\" is not supported, expected \"text\", "
-                         "\"json_object\" or \"json_schema\"",
-                         type->string.data);
+        return err_param(e, param, ERR_UNSUPPORTED,
+                         "%s: \"%.40s\" is not supported, expected \"text\", \"json_object\" or "
+                         "\"json_schema\"",
+                         param, type->string.data);
     if (!inner && schema)
-        return put_schema(s, schema, "response_format.schema", a, e);
+        return put_schema(s, schema, here, a, e);
     if (!inner || inner->kind != VALUE_MAP)
-        return field_wrong(e, "response_format.json_schema", "an object with name and schema",
-                           inner);
+        return field_wrong(e, within, "an object with name and schema", inner);
     schema = field_get(inner, "schema");
-    return schema ? put_schema(s, schema, "response_format.json_schema.schema", a, e)
-                  : put_object(s, "response_format", e);
+    return schema ? put_schema(s, schema, there, a, e) : put_object(s, param, e);
 }
 
 enum place { PLACE_JSON, PLACE_REGEX, PLACE_GRAMMAR, PLACE_CHOICE, PLACE_OBJECT, PLACE_REFUSED };
@@ -145,9 +157,9 @@ int spec_fields_read(struct spec *s, const struct value *body, struct arena *a, 
         { NULL, "regex", "regex", PLACE_REGEX },
     };
     const struct value *outputs = field_get(body, "structured_outputs");
-    int rc = read_format(s, field_get(body, "response_format"), a, e);
+    int rc = 0;
 
-    if (rc == 0 && outputs && outputs->kind != VALUE_MAP)
+    if (outputs && outputs->kind != VALUE_MAP)
         return field_wrong(e, "structured_outputs", "an object", outputs);
     for (size_t i = 0; rc == 0 && i < sizeof fields / sizeof *fields; i++) {
         const struct value *v = field_get(fields[i].within ? outputs : body, fields[i].name);

@@ -12,8 +12,15 @@
 #include "inference/engine.h"
 #include "kernels/base/arena.h"
 
-/* SPEC_NONE where the request asks for nothing of the kind.  Errors: ERR_INVALID for a wrong type
- * or two that contradict each other, ERR_UNSUPPORTED, each with the field as param. */
+/* What response_format asks for (NULL: nothing), or another member called param that means the
+ * same: llama-server and the text.format of responses have the schema without json_schema around
+ * it. Errors as those of spec_fields_read(). */
+int spec_format_read(struct spec *s, const struct value *format, const char *param, struct arena *a,
+                     struct err *e) MUST_CHECK;
+
+/* All the other names.  SPEC_NONE where the request asks for nothing of the kind.  Errors:
+ * ERR_INVALID for a wrong type or two that contradict each other, ERR_UNSUPPORTED, each with the
+ * field as param. */
 int spec_fields_read(struct spec *s, const struct value *body, struct arena *a,
                      struct err *e) MUST_CHECK;
 

@@ -6,11 +6,16 @@ from stack import SERVERS, Stack, check_schema
 import tap
 
 CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 HI = [{"role": "user", "content": "Hi!"}]
 
 
 def chat(**more):
     return dict({"model": "primary", "messages": HI, "max_tokens": 2}, **more)
+
+
+def response(**more):
+    return dict({"model": "primary", "input": "Hi!", "max_output_tokens": 2}, **more)
 
 
 def message(**m):
@@ -92,6 +97,18 @@ CASES = [
     ("completion of ids beyond the vocabulary", "POST", "/v1/completions", {"model": "primary", "prompt": [9999999]}, 400, None, None),
     ("completion with suffix", "POST", "/v1/completions", {"model": "primary", "prompt": "a", "suffix": "b"}, 400, "suffix",
      "unsupported_value"),
+    ("response without input", "POST", RESPONSES, {"model": "primary"}, 400, "input", None),
+    ("response to an earlier one", "POST", RESPONSES, response(previous_response_id="resp_1"), 400, "previous_response_id", "unsupported_value"),
+    ("response in the background", "POST", RESPONSES, response(background=True, stream=True), 400, "background", "unsupported_value"),
+    ("response to an item that is a number", "POST", RESPONSES, response(input=[1]), 400, "input[0]", None),
+    ("response to an item by reference", "POST", RESPONSES, response(input=[{"type": "item_reference", "id": "x"}]), 400, "input[0]",
+     "unsupported_value"),
+    ("response to an image", "POST", RESPONSES, response(input=[{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]), 400,
+     "input[0].content[0]", "unsupported_value"),
+    ("response with a search tool", "POST", RESPONSES, response(tools=[{"type": "web_search"}]), 400, "tools[0].type", "unsupported_value"),
+    ("response in no format", "POST", RESPONSES, response(text={"format": {"type": "yaml"}}), 400, "text.format", "unsupported_value"),
+    ("response by an unknown model, streamed", "POST", RESPONSES, response(model="gpt-99", stream=True), 404, "model", "model_not_found"),
+    ("response to too much, streamed", "POST", RESPONSES, response(input="word " * 9000, stream=True), 400, None, "context_length_exceeded"),
     ("wrong method", "GET", CHAT, None, 405, None, "method_not_allowed"),
     ("DELETE", "DELETE", "/v1/models", None, 405, None, "method_not_allowed"),
     ("PUT", "PUT", CHAT, chat(), 405, None, "method_not_allowed"),
