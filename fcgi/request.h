@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "fcgi/admission.h"
 #include "fcgi/conn.h"
 #include "fcgi/watcher.h"
 #include "kernels/base/arena.h"
@@ -28,6 +29,8 @@ struct request {
     struct arena arena; /* for the handler: JSON tree, messages, whatever dies with the request */
     double start_ms;    /* clock_ms() when it was accepted */
     time_t created;     /* wall clock, seconds: for `created` in answers */
+
+    struct admission admission;
 
     /* What follows is request.c's own. */
     char *const *params;

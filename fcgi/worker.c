@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fcgi/admission.h"
 #include "fcgi/app.h"
 #include "fcgi/conn.h"
 #include "fcgi/reply.h"
@@ -64,22 +65,6 @@ int worker_init(void)
     return 0;
 }
 
-/* Whether the key is right, or none is needed; otherwise the answer is 401. */
-static bool is_allowed(const struct app *app, const struct request *r, struct reply *p)
-{
-    const char *authorization = request_header(r, "authorization");
-
-    if (!app->auth || auth_check(app->auth, authorization))
-        return true;
-    reply_header(p, "WWW-Authenticate", "Bearer");
-    reply_error(p, 401, "invalid_request_error", "invalid_api_key", NULL,
-                authorization
-                    ? "Incorrect API key provided."
-                    : "No API key was provided: send it as \"Authorization: Bearer KEY\".",
-                0);
-    return false;
-}
-
 /* The body is read last: who may not ask, or asks for nothing there is, need not send it. */
 static const struct route *respond(struct app *app, struct request *r, struct conn *c,
                                    bool overloaded, struct reply *p)
@@ -95,7 +80,7 @@ static const struct route *respond(struct app *app, struct request *r, struct co
     route = router_find(api_routes, origin, r, p);
     /* A wrong path is told only to those who hold a key; a browser's OPTIONS never carries one. */
     if (route ? !route->open : p->status != 204)
-        if (!is_allowed(app, r, p))
+        if (!admission_key(app, r, p))
             return route;
     if (!route)
         return NULL;
@@ -105,6 +90,8 @@ static const struct route *respond(struct app *app, struct request *r, struct co
         reply_err(p, &e);
         return route;
     }
+    if (!route->open && !strcmp(route->method, "POST") && !admission_limits(app, r, p))
+        return route;
     if (request_read(r, c, app->config->body_size_limit, &e)) {
         reply_err(p, &e);
         return route;
@@ -127,6 +114,7 @@ static void write_log(const struct request *r, const struct reply *p, const stru
     log_str(&l, "method", r->method);
     log_str(&l, "path", *r->path ? r->path : NULL);
     log_int(&l, "status", p->status);
+    log_str(&l, "key", admission_name(r));
     log_str(&l, "model", n->model);
     if (n->has_usage) {
         log_ms(&l, "queue_ms", n->queue_ms);
@@ -166,6 +154,7 @@ static void serve_request(struct app *app, struct fcgx_conn *f, bool overloaded)
     server_count_answer(app->server, p.note.cancelled ? STATUS_CLIENT_LEFT : p.status, p.note.code);
     if (p.note.cancelled)
         app->server->counters.cancelled++;
+    admission_end(&r, p.note.prompt_tokens + p.note.completion_tokens);
     request_done(&r); /* ends the watching: only then may the connection be closed */
     reply_done(&p);
 }

@@ -139,7 +139,8 @@ enum prompt_kind {
 enum { STOP_MAX_BYTES = 1024 };
 
 struct job_request {
-    const char *id; /* for the log; may be NULL */
+    const char *id;    /* for the log; may be NULL */
+    const char *owner; /* who shares the engine fairly with others of the same priority; or NULL */
     enum prompt_kind kind;
     const struct value *context; /* PROMPT_CHAT: map with messages, add_generation_prompt, ... */
     const char *text;            /* PROMPT_TEXT */
@@ -153,7 +154,8 @@ struct job_request {
     size_t n_stops;
     int top_logprobs; /* -1: no logprobs; 0 .. 20: with that many alternatives */
     bool ignore_end;  /* end-of-generation tokens do not end it */
-    int priority;     /* lower comes earlier, 0 as usual; among equals first come, first served */
+    int priority;     /* lower comes earlier, 0 as usual; among equals owners take turns, and of one
+                       * owner's     jobs the first to come is the first served */
     const char
         *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;
