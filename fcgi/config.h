@@ -55,6 +55,7 @@ struct config {
     const char *models_dir;      /* searched before the default folders; NULL: only those */
     size_t body_size_limit;      /* bytes */
     size_t request_memory_limit; /* bytes of a request's arena */
+    size_t upload_memory_limit;  /* bytes of requests that are still coming in, all together */
     size_t max_connections;      /* requests served at once; more are answered 503 */
     /* Of one address; 0: no limit. */
     size_t address_concurrency, address_requests, address_tokens;

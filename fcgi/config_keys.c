@@ -53,6 +53,7 @@ const struct config_key config_keys[] = {
     { "models_dir", KEY_TEXT, SERVER(models_dir), 0, 0, NULL, "DIR  where model names are looked up first" },
     { "body_size_limit", KEY_BYTES, SERVER(body_size_limit), 1, SIZE_MAX / 2, "BODY_SIZE_LIMIT_BYTES", "SIZE  largest request body" },
     { "request_memory_limit", KEY_BYTES, SERVER(request_memory_limit), 64 * KB, SIZE_MAX / 2, NULL, "SIZE  most memory for one request's contents" },
+    { "upload_memory_limit", KEY_BYTES, SERVER(upload_memory_limit), 256 * KB, SIZE_MAX / 2, NULL, "SIZE  most memory for all requests that are still coming in" },
     { "max_connections", KEY_COUNT, SERVER(max_connections), 1, 16384, NULL, "N  requests served at the same time" },
     { "address_concurrency", KEY_COUNT, SERVER(address_concurrency), 0, HUGE_COUNT, NULL, "N  requests of one address at the same time; more are answered 429; 0: no limit" },
     { "address_requests_per_minute", KEY_COUNT, SERVER(address_requests), 0, HUGE_COUNT, NULL, "N  requests of one address a minute; 0: no limit" },

@@ -15,9 +15,9 @@
 #include "fcgi/app.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/listener.h"
-#include "fcgi/server.h"
 #include "fcgi/make_key.h"
-#include "fcgi/worker.h"
+#include "fcgi/responder.h"
+#include "fcgi/server.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
@@ -303,7 +303,7 @@ int main(int argc, char **argv)
         log_set_level(c->log_level);
         rc = c->log ? log_open(c->log, &e) : 0;
         has_log = !rc && c->log;
-        if (!rc && worker_init())
+        if (!rc && responder_init())
             rc = err_set(&e, ERR_INTERNAL, "libfcgi cannot be set up");
         if (!rc) {
             rc = run(c, &e);

@@ -54,6 +54,9 @@ int request_init(struct request *r, char *const *params, size_t arena_bytes,
  * ERR_NOMEM. */
 int request_read(struct request *r, struct conn *c, size_t limit_bytes, struct err *e) MUST_CHECK;
 
+/* Whether the length that was declared is above limit_bytes: then its body need not come. */
+bool request_is_too_large(const struct request *r, size_t limit_bytes);
+
 /* Watches the connection from now on: right after request_read().  The worker calls it, not
  * handlers. */
 void request_watch(struct request *r, struct watcher *w, int fd);

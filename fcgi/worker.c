@@ -1,12 +1,6 @@
-/* libfcgi reads and writes records and nothing else: its accept loop ends on signals, pins a thread
- * to a connection kept alive and waits for idle peers without limit, so connections are accepted by
- * ours and adopted here. */
+/* In the order in which a request can be refused: by its head, before its body. */
 #include "fcgi/worker.h"
 
-#include <fcgiapp.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fcgi/admission.h"
@@ -14,61 +8,26 @@
 #include "fcgi/conn.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
+#include "fcgi/responder.h"
 #include "fcgi/router.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
 enum { STATUS_CLIENT_LEFT = 499 }; /* in the log only, as nginx writes it */
 
-struct fcgx_conn {
-    struct conn conn; /* first, so that the one is the other */
-    FCGX_Request fcgx;
+/* What is being served. */
+struct service {
+    struct app *app;
+    struct intake *intake;
+    bool overloaded;
+    bool wants_body; /* it can be answered, but its body is not here yet */
 };
 
-static long conn_read(struct conn *c, void *to, size_t len)
-{
-    FCGX_Stream *in = ((struct fcgx_conn *)(void *)c)->fcgx.in;
-    int n = FCGX_GetStr(to, len > INT_MAX ? INT_MAX : (int)len, in);
-
-    return FCGX_GetError(in) ? -1 : n;
-}
-
-static bool conn_write(struct conn *c, const void *bytes, size_t len)
-{
-    FCGX_Stream *out = ((struct fcgx_conn *)(void *)c)->fcgx.out;
-
-    for (const char *p = bytes; len;) {
-        int part = len > INT_MAX ? INT_MAX : (int)len;
-
-        if (FCGX_PutStr(p, part, out) < 0)
-            return false;
-        p += part;
-        len -= (size_t)part;
-    }
-    return true;
-}
-
-static bool conn_flush(struct conn *c)
-{
-    return FCGX_FFlush(((struct fcgx_conn *)(void *)c)->fcgx.out) == 0;
-}
-
-int worker_init(void)
-{
-    /* After an answer libfcgi waits for the web server to close first, 2 s by default; what keeps
-     * its side open (HAProxy, Apache with reuse) would hold the worker so long. */
-    setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "100", 0);
-    if (FCGX_Init())
-        return -1;
-    /* libfcgi installs handlers of its own; here signals are blocked and main waits for them. */
-    signal(SIGPIPE, SIG_IGN);
-    return 0;
-}
-
 /* The body is read last: who may not ask, or asks for nothing there is, need not send it. */
-static const struct route *respond(struct app *app, struct request *r, struct conn *c,
-                                   bool overloaded, struct reply *p)
+static const struct route *respond(struct service *s, struct request *r, struct conn *c,
+                                   struct reply *p)
 {
+    struct app *app = s->app;
     const char *origin = app->config->cors_origin;
     const struct route *route;
     struct err e = { 0 };
@@ -84,12 +43,16 @@ static const struct route *respond(struct app *app, struct request *r, struct co
             return route;
     if (!route)
         return NULL;
-    if (overloaded && !route->open) {
+    if (s->overloaded && !route->open) {
         err_set(&e, ERR_BUSY,
                 "The server is answering as many requests as it can; try again soon.");
         reply_err(p, &e);
         return route;
     }
+    s->wants_body = !route->open && s->intake->state == INTAKE_BODY && !s->intake->broken &&
+                    !request_is_too_large(r, app->config->body_size_limit);
+    if (s->wants_body)
+        return route;
     if (!route->open && !strcmp(route->method, "POST") && !admission_limits(app, r, p))
         return route;
     if (request_read(r, c, app->config->body_size_limit, &e)) {
@@ -131,19 +94,22 @@ static void write_log(const struct request *r, const struct reply *p, const stru
     log_end(&l);
 }
 
-static void serve_request(struct app *app, struct fcgx_conn *f, bool overloaded)
+static void serve_request(struct service *s, struct responder *f)
 {
+    struct app *app = s->app;
     struct request r;
     struct reply p;
     struct err e = { 0 };
     const struct route *route = NULL;
-    int bad = request_init(&r, f->fcgx.envp, app->config->request_memory_limit, &e);
+    int bad = request_init(&r, responder_params(f), app->config->request_memory_limit, &e);
 
     reply_init(&p, &f->conn, r.id, !strcmp(r.method, "HEAD"));
     if (bad)
         reply_err(&p, &e);
     else
-        route = respond(app, &r, &f->conn, overloaded, &p);
+        route = respond(s, &r, &f->conn, &p);
+    if (s->wants_body)
+        goto out;
     /* A handler that streams knows itself whether the client saw the end: many hang up right after
      * it. */
     if (!p.sent && (request_stopped(&r) == ERR_CANCELLED || !reply_send(&p))) {
@@ -155,6 +121,7 @@ static void serve_request(struct app *app, struct fcgx_conn *f, bool overloaded)
     if (p.note.cancelled)
         app->server->counters.cancelled++;
     admission_end(&r, p.note.prompt_tokens + p.note.completion_tokens);
+out:
     request_done(&r); /* ends the watching: only then may the connection be closed */
     reply_done(&p);
 }
@@ -168,32 +135,29 @@ static void count_begun(struct server_counters *c)
         c->max_active = now;
 }
 
-void worker_serve(struct server *server, int fd, bool overloaded, atomic_size_t *unfinished)
+enum worker_result worker_serve(struct server *server, struct intake *in, int fd, bool overloaded,
+                                atomic_size_t *unfinished)
 {
-    struct fcgx_conn f = {
-        .conn = { .fd = fd, .read = conn_read, .write = conn_write, .flush = conn_flush },
-    };
-    struct app *app;
+    struct service s = { .intake = in, .overloaded = overloaded };
+    struct responder f;
+    struct err e;
     bool counted;
 
-    FCGX_InitRequest(&f.fcgx, -1, 0);
-    /* libfcgi takes a connection that is there already for one that was kept alive, and reads
-     * the next request from it.  If that fails it closes it. */
-    f.fcgx.ipcFd = fd;
-    f.fcgx.keepConnection = 1;
-    if (FCGX_Accept_r(&f.fcgx) < 0)
-        return;
+    if (responder_open(&f, in, fd, &e)) {
+        log_msg(LOG_ERROR, "responder", "%s", e.text);
+        return WORKER_DONE;
+    }
     ++*unfinished;
     counted = !server->draining; /* looked at after the increment: main reads in the other order */
     if (!counted)
         --*unfinished;
     count_begun(&server->counters);
-    app = server_enter(server);
-    serve_request(app, &f, overloaded);
+    s.app = server_enter(server);
+    serve_request(&s, &f);
     server->counters.active--;
-    f.fcgx.keepConnection = 0; /* a connection kept alive would hold this worker */
-    FCGX_Finish_r(&f.fcgx);
-    server_leave(server, app); /* may close engines, which the peer need not wait for */
+    responder_close(&f, !s.wants_body);
+    server_leave(server, s.app); /* may close engines, which the peer need not wait for */
     if (counted)
         --*unfinished;
+    return s.wants_body ? WORKER_WANTS_BODY : WORKER_DONE;
 }
