@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/mm_ops.h"
+#include "kernels/cpu/mm_spread_256.h"
 
 enum { AHEAD = 1024, MXFP4_BYTES = 17, F8_BYTES = 36 };
 
@@ -60,6 +61,6 @@ bool mm_spread_avx512(float *y, const void *blocks, enum dtype dtype, size_t n_b
     else if (dtype == DTYPE_F8_E4M3)
         spread_f8(y, blocks, n_blocks);
     else
-        return false;
+        return spread_256(y, blocks, dtype, n_blocks);
     return true;
 }

@@ -32,8 +32,7 @@ extern const struct quant_format quant_format_f8_e4m3;
 extern const struct quant_format quant_format_q1_0, quant_format_q2_0;
 
 /* iq_grids.c */
-extern const uint16_t grid_iq1s[2048], grid_iq2xxs[256], grid_iq2xs[512], grid_iq2s[1024];
-extern const uint16_t grid_iq3xxs[256], grid_iq3s[512];
+extern const uint16_t grid_iq1s[2048], grid_iq2xxs[256], grid_iq3xxs[256], grid_iq3s[512];
 
 static inline uint16_t load_u16(const uint8_t *p)
 {

@@ -19,7 +19,7 @@ static void explode(uint8_t *codes, float *scale, float *min, const void *block)
     for (size_t k = 0; k < 32; k++) {
         unsigned high = b[66 + k / 4] >> k % 4 * 2 & 3;
 
-        iq2_eight(codes + 8 * k, grid_iq2s[b[2 + k] | high << 8], b[34 + k]);
+        iq2_eight(codes + 8 * k, quant_grid_iq2s[b[2 + k] | high << 8], b[34 + k]);
     }
 }
 

@@ -17,7 +17,7 @@ static void explode(uint8_t *codes, float *scale, float *min, const void *block)
     for (size_t k = 0; k < 32; k++) {
         unsigned q = load_u16(b + 2 + 2 * k);
 
-        iq2_eight(codes + 8 * k, grid_iq2xs[q & 511], seven_signs(q >> 9));
+        iq2_eight(codes + 8 * k, quant_grid_iq2xs[q & 511], seven_signs(q >> 9));
     }
 }
 

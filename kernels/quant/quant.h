@@ -59,6 +59,10 @@ float quant_f16(uint16_t h);
 float quant_bf16(uint16_t h);
 uint16_t quant_to_f16(float f); /* round to nearest even */
 
+/* Codebooks, for who decodes with vectors: an entry is eight values, value j bits 2 j and 2 j + 1,
+ * which stand for 8, 25 and 43. */
+extern const uint16_t quant_grid_iq2xs[512], quant_grid_iq2s[1024];
+
 /* The bfloat16 nearest to a finite number, the even one of two, as a float32. */
 static inline float quant_round_bf16(float x)
 {
