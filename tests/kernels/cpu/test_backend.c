@@ -1,6 +1,9 @@
 /* Finding a backend, forcing an instruction set, memory, and what open and kv_open refuse. */
+#include <signal.h>
+
 #include "battery.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/ops.h"
 
 static void backends_by_name(void **state)
 {
@@ -44,6 +47,36 @@ static void instruction_sets_by_name(void **state)
     assert_true(found);
     assert_null(isa_pick("avx9000", &e));
     assert_int_equal(e.code, ERR_UNSUPPORTED);
+}
+
+const char *amx_probe(void) __attribute__((weak)); /* NULL where the compiler has no tiles */
+
+/* Trying tiles ends in an answer, also where the processor has none and each of them faults. */
+static void tiles_are_tried_under_guard(void **state)
+{
+    static const int signals[] = { SIGILL, SIGSEGV };
+    struct sigaction before[2], after;
+    struct err e;
+
+    (void)state;
+    if (!amx_probe) {
+        print_message("# this build has no AMX\n");
+        skip();
+    }
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(sigaction(signals[i], NULL, &before[i]), 0);
+    for (int times = 0; times < 3; times++) { /* a fault leaves nothing behind */
+        const char *wrong = amx_probe();
+
+        if (isa_pick("amx", &e))
+            assert_null(wrong);
+        else
+            assert_non_null(wrong);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(sigaction(signals[i], NULL, &after), 0);
+        assert_ptr_equal(after.sa_handler, before[i].sa_handler);
+    }
 }
 
 static void open_says_what_is_wrong(void **state)
@@ -139,9 +172,13 @@ static void caches_that_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(backends_by_name),           cmocka_unit_test(instruction_sets_by_name),
-        cmocka_unit_test(open_says_what_is_wrong),    cmocka_unit_test(info_names_the_device),
-        cmocka_unit_test(memory_is_zero_and_aligned), cmocka_unit_test(caches_that_cannot_be),
+        cmocka_unit_test(backends_by_name),
+        cmocka_unit_test(instruction_sets_by_name),
+        cmocka_unit_test(open_says_what_is_wrong),
+        cmocka_unit_test(info_names_the_device),
+        cmocka_unit_test(memory_is_zero_and_aligned),
+        cmocka_unit_test(caches_that_cannot_be),
+        cmocka_unit_test(tiles_are_tried_under_guard),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
