@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fcgi/api/sampling_fields.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/parts/format.h"
 #include "kernels/base/buf.h"
@@ -26,7 +27,6 @@ void config_init(struct config *c)
         .log_level = LOG_INFO,
         .body_size_limit = 16 * 1024 * 1024,
         .request_memory_limit = 64 * 1024 * 1024,
-        .upload_memory_limit = 256 * 1024 * 1024,
         .max_connections = 1024,
         .max_choices = 8,
         .drain_timeout_ms = 120 * 1000,
@@ -236,6 +236,23 @@ bool config_has_alias(const struct model_config *m, const char *name)
     return false;
 }
 
+/* Whether it is right shows before anybody asks. */
+static int check_sampling(const struct model_config *m, struct err *e)
+{
+    struct sampling s = { 0 };
+    struct arena a;
+    int rc = 0;
+
+    arena_init(&a, 0);
+    if (m->default_sampling && sampling_fields_parse(&s, m->default_sampling, &a, e)) {
+        (void)err_prefix(e, "default_sampling: ");
+        rc = e->code = ERR_INVALID;
+        snprintf(e->param, sizeof e->param, "default_sampling");
+    }
+    arena_done(&a);
+    return rc;
+}
+
 int config_finish(struct config *c, struct err *e)
 {
     int rc;
@@ -254,6 +271,8 @@ int config_finish(struct config *c, struct err *e)
         rc = models_dir_find(c, m->model, &m->path, e);
         if (!rc)
             rc = read_template(c, m, e);
+        if (!rc)
+            rc = check_sampling(m, e);
         if (!rc && m->tool_format && !format_find(m->tool_format))
             rc = err_param(
                 e, "tool_format", ERR_INVALID,

@@ -42,8 +42,9 @@ struct model_config {
     /* Of requests that name none; below 0, and SIZE_MAX: as the model suggests. */
     float default_temperature, default_top_p, default_min_p;
     size_t default_top_k;
-    size_t default_max_tokens; /* 0: until the context is full */
-    uint64_t set;              /* bit k: key k was set for this model itself, not inherited */
+    const char *default_sampling; /* JSON, see fcgi/api/sampling_fields.h */
+    size_t default_max_tokens;    /* 0: until the context is full */
+    uint64_t set;                 /* bit k: key k was set for this model itself, not inherited */
 };
 
 struct config {
@@ -55,11 +56,8 @@ struct config {
     const char *models_dir;      /* searched before the default folders; NULL: only those */
     size_t body_size_limit;      /* bytes */
     size_t request_memory_limit; /* bytes of a request's arena */
-    size_t upload_memory_limit;  /* bytes of requests that are still coming in, all together */
     size_t max_connections;      /* requests served at once; more are answered 503 */
-    /* Of one address; 0: no limit. */
-    size_t address_concurrency, address_requests, address_tokens;
-    size_t max_choices; /* most that `n` of a request may ask for */
+    size_t max_choices;          /* most that `n` of a request may ask for */
     size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
     size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
@@ -72,7 +70,6 @@ struct config {
     uint64_t set;         /* bit k: key k was set */
     const char *file;     /* configuration file read; NULL if none */
     bool check;           /* --check: say whether all is well, and end */
-    const char *key_name; /* of --make-key or --hash-key */
     struct arena storage; /* of all strings */
 };
 
@@ -101,11 +98,11 @@ int config_environment(struct config *c, char *const *environment, struct err *e
  * open. */
 void config_warn(char *const *environment);
 
-enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_MAKE_KEY, CONFIG_HASH_KEY };
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 
 /* The command line: --key value or --key=value for every key, and --config FILE, --check, --help,
- * --version, --make-key NAME, --hash-key NAME.  Call it twice: once with file_only to learn the
- * file (c->file) before anything else is read, and last of all to apply the rest. */
+ * --version.  Call it twice: once with file_only to learn the file (c->file) before anything else
+ * is read, and last of all to apply the rest. */
 int config_options(struct config *c, int argc, char *const *argv, bool file_only,
                    enum config_action *action, struct err *e) MUST_CHECK;
 

@@ -64,7 +64,7 @@ static size_t bytes_shown(const struct answer *a)
     return held < a->bytes_pushed ? a->bytes_pushed - held : 0;
 }
 
-bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs)
+bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs, bool stops)
 {
     size_t shown = bytes_shown(a), before = a->text.len;
     bool stopped;
@@ -73,6 +73,7 @@ bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logpr
     a->bytes_pushed += tokenizer_piece(a->detok.tokenizer, id, false).len;
     if (a->width && !hold(a, logprobs))
         a->failed = true;
+    a->detok.deaf = !stops;
     stopped = detok_push(&a->detok, id, &a->text);
     /* After a stop the held bytes are gone; what was shown of them has been appended. */
     release(a, stopped ? shown + (a->text.len - before) : bytes_shown(a), stopped);

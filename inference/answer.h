@@ -28,8 +28,9 @@ void answer_init(struct answer *a, const struct tokenizer *t, const struct str *
                  size_t n_stops, int top_logprobs);
 void answer_done(struct answer *a);
 
-/* One more token; logprobs: [width] of it, copied.  True: a stop string was completed. */
-bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs);
+/* One more token; logprobs: [width] of it, copied.  True: a stop string was completed; stops: are
+ * they looked for? */
+bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs, bool stops);
 
 /* It ends for another reason than a stop string: what was held back may go out. */
 void answer_finish(struct answer *a);

@@ -1,6 +1,8 @@
 /* batch_harvest.c - what a pass gave becomes tokens, and tokens what is told. */
 #include "inference/batch_parts.h"
 
+#include <string.h>
+
 #include "kernels/base/clock.h"
 
 /* n alternatives; an id of -1 stands for nothing. */
@@ -14,9 +16,29 @@ static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n
     }
 }
 
+static bool is_stop_id(const struct job *j, int32_t id)
+{
+    for (size_t i = 0; i < j->n_stop_ids; i++)
+        if (j->stop_ids[i] == id)
+            return true;
+    return false;
+}
+
+/* Does the text end before this token? */
+static bool is_end(const struct batch *b, const struct job *j, int32_t id)
+{
+    return (tokenizer_is_end(b->tokenizer, id) && !j->ignore_end) || is_stop_id(j, id);
+}
+
+static bool is_too_early(const struct job *j)
+{
+    return j->n_ids - j->n_prompt < j->min_tokens;
+}
+
 /* One more token of j; sees whether that was the end. */
 static void take_token(struct batch *b, struct job *j, int32_t id, const struct token_logprob *lp)
 {
+    bool stops = !is_too_early(j);
     struct err e;
 
     j->ids[j->n_ids++] = id;
@@ -24,12 +46,12 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
     b->step.generated++;
     if (j->first_ms <= 0)
         j->first_ms = clock_ms();
-    if (tokenizer_is_end(b->tokenizer, id) && !j->ignore_end) {
+    if (is_end(b, j, id)) {
         answer_finish(&j->answer);
         batch_finish(j, FINISH_STOP);
     } else if (guide_take(&j->guide, tokenizer_piece(b->tokenizer, id, false), &e)) {
         batch_fail(j, &e);
-    } else if (answer_push(&j->answer, id, lp)) {
+    } else if (answer_push(&j->answer, id, lp, stops)) {
         batch_finish(j, FINISH_STOP);
     } else if (guide_is_complete(&j->guide) ||
                atomic_load_explicit(&j->enough, memory_order_relaxed)) {
@@ -55,18 +77,59 @@ static void tell(struct batch *b, struct job *j)
     }
 }
 
+/* Before so many tokens (struct job_request's min_tokens) what ends the text is not chosen.  False:
+ * nothing else would be left. */
+static bool forbid_ends(const struct batch *b, const struct job *j, uint64_t *mask)
+{
+    uint64_t left = 0;
+
+    for (size_t i = 0; !j->ignore_end && i < b->ends.n; i++)
+        mask[b->ends.ids[i] / 64] &= ~(1ull << b->ends.ids[i] % 64);
+    for (size_t i = 0; i < j->n_stop_ids; i++)
+        mask[j->stop_ids[i] / 64] &= ~(1ull << j->stop_ids[i] % 64);
+    for (size_t i = 0; i <= b->sampler.n_vocab / 64; i++)
+        left |= mask[i];
+    return left != 0;
+}
+
+static int guide_mask(struct batch *b, struct job *j)
+{
+    struct err e;
+    int rc = guide_allow(&j->guide, j->ignore_end ? NULL : &b->ends, b->mask, &e);
+
+    if (rc)
+        batch_fail(j, &e);
+    return rc;
+}
+
 /* The logits of what j may go on with.  NULL: it failed. */
 static const float *allowed_logits(struct batch *b, struct job *j, const float *logits)
 {
-    struct err e;
+    bool too_early = is_too_early(j);
 
-    if (!j->guide.shape)
+    if (!j->guide.shape && !too_early)
         return logits;
-    if (guide_allow(&j->guide, j->ignore_end ? NULL : &b->ends, b->mask, &e)) {
-        batch_fail(j, &e);
+    if (!j->guide.shape)
+        memset(b->mask, 0xff, (b->sampler.n_vocab / 64 + 1) * sizeof *b->mask);
+    else if (guide_mask(b, j))
         return NULL;
-    }
+    if (too_early && !forbid_ends(b, j, b->mask) && j->guide.shape && guide_mask(b, j))
+        return NULL;
     return sampler_allow(&b->sampler, logits, b->mask);
+}
+
+/* The next token of j by these logits, or -1: it failed. */
+static int32_t choose(struct batch *b, struct job *j, const float *logits)
+{
+    const struct sampling *p = &j->sampling;
+    struct dry *dry = &j->sampler.dry;
+
+    logits = allowed_logits(b, j, logits);
+    if (!logits)
+        return -1;
+    while (dry_wanted(p) && dry->n_seen < j->n_ids)
+        dry_push(dry, p, tokenizer_piece(b->tokenizer, j->ids[dry->n_seen], true));
+    return sampler_pick(&b->sampler, logits, p, j->ids, j->n_prompt, j->n_ids, &j->sampler);
 }
 
 /* Output i of a pass: its job's next token, chosen after all before it: by what was chosen, not by
@@ -75,23 +138,21 @@ static void take_output(struct batch *b, const struct pass *pass, size_t i)
 {
     struct token_logprob lp[1 + SAMPLER_MAX_TOP];
     struct job *j = pass->out_jobs[i];
-    const struct sampling *p = &j->sampling;
-    const float *logits;
-    size_t n_top;
-    int32_t id;
+    int32_t id = -1;
 
-    if (sampler_is_argmax(p) && !j->guide.shape) {
+    if (sampler_is_argmax(&j->sampling) && !j->guide.shape) {
         id = forward_argmax(pass->forward, i);
-    } else {
-        logits = allowed_logits(b, j, forward_logits(pass->forward, i));
-        if (!logits)
-            return;
-        id = sampler_pick(&b->sampler, logits, p, j->ids, j->n_prompt, j->n_ids, &j->rng);
+        if (is_too_early(j) && is_end(b, j, id))
+            id = -1;
     }
+    if (id < 0)
+        id = choose(b, j, forward_logits(pass->forward, i));
+    if (id < 0)
+        return;
     if (j->top_logprobs >= 0) {
-        logits = forward_logits(pass->forward, i);
-        n_top = (size_t)j->top_logprobs;
-        sampler_logprobs(logits, b->sampler.n_vocab, id, n_top, lp);
+        size_t n_top = (size_t)j->top_logprobs;
+
+        sampler_logprobs(&b->sampler, forward_logits(pass->forward, i), id, n_top, lp);
         fill_pieces(b, lp, 1 + n_top);
     }
     take_token(b, j, id, j->top_logprobs >= 0 ? lp : NULL);

@@ -7,7 +7,6 @@
  * never change; what loading fills in (model, device) they read once `serving` is set. */
 #include "inference/engine.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,6 +16,7 @@
 
 #include "inference/batch.h"
 #include "inference/constraints.h"
+#include "inference/job_check.h"
 #include "inference/loaded.h"
 #include "inference/prompt.h"
 #include "inference/scheduler.h"
@@ -274,52 +274,6 @@ void engine_status(const struct engine *g, struct engine_status *out)
 
 /* --- submitting --- */
 
-/* The front door checks as well, but may not be the only caller: a NaN must not reach the sampler.
- */
-static int check_number(const char *name, float x, float lo, float hi, struct err *e)
-{
-    if (x >= lo && x <= hi) /* NaN is not */
-        return 0;
-    return err_param(e, name, ERR_INVALID, "%s is %g, it must lie between %g and %g", name,
-                     (double)x, (double)lo, (double)hi);
-}
-
-static int check_sampling(const struct engine *g, const struct sampling *p, struct err *e)
-{
-    int rc = check_number("temperature", p->temperature, 0, 2, e);
-
-    rc = rc ? rc : check_number("top_p", p->top_p, 0, 1, e);
-    rc = rc ? rc : check_number("min_p", p->min_p, 0, 1, e);
-    rc = rc ? rc : check_number("frequency_penalty", p->frequency_penalty, -2, 2, e);
-    rc = rc ? rc : check_number("presence_penalty", p->presence_penalty, -2, 2, e);
-    rc = rc ? rc : check_number("repetition_penalty", p->repetition_penalty, 0.01f, 100, e);
-    for (size_t i = 0; !rc && i < p->n_bias; i++) {
-        if (p->bias[i].id < 0 || (size_t)p->bias[i].id >= g->loaded.n_vocab)
-            rc =
-                err_param(e, "logit_bias", ERR_INVALID, "token %d is outside the vocabulary of %zu",
-                          (int)p->bias[i].id, g->loaded.n_vocab);
-        else if (!isfinite(p->bias[i].bias))
-            rc = err_param(e, "logit_bias", ERR_INVALID, "the bias of token %d is not a number",
-                           (int)p->bias[i].id);
-    }
-    return rc;
-}
-
-static int check_request(const struct engine *g, const struct job_request *r, struct err *e)
-{
-    for (size_t i = 0; i < r->n_stops; i++) {
-        size_t len = strnlen(r->stops[i], STOP_MAX_BYTES + 1);
-
-        if (len == 0 || len > STOP_MAX_BYTES)
-            return err_param(e, "stop", ERR_INVALID, "a stop string must have 1 to %d bytes",
-                             STOP_MAX_BYTES);
-    }
-    if (r->top_logprobs < -1 || r->top_logprobs > SAMPLER_MAX_TOP)
-        return err_param(e, "top_logprobs", ERR_INVALID, "top_logprobs is %d, the most is %d",
-                         r->top_logprobs, SAMPLER_MAX_TOP);
-    return check_sampling(g, &r->sampling, e);
-}
-
 /* The grammar that is asked for; none: *out is NULL. */
 static int find_shape(struct engine *g, const struct spec *s, struct shape **out, struct err *e)
 {
@@ -350,7 +304,7 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
     /* Turned away before the work, not after it; queueing looks again. */
     rc = scheduler_accepts(g->scheduler, e);
     if (rc == 0)
-        rc = check_request(g, r, e);
+        rc = job_request_check(r, g->loaded.n_vocab, e);
     if (rc == 0)
         rc = prompt_encode(&g->loaded, r, &ids, e);
     if (rc == 0)

@@ -107,15 +107,32 @@ void engine_drain(struct engine *g);
  * returns. NULL is fine. */
 void engine_close(struct engine *g);
 
-/* How the next token is chosen.  Zero-initialise with sampling_default(). */
+enum { DRY_BREAKER_MAX_BYTES = 64, DRY_MAX_BREAKERS = 64 };
+
+/* How the next token is chosen (inference/sampler.h has the order).  Begin with sampling_default().
+ */
 struct sampling {
-    float temperature;        /* 0 = the most likely token; up to 2 */
-    float top_p;              /* 0 .. 1; 1 = off; 0 keeps the most likely token only */
-    float min_p;              /* 0 = off */
-    size_t top_k;             /* 0 = off */
-    float frequency_penalty;  /* -2 .. 2, on tokens generated so far */
-    float presence_penalty;   /* -2 .. 2 */
-    float repetition_penalty; /* 1 = off; prompt and generated tokens (Keskar et al. 2019) */
+    float temperature;                    /* 0 = the most likely token; up to 2 */
+    float top_p;                          /* 0 .. 1; 1 = off; 0 keeps the most likely token only */
+    float min_p;                          /* 0 = off */
+    float typical_p;                      /* 0 .. 1; 1 = off */
+    float top_n_sigma;                    /* 0 = off; up to 1000 */
+    size_t top_k;                         /* 0 = off */
+    float xtc_probability, xtc_threshold; /* 0 .. 1 each; a probability of 0 or a threshold above
+                                           * 0.5 = off */
+    unsigned mirostat;                    /* 0 = off; 1, 2: version, in place of the six above */
+    float mirostat_tau, mirostat_eta;     /* 0 .. 100 bits, 0 .. 1 */
+
+    float frequency_penalty;        /* -2 .. 2, on tokens generated so far */
+    float presence_penalty;         /* -2 .. 2 */
+    float repetition_penalty;       /* 0.01 .. 100; 1 = off; prompt and generated tokens */
+    size_t repetition_last_n;       /* of these, only so many last ones; SIZE_MAX = all */
+    size_t frequency_last_n;        /* the same for the other two */
+    float dry_multiplier, dry_base; /* 0 = off, up to 100; 1 .. 100; see inference/dry.h */
+    size_t dry_allowed_length, dry_last_n;
+    const char *const *dry_breakers; /* each 1 .. DRY_BREAKER_MAX_BYTES bytes */
+    size_t n_dry_breakers;           /* up to DRY_MAX_BREAKERS */
+
     bool has_seed;
     uint64_t seed;            /* without one a random seed is drawn */
     const struct token_bias { /* added to the logits */
@@ -124,7 +141,9 @@ struct sampling {
     } * bias;
     size_t n_bias;
 };
-void sampling_default(struct sampling *s); /* temperature 1, everything else off */
+
+/* Temperature 1, everything else off; what is not off has the values that llama-server has. */
+void sampling_default(struct sampling *s);
 
 /* What the model's makers suggest: generation_config.json, or keys general.sampling.*; the default
  * where they say nothing. */
@@ -139,8 +158,7 @@ enum prompt_kind {
 enum { STOP_MAX_BYTES = 1024 };
 
 struct job_request {
-    const char *id;    /* for the log; may be NULL */
-    const char *owner; /* who shares the engine fairly with others of the same priority; or NULL */
+    const char *id; /* for the log; may be NULL */
     enum prompt_kind kind;
     const struct value *context; /* PROMPT_CHAT: map with messages, add_generation_prompt, ... */
     const char *text;            /* PROMPT_TEXT */
@@ -152,10 +170,13 @@ struct job_request {
         max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
     const char *const *stops; /* NUL-terminated, none empty, each at most STOP_MAX_BYTES */
     size_t n_stops;
-    int top_logprobs; /* -1: no logprobs; 0 .. 20: with that many alternatives */
-    bool ignore_end;  /* end-of-generation tokens do not end it */
-    int priority;     /* lower comes earlier, 0 as usual; among equals owners take turns, and of one
-                       * owner's     jobs the first to come is the first served */
+    int top_logprobs;  /* -1: no logprobs; 0 .. 20: with that many alternatives */
+    bool ignore_end;   /* end-of-generation tokens do not end it */
+    size_t min_tokens; /* before so many no token that ends it is chosen, and no stop string looked
+                        * for; a grammar may end it all the same */
+    const int32_t *stop_ids; /* these end it, too, and are not shown */
+    size_t n_stop_ids;
+    int priority; /* lower comes earlier, 0 as usual; among equals first come, first served */
     const char
         *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;

@@ -35,19 +35,63 @@ static int copy_stops(struct job *j, const struct job_request *r)
     return 0;
 }
 
+/* Another n * size bytes in *to; NULL where there are none. */
+static int copy_array(void **to, const void *from, size_t n, size_t size)
+{
+    *to = NULL;
+    if (!n)
+        return 0;
+    *to = malloc(n * size);
+    if (!*to)
+        return ERR_NOMEM;
+    memcpy(*to, from, n * size);
+    return 0;
+}
+
+/* One block: the array of strings, then their bytes. */
+static int copy_breakers(struct sampling *to, const struct sampling *p)
+{
+    size_t n = dry_wanted(p) ? p->n_dry_breakers : 0, bytes = n * sizeof(char *);
+    const char **list;
+    char *at;
+
+    to->dry_breakers = NULL;
+    to->n_dry_breakers = n;
+    for (size_t i = 0; i < n; i++)
+        bytes += strlen(p->dry_breakers[i]) + 1;
+    if (!n)
+        return 0;
+    list = malloc(bytes);
+    if (!list)
+        return ERR_NOMEM;
+    at = (char *)(list + n);
+    for (size_t i = 0; i < n; i++) {
+        list[i] = at;
+        at = stpcpy(at, p->dry_breakers[i]) + 1;
+    }
+    to->dry_breakers = list;
+    return 0;
+}
+
 static int copy_sampling(struct job *j, const struct sampling *p)
 {
-    struct token_bias *bias = NULL;
+    void *bias;
 
-    if (p->n_bias) {
-        bias = malloc(p->n_bias * sizeof *bias);
-        if (!bias)
-            return ERR_NOMEM;
-        memcpy(bias, p->bias, p->n_bias * sizeof *bias);
-    }
+    if (copy_array(&bias, p->bias, p->n_bias, sizeof *p->bias))
+        return ERR_NOMEM;
     j->sampling = *p;
     j->sampling.bias = bias;
-    j->rng.state = p->has_seed ? p->seed : rng_random_seed();
+    return copy_breakers(&j->sampling, p);
+}
+
+static int copy_stop_ids(struct job *j, const struct job_request *r)
+{
+    void *ids;
+
+    if (copy_array(&ids, r->stop_ids, r->n_stop_ids, sizeof *r->stop_ids))
+        return ERR_NOMEM;
+    j->stop_ids = ids;
+    j->n_stop_ids = r->n_stop_ids;
     return 0;
 }
 
@@ -59,7 +103,7 @@ static int take_ids(struct job *j, struct ids *ids, size_t max_new)
     if (!p)
         return ERR_NOMEM;
     j->ids = p;
-    j->n_ids = j->n_prompt = j->n_charged = ids->len;
+    j->n_ids = j->n_prompt = ids->len;
     j->max_new = max_new;
     *ids = (struct ids){ 0 };
     return 0;
@@ -82,13 +126,15 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     j->ignore_end = r->ignore_end;
     j->priority = r->priority;
     j->no_speculation = r->no_speculation;
+    j->min_tokens = r->min_tokens;
     j->started = event_node_new(EVENT_STARTED, tag);
     j->last = event_node_new(EVENT_DONE, tag);
     j->id = r->id ? strdup(r->id) : NULL;
-    j->owner = r->owner ? strdup(r->owner) : NULL;
-    if (!j->started || !j->last || (r->id && !j->id) || (r->owner && !j->owner))
+    if (!j->started || !j->last || (r->id && !j->id))
         goto out;
-    if (copy_stops(j, r) || copy_sampling(j, &r->sampling) || take_ids(j, ids, max_new))
+    if (copy_stops(j, r) || copy_stop_ids(j, r) || copy_sampling(j, &r->sampling) ||
+        take_ids(j, ids, max_new) ||
+        sampler_begin(&j->sampler, &j->sampling, job_max_tokens(j), NULL))
         goto out;
     j->prediction = prediction->data;
     j->n_prediction = prediction->len;
@@ -116,12 +162,14 @@ void job_destroy(struct job *j)
     speculate_done(&j->speculate);
     event_node_free(j->started);
     event_node_free(j->last);
+    sampler_end(&j->sampler);
     free((void *)(uintptr_t)j->sampling.bias);
+    free((void *)(uintptr_t)j->sampling.dry_breakers);
+    free(j->stop_ids);
     free(j->stops);
     free(j->ids);
     free(j->prediction);
     free(j->id);
-    free(j->owner);
     scheduler_unref(j->scheduler);
     free(j);
 }

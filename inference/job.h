@@ -21,13 +21,15 @@ enum job_state { JOB_NEW, JOB_WAITING, JOB_RUNNING, JOB_ENDED };
 struct job {
     /* Fixed when the job is made. */
     struct scheduler *scheduler; /* holds a reference */
-    char *id, *owner;            /* NULL if none */
+    char *id;                    /* NULL if none */
     size_t tag;
-    struct sampling sampling; /* bias is the job's own copy */
+    struct sampling sampling; /* what it points to is the job's own copy */
     struct str *stops;        /* [n_stops], the job's own copies */
     size_t n_stops;
     int top_logprobs;
     bool ignore_end, no_speculation;
+    int32_t *stop_ids; /* [n_stop_ids] its own copy */
+    size_t n_stop_ids, min_tokens;
     int32_t *prediction; /* [n_prediction] ids; NULL: none */
     size_t n_prediction;
     int priority;             /* lower comes earlier */
@@ -38,20 +40,18 @@ struct job {
     enum job_state state;
     bool cancelled;
     unsigned refs;
-    struct share *share;               /* its owner's, while it waits or runs; or NULL */
     uint64_t number;                   /* of the submission: first come, first served */
     struct job *prev, *next;           /* neighbours in the queue */
     struct event_node *started, *last; /* made in advance, so that the end is always told */
 
     /* The engine thread's alone once the job is queued. */
-    int32_t *ids;     /* [n_prompt + max_new]: the prompt, then what was generated */
-    size_t n_ids;     /* known */
-    size_t n_charged; /* of those, in its owner's share */
-    size_t n_done;    /* their keys and values are in the cache */
-    bool far;         /* its spans are (struct model's near_tokens) */
-    size_t n_cached;  /* of the prompt, found there and not evaluated */
+    int32_t *ids;    /* [n_prompt + max_new]: the prompt, then what was generated */
+    size_t n_ids;    /* known */
+    size_t n_done;   /* their keys and values are in the cache */
+    bool far;        /* its spans are (struct model's near_tokens) */
+    size_t n_cached; /* of the prompt, found there and not evaluated */
     struct kv_table table;
-    struct rng rng;
+    struct sampler_state sampler;
     struct answer answer;
     struct guide guide;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */

@@ -1,40 +1,25 @@
+/* softmax.c - each loop over `LANES` is one vector operation, or a few; see configure.ac for what
+ * VECTOR_CLONES is.  What stands at the end of a vocabulary is padded to a block. */
 #include "inference/softmax.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 4 };
+#include "config.h"
 
-typedef float vec __attribute__((vector_size(16)));
-typedef int32_t ivec __attribute__((vector_size(16)));
+enum { LANES = 16 };
 
-static vec load(const float *x)
-{
-    vec v;
-
-    memcpy(&v, x, sizeof v); /* not aligned */
-    return v;
-}
-
-static vec all(float x)
-{
-    return (vec){ x, x, x, x };
-}
-
-static vec pick(ivec mask, vec yes, vec no)
-{
-    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
-}
+#define INLINE static inline __attribute__((always_inline))
 
 /* x = r ln 2 + f with |f| <= ln 2 / 2, then Taylor's series of e^f to the seventh power. */
-static vec exp4(vec x)
+INLINE float exp_one(float x)
 {
-    ivec in = x >= all(-87.0f); /* not where x is NaN */
-    vec c = pick(in, x, all(-87.0f));
-    vec r = (c * 1.44269504f + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23 rounds to an integer */
-    vec f = (c - r * 0.693359375f) + r * 2.12194440e-4f;   /* ln 2 in two parts (Cody and Waite) */
-    vec p = f * (1.0f / 5040) + 1.0f / 720;
+    float c = x >= -87.0f ? x : -87.0f;                      /* NaN too */
+    float r = (c * 1.44269504f + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23 rounds to an integer */
+    float f = (c - r * 0.693359375f) + r * 2.12194440e-4f; /* ln 2 in two parts (Cody and Waite) */
+    float p = f * (1.0f / 5040) + 1.0f / 720, power;
+    int32_t bits = ((int32_t)r + 127) << 23; /* 2^r */
 
     p = p * f + 1.0f / 120;
     p = p * f + 1.0f / 24;
@@ -42,53 +27,78 @@ static vec exp4(vec x)
     p = p * f + 0.5f;
     p = p * f + 1.0f;
     p = p * f + 1.0f;
-    p *= (vec)((__builtin_convertvector(r, ivec) + 127) << 23); /* 2^r, from its bits */
-    return (vec)(in & (ivec)p);
+    memcpy(&power, &bits, sizeof power);
+    p *= power;
+    return x >= -87.0f ? p : 0;
 }
 
 float softmax_exp(float x)
 {
-    return exp4(all(x))[0];
+    return exp_one(x);
 }
 
-static float total(vec a)
+/* The block at x + i, or a copy of what is left of it, filled up. */
+INLINE const float *block_at(const float *x, size_t n, size_t i, float fill, float *padded)
 {
-    return (a[0] + a[1]) + (a[2] + a[3]);
+    size_t left = n - i;
+
+    if (left >= SOFTMAX_BLOCK)
+        return x + i;
+    for (size_t k = 0; k < SOFTMAX_BLOCK; k++)
+        padded[k] = k < left ? x[i + k] : fill;
+    return padded;
 }
 
-/* Of n values, a whole block or what is left at the end: missing ones count as -INFINITY. */
-static float block_sum(const float *x, size_t n, float max, float scale)
+INLINE float total(float *t)
 {
-    vec a = all(0), b = all(0);
+    for (size_t half = LANES / 2; half >= 4; half /= 2)
+        for (size_t k = 0; k < half; k++)
+            t[k] += t[k + half];
+    return (t[0] + t[2]) + (t[1] + t[3]);
+}
+
+VECTOR_CLONES double softmax_sum(const float *x, size_t n, float max, float scale, double *sums)
+{
     float padded[SOFTMAX_BLOCK];
-
-    if (n < SOFTMAX_BLOCK) {
-        for (size_t i = 0; i < SOFTMAX_BLOCK; i++)
-            padded[i] = i < n ? x[i] : -INFINITY;
-        x = padded;
-    }
-    for (size_t i = 0; i < SOFTMAX_BLOCK; i += 2 * LANES) {
-        a += exp4((load(x + i) - max) * scale);
-        b += exp4((load(x + i + LANES) - max) * scale);
-    }
-    return total(a + b);
-}
-
-static size_t block_len(size_t n, size_t i)
-{
-    return n - i < SOFTMAX_BLOCK ? n - i : SOFTMAX_BLOCK;
-}
-
-double softmax_sum(const float *x, size_t n, float max, float scale, double *sums)
-{
     double sum = 0;
 
     for (size_t i = 0; i < n; i += SOFTMAX_BLOCK) {
-        double s = (double)block_sum(x + i, block_len(n, i), max, scale);
+        const float *v = block_at(x, n, i, -INFINITY, padded);
+        float t[LANES];
+        double s;
 
+        for (size_t k = 0; k < LANES; k++)
+            t[k] = exp_one((v[k] - max) * scale);
+        for (size_t k = 0; k < LANES; k++)
+            t[k] += exp_one((v[LANES + k] - max) * scale);
+        for (size_t k = 0; k < LANES; k++)
+            t[k] += exp_one((v[2 * LANES + k] - max) * scale);
+        for (size_t k = 0; k < LANES; k++)
+            t[k] += exp_one((v[3 * LANES + k] - max) * scale);
+        s = (double)total(t);
         if (sums)
             sums[i / SOFTMAX_BLOCK] = s;
         sum += s;
+    }
+    return sum;
+}
+
+VECTOR_CLONES double softmax_moment(const float *x, size_t n, float max)
+{
+    float padded[SOFTMAX_BLOCK];
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i += SOFTMAX_BLOCK) {
+        const float *v = block_at(x, n, i, -INFINITY, padded);
+        float t[LANES] = { 0 };
+
+        for (size_t k = 0; k < SOFTMAX_BLOCK; k += LANES)
+            for (size_t l = 0; l < LANES; l++) {
+                float d = v[k + l] - max;
+
+                t[l] += exp_one(d) * (d >= -87.0f ? d : 0);
+            }
+        sum += (double)total(t);
     }
     return sum;
 }
@@ -102,44 +112,101 @@ size_t softmax_find(const float *x, size_t n, float max, float scale, const doub
     for (; n - i > SOFTMAX_BLOCK && sum + sums[i / SOFTMAX_BLOCK] <= target; i += SOFTMAX_BLOCK)
         sum += sums[i / SOFTMAX_BLOCK];
     for (; i < n; i++) {
-        sum += (double)softmax_exp((x[i] - max) * scale);
+        sum += (double)exp_one((x[i] - max) * scale);
         if (sum > target)
             return i;
     }
     for (i = n; i-- > 1;) /* everything was passed over by a hair: the last term above 0 */
-        if (softmax_exp((x[i] - max) * scale) > 0)
+        if (exp_one((x[i] - max) * scale) > 0)
             break;
     return i;
 }
 
-float softmax_max(const float *x, size_t n, size_t *at)
+INLINE float block_max(const float *v)
 {
-    vec m = all(-INFINITY);
-    float best = -INFINITY;
-    size_t i = 0;
+    float m[LANES];
 
-    for (; n - i >= LANES; i += LANES) {
-        vec v = load(x + i);
-
-        m = pick(v > m, v, m);
-    }
-    for (; i < n; i++)
-        best = x[i] > best ? x[i] : best;
     for (size_t k = 0; k < LANES; k++)
-        best = m[k] > best ? m[k] : best;
-    for (i = 0; i < n && !(x[i] == best); i++)
+        m[k] = v[k] >= -INFINITY ? v[k] : -INFINITY;
+    for (size_t i = LANES; i < SOFTMAX_BLOCK; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            m[k] = v[i + k] > m[k] ? v[i + k] : m[k];
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t k = 0; k < half; k++)
+            m[k] = m[k + half] > m[k] ? m[k + half] : m[k];
+    return m[0];
+}
+
+VECTOR_CLONES float softmax_max(const float *x, size_t n, size_t *at, float *tops)
+{
+    float padded[SOFTMAX_BLOCK], best = -INFINITY;
+    size_t i, first = 0;
+
+    for (i = 0; i < n; i += SOFTMAX_BLOCK) {
+        float m = block_max(block_at(x, n, i, -INFINITY, padded));
+
+        if (tops)
+            tops[i / SOFTMAX_BLOCK] = m;
+        first = m > best ? i : first;
+        best = m > best ? m : best;
+    }
+    for (i = first; i < n && !(x[i] == best); i++)
         ;
     *at = i < n ? i : 0;
     return best;
 }
 
-bool softmax_any(const float *x, float t)
+VECTOR_CLONES size_t softmax_above(const float *x, size_t n, size_t i, float t, unsigned char *at)
 {
-    ivec found = { 0 };
-    uint64_t bits[2];
+    float padded[SOFTMAX_BLOCK];
+    const float *v = block_at(x, n, i, -INFINITY, padded);
+    unsigned char in[SOFTMAX_BLOCK];
+    size_t found = 0;
 
-    for (size_t i = 0; i < SOFTMAX_BLOCK; i += LANES)
-        found |= load(x + i) >= all(t);
-    memcpy(bits, &found, sizeof bits);
-    return bits[0] | bits[1];
+    for (size_t k = 0; k < SOFTMAX_BLOCK; k++)
+        in[k] = v[k] >= t;
+    for (size_t k = 0; k < SOFTMAX_BLOCK; k += 8) {
+        uint64_t eight;
+
+        memcpy(&eight, in + k, sizeof eight);
+        for (size_t l = k; eight && l < k + 8; l++) {
+            at[found] = (unsigned char)l;
+            found += in[l];
+        }
+    }
+    return found;
+}
+
+/* Sum over the finite values of (x - mean)^power for power 1 or 2; *count: how many there are. */
+INLINE double spread(const float *x, size_t n, float mean, bool squared, double *count)
+{
+    float padded[SOFTMAX_BLOCK];
+    double sum = 0, k = 0;
+
+    for (size_t i = 0; i < n; i += SOFTMAX_BLOCK) {
+        const float *v = block_at(x, n, i, -INFINITY, padded);
+        float t[LANES] = { 0 }, c[LANES] = { 0 };
+
+        for (size_t b = 0; b < SOFTMAX_BLOCK; b += LANES)
+            for (size_t l = 0; l < LANES; l++) {
+                bool in = v[b + l] > -INFINITY;
+                float d = in ? v[b + l] - mean : 0;
+
+                t[l] += squared ? d * d : d;
+                c[l] += in ? 1.0f : 0.0f;
+            }
+        sum += (double)total(t);
+        k += (double)total(c);
+    }
+    *count = k;
+    return sum;
+}
+
+VECTOR_CLONES double softmax_deviation(const float *x, size_t n)
+{
+    double count, sum = spread(x, n, 0, false, &count);
+
+    if (count <= 0)
+        return 0;
+    return sqrt(spread(x, n, (float)(sum / count), true, &count) / count);
 }

@@ -1,8 +1,8 @@
-/* softmax.h - sums of exponentials over a vocabulary, fast enough to do per token.
+/* softmax.h - sums over the logits of a vocabulary, fast enough to do per token.
  *
- * Written with the compilers' own vectors of four floats, which every 64-bit machine has; the same
- * operations in the same order everywhere, so that a seed gives the same draw on all of them. Leaf
- * functions, any thread. */
+ * Plain loops over sixteen sums side by side, which compilers turn into vectors of whatever width
+ * the processor has; the same operations in the same order everywhere, nothing fused, so that a
+ * seed gives the same draw on all of them.  Leaf functions, any thread. */
 #ifndef AIRSTRIP_SOFTMAX_H
 #define AIRSTRIP_SOFTMAX_H
 
@@ -11,11 +11,17 @@
 
 enum { SOFTMAX_BLOCK = 64 };
 
+/* Blocks that n values make, the last of which may be shorter. */
+static inline size_t softmax_blocks(size_t n)
+{
+    return (n + SOFTMAX_BLOCK - 1) / SOFTMAX_BLOCK;
+}
+
 /* e^x for x <= 0 within 3e-7 relative; 0 below -87 and for NaN. */
 float softmax_exp(float x);
 
 /* Sum over i of e^((x[i] - max) * scale).  max: no x is larger; finite.  scale > 0.
- * sums: NULL, or [n / SOFTMAX_BLOCK + 1], for softmax_find(): filled with the sum of each block. */
+ * sums: NULL, or [softmax_blocks(n)], for softmax_find(): filled with the sum of each block. */
 double softmax_sum(const float *x, size_t n, float max, float scale, double *sums);
 
 /* The first i at which the running sum of the same terms passes `target` (or the last one with a
@@ -25,10 +31,17 @@ size_t softmax_find(const float *x, size_t n, float max, float scale, const doub
                     double target);
 
 /* The largest value; NaN is skipped; -INFINITY where there is none.  *at: the first index that has
- * it. */
-float softmax_max(const float *x, size_t n, size_t *at);
+ * it.  tops: NULL, or [softmax_blocks(n)]: filled with the largest of each block. */
+float softmax_max(const float *x, size_t n, size_t *at, float *tops);
 
-/* Is any of the SOFTMAX_BLOCK values from x on at least t?  To skip a block at a time. */
-bool softmax_any(const float *x, float t);
+/* Where in the block that begins at x[i] values of at least t stand: fills at[0 .. returned). */
+size_t softmax_above(const float *x, size_t n, size_t i, float t, unsigned char *at);
+
+/* Sum over i of e^(x[i] - max) * (x[i] - max), which is at most 0: with it the entropy of
+ * p = e^(x - max) / Z is ln Z - softmax_moment() / Z. */
+double softmax_moment(const float *x, size_t n, float max);
+
+/* Standard deviation of the values above -INFINITY, as of a whole population; 0 without any. */
+double softmax_deviation(const float *x, size_t n);
 
 #endif

@@ -127,7 +127,7 @@ static int read_max_tokens(struct chat_request *c, const struct value *body,
     if (!rc)
         rc = field_int(body, "max_completion_tokens", 1, INT64_MAX, &max, e);
     c->max_tokens = max > 0 ? (size_t)max : rules->max_tokens ? rules->max_tokens : SIZE_MAX;
-    return rc;
+    return rc ? rc : params_max_tokens(&c->params, c->max_tokens, e);
 }
 
 /* prediction: {"type": "content", "content": text that the answer may largely be}. */

@@ -1,5 +1,6 @@
 /* generation_target.c - whom a request asks, and what the operator says about it. */
 #include "fcgi/api/generation.h"
+#include "fcgi/api/sampling_fields.h"
 
 const struct app_model *generation_target(struct app *app, struct request *r, struct value **body,
                                           struct params_rules *rules, struct err *e)
@@ -9,7 +10,7 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
     const char *name;
 
     if (params_body(r->body, r->body_len, &r->arena, body, e) || params_model(*body, &name, e) ||
-        !(model = app_find_model(app, r, name, e)))
+        !(model = app_find_model(app, name, e)))
         return NULL;
     c = model->config;
     *rules = (struct params_rules){ .max_choices = app->config->max_choices,
@@ -24,5 +25,8 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
         rules->sampling.min_p = c->default_min_p;
     if (c->default_top_k != SIZE_MAX)
         rules->sampling.top_k = c->default_top_k;
+    if (c->default_sampling &&
+        sampling_fields_parse(&rules->sampling, c->default_sampling, &r->arena, e))
+        return NULL;
     return model;
 }

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "fcgi/api/fields.h"
+#include "fcgi/api/sampling_fields.h"
 #include "fcgi/api/spec_fields.h"
 #include "kernels/base/json.h"
 
-enum { MAX_JSON_DEPTH = 64, MAX_STOPS = 64, MAX_BIASES = 4096 };
+enum { MAX_JSON_DEPTH = 64, MAX_STOPS = 64, MAX_STOP_IDS = 1024 };
 
 int params_body(const char *text, size_t len, struct arena *a, struct value **out, struct err *e)
 {
@@ -91,72 +92,68 @@ static int read_stops(struct params *p, const struct value *body, struct arena *
     return rc;
 }
 
-/* logit_bias: {"50256": -100, ...}; the engine checks ids against its vocabulary. */
-static int read_bias(struct params *p, const struct value *body, struct arena *a, struct err *e)
+/* The engine checks ids against its vocabulary. */
+static int read_stop_ids(struct params *p, const struct value *body, struct arena *a, struct err *e)
 {
-    const struct value *v = field_get(body, "logit_bias");
-    struct token_bias *bias;
+    const struct value *v = field_get(body, "stop_token_ids");
+    int32_t *ids;
 
     if (!v)
         return 0;
-    if (v->kind != VALUE_MAP)
-        return field_wrong(e, "logit_bias", "an object from token ids to numbers", v);
-    if (v->map.len > MAX_BIASES)
-        return err_param(e, "logit_bias", ERR_INVALID,
-                         "logit_bias: expected at most %d tokens, found %zu", MAX_BIASES,
-                         v->map.len);
-    bias = arena_array(a, v->map.len + 1, sizeof *bias);
-    if (!bias)
+    if (v->kind != VALUE_LIST || v->list.len > MAX_STOP_IDS)
+        return field_wrong(e, "stop_token_ids", "an array of at most 1024 token ids", v);
+    ids = arena_array(a, v->list.len + 1, sizeof *ids);
+    if (!ids)
         return field_no_memory(e);
-    for (size_t i = 0; i < v->map.len; i++) {
-        const struct value_pair *pair = &v->map.pairs[i];
-        char *end;
-        long id = strtol(pair->key, &end, 10);
+    for (size_t i = 0; i < v->list.len; i++) {
+        const struct value *id = v->list.items[i];
 
-        if (!pair->key_len || strspn(pair->key, "0123456789") != pair->key_len || id > INT32_MAX)
-            return err_param(e, "logit_bias", ERR_INVALID,
-                             "logit_bias: expected token ids as keys, found \"%.40s\"", pair->key);
-        bias[i].id = (int32_t)id;
-        if (pair->value->kind == VALUE_NULL)
-            continue;
-        if (field_float(v, pair->key, -100, 100, &bias[i].bias, e))
-            return err_param(
-                e, "logit_bias", ERR_INVALID,
-                "logit_bias: expected numbers between -100 and 100, found %s for token %s",
-                field_describe(pair->value).text, pair->key);
+        if (id->kind != VALUE_INT || id->integer < 0 || id->integer > INT32_MAX)
+            return field_wrong(e, "stop_token_ids", "token ids only", id);
+        ids[i] = (int32_t)id->integer;
     }
-    p->sampling.bias = bias;
-    p->sampling.n_bias = v->map.len;
+    p->stop_ids = ids;
+    p->n_stop_ids = v->list.len;
     return 0;
 }
 
-static int read_sampling(struct params *p, const struct value *body, struct arena *a, struct err *e)
+/* When an answer ends, but for max_tokens. */
+static int read_ends(struct params *p, const struct value *body, struct arena *a, struct err *e)
 {
-    struct sampling *s = &p->sampling;
-    int64_t seed = 0, top_k = (int64_t)s->top_k;
-    int rc;
+    int64_t min_tokens = 0;
+    int rc = read_stops(p, body, a, e);
 
-    rc = field_float(body, "temperature", 0, 2, &s->temperature, e);
     if (!rc)
-        rc = field_float(body, "top_p", 0, 1, &s->top_p, e);
+        rc = read_stop_ids(p, body, a, e);
     if (!rc)
-        rc = field_float(body, "min_p", 0, 1, &s->min_p, e);
+        rc = field_bool(body, "ignore_eos", &p->ignore_end, e);
     if (!rc)
-        rc = field_int(body, "top_k", -1, INT32_MAX, &top_k, e); /* -1 and 0: off, as elsewhere */
-    if (!rc)
-        rc = field_float(body, "frequency_penalty", -2, 2, &s->frequency_penalty, e);
-    if (!rc)
-        rc = field_float(body, "presence_penalty", -2, 2, &s->presence_penalty, e);
-    if (!rc)
-        rc = field_float(body, "repetition_penalty", 0.01, 100, &s->repetition_penalty, e);
-    if (!rc)
-        rc = field_int(body, "seed", INT64_MIN, INT64_MAX, &seed, e);
-    if (!rc)
-        rc = read_bias(p, body, a, e);
-    s->top_k = top_k > 0 ? (size_t)top_k : 0;
-    s->has_seed = field_get(body, "seed") != NULL;
-    s->seed = (uint64_t)seed;
+        rc = field_int(body, "min_tokens", 0, INT64_MAX, &min_tokens, e);
+    p->min_tokens = (size_t)min_tokens;
     return rc;
+}
+
+int params_max_tokens(const struct params *p, size_t max_tokens, struct err *e)
+{
+    if (p->min_tokens > max_tokens)
+        return err_param(e, "min_tokens", ERR_INVALID,
+                         "min_tokens: expected at most max_tokens, which is %zu, found %zu",
+                         max_tokens, p->min_tokens);
+    return 0;
+}
+
+void params_fill(const struct params *p, size_t choice, struct job_request *r)
+{
+    r->sampling = p->sampling;
+    r->sampling.seed += choice;
+    r->stops = p->stops;
+    r->n_stops = p->n_stops;
+    r->stop_ids = p->stop_ids;
+    r->n_stop_ids = p->n_stop_ids;
+    r->min_tokens = p->min_tokens;
+    r->ignore_end = p->ignore_end;
+    r->spec = p->spec;
+    r->priority = p->priority;
 }
 
 int params_model(const struct value *body, const char **model, struct err *e)
@@ -174,11 +171,9 @@ int params_read(struct params *p, const struct value *body, const struct params_
     *p = (struct params){ .sampling = rules->sampling, .n = 1 };
     rc = read_stream(p, body, e);
     if (!rc)
-        rc = read_sampling(p, body, a, e);
+        rc = sampling_fields_read(&p->sampling, body, a, e);
     if (!rc)
-        rc = read_stops(p, body, a, e);
-    if (!rc)
-        rc = field_bool(body, "ignore_eos", &p->ignore_end, e);
+        rc = read_ends(p, body, a, e);
     if (!rc)
         rc = spec_fields_read(&p->spec, body, a, e);
     if (!rc && rules->client_priority)

@@ -17,6 +17,8 @@ struct params {
     struct sampling sampling; /* bias borrowed from the arena */
     const char *const *stops; /* borrowed from the arena */
     size_t n_stops;
+    const int32_t *stop_ids; /* likewise */
+    size_t n_stop_ids, min_tokens;
     bool ignore_end;
     struct spec spec; /* what the text must be; borrowed from the arena */
     int priority;     /* 0 where clients have no say */
@@ -40,6 +42,12 @@ int params_read(struct params *p, const struct value *body, const struct params_
 /* n, for endpoints that have it. */
 int params_read_n(struct params *p, const struct value *body, const struct params_rules *rules,
                   struct err *e) MUST_CHECK;
+
+/* ERR_INVALID where fewer tokens than min_tokens would be allowed. */
+int params_max_tokens(const struct params *p, size_t max_tokens, struct err *e) MUST_CHECK;
+
+/* All that they say about the job of that choice, 0 and up: what it borrows, *r borrows too. */
+void params_fill(const struct params *p, size_t choice, struct job_request *r);
 
 /* The request's body as a JSON object, in the arena. */
 int params_body(const char *text, size_t len, struct arena *a, struct value **out,

@@ -25,7 +25,7 @@ static enum match match_stops(const struct detok *d, const char *s, size_t n)
 {
     enum match found = MATCH_NONE;
 
-    for (size_t i = 0; i < d->n_stops; i++) {
+    for (size_t i = 0; !d->deaf && i < d->n_stops; i++) {
         struct str stop = d->stops[i];
 
         if (stop.len == 0 || *stop.data != *s)

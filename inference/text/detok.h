@@ -21,6 +21,7 @@ struct detok {
     bool started;      /* something was pushed */
     bool stopped;      /* a stop string was met; what follows is ignored */
     bool strip_blank;  /* the next piece loses one leading blank */
+    bool deaf;         /* for now stop strings are not looked for */
     bool show_control; /* control tokens are shown: 0xff, their text, 0xfe */
 };
 

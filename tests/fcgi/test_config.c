@@ -200,6 +200,40 @@ static void end_place(struct place *p)
     rmdir(p->dir);
 }
 
+/* Ways of choosing tokens are read once at the start, so that a slip is told then. */
+static void default_sampling_is_checked(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        { "default_sampling = {\"repeat_penalty\": 1.1, \"mirostat\": 2}", NULL },
+        { "default_sampling = {\"repeat_penaltie\": 1.1}",
+          "default_sampling: there is no way of choosing tokens called \"repeat_penaltie\"" },
+        { "default_sampling = {\"mirostat\": 3}",
+          "default_sampling: mirostat: expected a whole number between 0 and 2, found the number "
+          "3" },
+        { "default_sampling = [1]",
+          "default_sampling: expected a JSON object, found an array of 1" },
+    };
+    struct place p;
+
+    (void)state;
+    make_place(&p);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config c;
+        struct err e = { 0 };
+        char text[256];
+
+        snprintf(text, sizeof text, "%s\nmodel = %s", cases[i].text, p.a);
+        assert_int_equal(parse(&c, text, &e), 0);
+        assert_int_equal(config_finish(&c, &e), cases[i].message ? ERR_INVALID : 0);
+        if (cases[i].message)
+            assert_string_equal(e.text, cases[i].message);
+        config_done(&c);
+    }
+    end_place(&p);
+}
+
 static void later_sources_win(void **state)
 {
     static const char file[] = "max_batch_size = 1\nthreads = 1\nlog_level = error\n"
@@ -540,6 +574,7 @@ int main(void)
         cmocka_unit_test(texts_and_comments),
         cmocka_unit_test(bad_lines_say_what_was_expected),
         cmocka_unit_test(binary_and_endless_lines_are_refused),
+        cmocka_unit_test(default_sampling_is_checked),
         cmocka_unit_test(later_sources_win),
         cmocka_unit_test(takeoff_alone_is_enough),
         cmocka_unit_test(bad_environment_names_the_variable),

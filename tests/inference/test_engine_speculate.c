@@ -14,7 +14,7 @@
 /* For answers of few kinds of tokens, which repeat themselves. */
 static const struct token_bias FEW[] = { { 68, 40 }, { 69, 40 }, { 70, 40 } };
 
-enum { N_PROMPT = 150, N_NEW = 60, MANY = 4, N_SAMPLINGS = 7 };
+enum { N_PROMPT = 150, N_NEW = 60, MANY = 4, N_SAMPLINGS = 13 };
 
 /* A text that comes again and again, from another point and with another mistake by seed. */
 static void repeat_ids(int32_t *ids, size_t n, uint64_t seed)
@@ -56,6 +56,28 @@ static void set_sampling(struct job_request *r, size_t kind)
         break;
     case 6:
         p->temperature = 1.2f;
+        break;
+    case 7:
+        p->typical_p = 0.6f;
+        p->repetition_penalty = 1.02f;
+        p->repetition_last_n = 20;
+        break;
+    case 8:
+        p->xtc_probability = 0.2f;
+        p->xtc_threshold = 0.05f;
+        break;
+    case 9:
+    case 10:
+        p->mirostat = (unsigned)kind - 8;
+        p->mirostat_tau = 2;
+        break;
+    case 11:
+        p->dry_multiplier = 0.05f;
+        p->dry_base = 1.1f;
+        break;
+    case 12:
+        p->top_n_sigma = 1.5f;
+        r->min_tokens = 30;
         break;
     }
 }

@@ -10,110 +10,7 @@
 
 #include "inference/sampler.h"
 #include "inference/softmax.h"
-
-static float noise(struct rng *r, float scale)
-{
-    return ((float)rng_uniform(r) + (float)rng_uniform(r) + (float)rng_uniform(r) - 1.5f) * scale;
-}
-
-static float *make_logits(size_t n, float scale, uint64_t seed)
-{
-    struct rng r = { seed };
-    float *x = malloc(n * sizeof *x);
-
-    for (size_t i = 0; i < n; i++)
-        x[i] = noise(&r, scale);
-    return x;
-}
-
-struct ranked {
-    double logit;
-    int32_t id;
-};
-
-static int by_rank(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-
-    if (x->logit != y->logit)
-        return x->logit > y->logit ? -1 : 1;
-    return x->id < y->id ? -1 : 1;
-}
-
-/* What sampler.h promises, written the slow way: p[id] = the probability of drawing id. */
-static void reference(const float *x, size_t n, const struct sampling *s, double *p)
-{
-    struct ranked *r = malloc(n * sizeof *r);
-    double total = 0, sum = 0;
-    size_t kept = n, i;
-
-    for (i = 0; i < n; i++)
-        r[i] = (struct ranked){ (double)x[i], (int32_t)i };
-    qsort(r, n, sizeof *r, by_rank);
-    if (s->top_k && s->top_k < kept)
-        kept = s->top_k;
-    for (i = 0; i < kept; i++)
-        if (s->min_p > 0 && exp(r[i].logit - r[0].logit) < (double)s->min_p)
-            break;
-    kept = i;
-    for (i = 0; i < kept; i++)
-        total += exp(r[i].logit - r[0].logit);
-    for (i = 0; i < kept && s->top_p < 1; i++) {
-        sum += exp(r[i].logit - r[0].logit);
-        if (sum >= (double)s->top_p * total) {
-            kept = i + 1;
-            break;
-        }
-    }
-    memset(p, 0, n * sizeof *p);
-    total = 0;
-    for (i = 0; i < kept; i++)
-        total += p[r[i].id] = exp((r[i].logit - r[0].logit) / (double)s->temperature);
-    for (i = 0; i < n; i++)
-        p[i] /= total;
-    free(r);
-}
-
-/* Draws many times: what has no probability never comes, and chi-square is unremarkable. */
-static void check_distribution(const float *x, size_t n, const struct sampling *s, size_t draws)
-{
-    double *p = malloc(n * sizeof *p), chi = 0;
-    size_t *count = calloc(n, sizeof *count), cells = 0, rare = 0;
-    struct sampler sampler;
-    struct rng r = { 99 };
-    double rare_p = 0;
-
-    assert_int_equal(sampler_open(&sampler, n, NULL), 0);
-    reference(x, n, s, p);
-    for (size_t i = 0; i < draws; i++)
-        count[sampler_pick(&sampler, x, s, NULL, 0, 0, &r)]++;
-    for (size_t i = 0; i < n; i++) {
-        double want = p[i] * (double)draws, diff = (double)count[i] - want;
-
-        if (p[i] <= 0)
-            assert_int_equal(count[i], 0);
-        if (want < 5) {
-            rare += count[i];
-            rare_p += p[i];
-        } else {
-            chi += diff * diff / want;
-            cells++;
-        }
-    }
-    if (rare_p * (double)draws > 5) {
-        double want = rare_p * (double)draws;
-
-        chi += ((double)rare - want) * ((double)rare - want) / want;
-        cells++;
-    }
-    if (cells < 2) /* one token only: it must have come every time */
-        assert_true(chi < 1e-6);
-    else /* mean cells - 1, variance twice that; seeds are fixed, so this does not flicker */
-        assert_true(chi < (double)cells + 5 * sqrt(2.0 * (double)cells));
-    sampler_close(&sampler);
-    free(p);
-    free(count);
-}
+#include "tests/inference/sampling_rig.h"
 
 static void draws_follow_the_distribution(void **state)
 {
@@ -145,7 +42,7 @@ static void draws_follow_the_distribution(void **state)
         s.top_p = CASES[i].top_p;
         s.min_p = CASES[i].min_p;
         s.top_k = CASES[i].top_k;
-        check_distribution(x, CASES[i].n, &s, 40000);
+        check_distribution(x, CASES[i].n, &s, 10000);
         free(x);
     }
 }
@@ -153,12 +50,12 @@ static void draws_follow_the_distribution(void **state)
 static int32_t pick(const float *x, size_t n, const struct sampling *s, const int32_t *ids,
                     size_t n_prompt, size_t n_ids, uint64_t seed)
 {
+    struct sampler_state state = { .rng = { seed } };
     struct sampler sampler;
-    struct rng r = { seed };
     int32_t id;
 
     assert_int_equal(sampler_open(&sampler, n, NULL), 0);
-    id = sampler_pick(&sampler, x, s, ids, n_prompt, n_ids, &r);
+    id = sampler_pick(&sampler, x, s, ids, n_prompt, n_ids, &state);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(sampler.counts[i], 0);
     sampler_close(&sampler);
@@ -228,7 +125,7 @@ static void a_seed_fixes_the_draws(void **state)
 {
     enum { N = 500, DRAWS = 200 };
     float *x = make_logits(N, 6, 4), *y = malloc(N * sizeof *y);
-    struct rng a = { 7 }, b = { 7 }, c = { 8 };
+    struct sampler_state a = { .rng = { 7 } }, b = { .rng = { 7 } }, c = { .rng = { 8 } };
     struct sampler s;
     struct sampling p;
     int same = 0;
@@ -261,16 +158,18 @@ static void logprobs_are_the_log_softmax(void **state)
         float *x = make_logits(n, 20, 70 + c);
         struct ranked *r = malloc(n * sizeof *r);
         struct token_logprob out[1 + SAMPLER_MAX_TOP];
+        struct sampler s;
         double total = 0;
 
         if (n > 20)
             x[17] = x[3] = x[11]; /* ties come in order of id */
         for (size_t i = 0; i < n; i++) {
-            r[i] = (struct ranked){ (double)x[i], (int32_t)i };
+            r[i] = (struct ranked){ .logit = (double)x[i], .id = (int32_t)i };
             total += exp((double)x[i]);
         }
         qsort(r, n, sizeof *r, by_rank);
-        sampler_logprobs(x, n, (int32_t)(n / 2), SAMPLER_MAX_TOP, out);
+        assert_int_equal(sampler_open(&s, n, NULL), 0);
+        sampler_logprobs(&s, x, (int32_t)(n / 2), SAMPLER_MAX_TOP, out);
         assert_int_equal(out[0].id, n / 2);
         assert_true(fabs((double)out[0].logprob - ((double)x[n / 2] - log(total))) < 1e-4);
         for (size_t i = 0; i < SAMPLER_MAX_TOP; i++) {
@@ -278,8 +177,9 @@ static void logprobs_are_the_log_softmax(void **state)
             if (i < n)
                 assert_true(fabs((double)out[1 + i].logprob - (r[i].logit - log(total))) < 1e-4);
         }
-        sampler_logprobs(x, n, 0, 0, out);
+        sampler_logprobs(&s, x, 0, 0, out);
         assert_int_equal(out[0].id, 0);
+        sampler_close(&s);
         free(x);
         free(r);
     }
@@ -289,15 +189,18 @@ static void logprobs_of_odd_logits(void **state)
 {
     const float x[] = { 0, -INFINITY, NAN, 0 };
     struct token_logprob out[5];
+    struct sampler s;
 
     (void)state;
-    sampler_logprobs(x, 4, 1, 4, out);
+    assert_int_equal(sampler_open(&s, 4, NULL), 0);
+    sampler_logprobs(&s, x, 1, 4, out);
     assert_true(out[0].logprob == (float)SAMPLER_MIN_LOGPROB);
     assert_int_equal(out[1].id, 0);
     assert_int_equal(out[2].id, 3);
     assert_true(fabsf(out[1].logprob - logf(0.5f)) < 1e-6f);
     assert_int_equal(out[3].id, 1);
     assert_int_equal(out[4].id, -1);
+    sampler_close(&s);
 }
 
 static void softmax_exp_is_close(void **state)
@@ -315,11 +218,12 @@ static void softmax_exp_is_close(void **state)
 
 static void softmax_find_stays_inside(void **state)
 {
+    double sums[3];
     float x[130];
-    double sums[130 / SOFTMAX_BLOCK + 1];
     size_t at;
 
     (void)state;
+    assert_int_equal(softmax_blocks(130), 3);
     for (size_t i = 0; i < 130; i++)
         x[i] = i == 5 || i == 100 ? 0 : -INFINITY;
     assert_true(softmax_sum(x, 130, 0, 1, sums) == 2);
@@ -333,20 +237,45 @@ static void softmax_find_stays_inside(void **state)
     assert_true(softmax_sum(x, 130, 0, 1, sums) == 1);
     assert_int_equal(softmax_find(x, 130, 0, 1, sums, 2), 5);
     for (size_t n = 1; n <= 130; n++) { /* the largest in every place; the first of equals */
+        float tops[3];
+
         x[n - 1] = 1;
-        assert_true(softmax_max(x, n, &at) == 1);
+        assert_true(softmax_max(x, n, &at, tops) == 1);
         assert_int_equal(at, n - 1);
+        assert_true(tops[(n - 1) / SOFTMAX_BLOCK] == 1);
         x[n / 2] = 1;
-        assert_true(softmax_max(x, n, &at) == 1);
+        assert_true(softmax_max(x, n, &at, NULL) == 1);
         assert_int_equal(at, n / 2);
         x[n - 1] = x[n / 2] = NAN;
     }
-    assert_true(isinf(softmax_max(x, 130, &at)));
-    for (size_t i = 0; i < SOFTMAX_BLOCK; i++) {
-        assert_false(softmax_any(x, 2));
-        x[i] = 2;
-        assert_true(softmax_any(x, 2));
-        x[i] = NAN;
+    assert_true(isinf(softmax_max(x, 130, &at, NULL)));
+}
+
+static void softmax_moments(void **state)
+{
+    static const size_t SIZES[] = { 1, 63, 64, 65, 1000 };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof SIZES / sizeof *SIZES; c++) {
+        size_t n = SIZES[c], in = 0;
+        float *x = make_logits(n, 20, 7 + c);
+        double moment = 0, mean = 0, squares = 0;
+
+        if (n > 20)
+            x[17] = -INFINITY; /* what a mask has left out does not count */
+        for (size_t i = 0; i < n; i++) {
+            if (x[i] == -INFINITY)
+                continue;
+            moment += exp((double)x[i] - 30) * ((double)x[i] - 30);
+            mean += (double)x[i];
+            in++;
+        }
+        mean /= (double)in;
+        for (size_t i = 0; i < n; i++)
+            squares += x[i] == -INFINITY ? 0 : ((double)x[i] - mean) * ((double)x[i] - mean);
+        assert_true(fabs(softmax_moment(x, n, 30) - moment) <= 1e-5 * fabs(moment));
+        assert_true(fabs(softmax_deviation(x, n) - sqrt(squares / (double)in)) < 1e-4);
+        free(x);
     }
 }
 
@@ -361,6 +290,7 @@ int main(void)
         cmocka_unit_test(logprobs_of_odd_logits),
         cmocka_unit_test(softmax_exp_is_close),
         cmocka_unit_test(softmax_find_stays_inside),
+        cmocka_unit_test(softmax_moments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
