@@ -1,8 +1,9 @@
 /* The queue between the acceptor and its workers, and who serves what when all are busy.
  *
- * n_busy counts requests that are served in full, at most max_connections.  A few workers more
- * exist so that what comes beyond is not left hanging: they answer probes as ever and everything
- * else with 503. */
+ * A connection enters the queue when its request is here (gate.h), so workers wait for nobody but
+ * the engine and, while they write, for who takes the answer.  n_busy counts requests that are
+ * served in full, at most max_connections.  A few workers more exist so that what comes beyond is
+ * not left hanging: they answer probes as ever and everything else with 503. */
 #include "fcgi/acceptor.h"
 
 #include <errno.h>
@@ -16,29 +17,30 @@
 #include <unistd.h>
 
 #include "fcgi/app.h"
+#include "fcgi/gate.h"
 #include "fcgi/worker.h"
 #include "kernels/base/log.h"
 
 enum {
     STACK_BYTES = 512 * 1024, /* template and JSON run here too, both with bounded depth */
     QUEUE_MAX = 4096,
-    SPARE_WORKERS =
-        4,          /* for refusing: more than one, since a peer may be slow to say what it wants */
-    PAUSE_MS = 100, /* when the system has no descriptors left: until some are closed */
+    SPARE_WORKERS = 4, /* for refusing: more than one, since a peer may be slow to take it */
+    PAUSE_MS = 100,    /* when the system has no descriptors left: until some are closed */
 };
 
 struct acceptor {
     struct server *server;
     const struct listener *listener;
+    struct gate *gate;
     int wake_fd; /* readable: stop, or there is room in the queue again */
     pthread_t thread;
     atomic_size_t unfinished;
 
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t work;  /* queue not empty, or stopping */
-    pthread_cond_t ended; /* a worker ended */
-    int queue[QUEUE_MAX]; /* ring of accepted connections */
-    size_t head, len;
+    pthread_mutex_t lock;      /* guards all below */
+    pthread_cond_t work;       /* queue not empty, or stopping */
+    pthread_cond_t ended;      /* a worker ended */
+    struct peer *first, *last; /* the queue, by their `next` */
+    size_t len;
     size_t n_workers, n_idle, n_busy;
     size_t max_connections; /* of the configuration that is served now */
     bool stopping;
@@ -54,14 +56,42 @@ static void wake(struct acceptor *a)
     while (n < 0 && errno == EINTR);
 }
 
+/* Lock held; the queue is not empty. */
+static struct peer *take(struct acceptor *a)
+{
+    struct peer *p = a->first;
+
+    a->first = p->next;
+    if (!a->first)
+        a->last = NULL;
+    if (a->len-- == QUEUE_MAX)
+        wake(a);
+    a->server->counters.waiting = a->len;
+    return p;
+}
+
+/* Answers, and passes the connection on to whoever has to do with it next. */
+static void serve(struct acceptor *a, struct peer *p, bool overloaded)
+{
+    enum worker_result found =
+        worker_serve(a->server, &p->intake, p->fd, overloaded || p->overloaded, &a->unfinished);
+
+    if (found == WORKER_WANTS_BODY)
+        gate_resume(a->gate, p);
+    else if (p->intake.state != INTAKE_WHOLE || p->intake.has_rest)
+        gate_linger(a->gate, p);
+    else
+        peer_free(p);
+}
+
 static void *run_worker(void *arg)
 {
     struct acceptor *a = arg;
 
     pthread_mutex_lock(&a->lock);
     for (;;) {
+        struct peer *p;
         bool overloaded;
-        int fd;
 
         a->n_idle++;
         while (!a->len && !a->stopping)
@@ -69,15 +99,11 @@ static void *run_worker(void *arg)
         a->n_idle--;
         if (!a->len)
             break;
-        fd = a->queue[a->head];
-        a->head = (a->head + 1) % QUEUE_MAX;
-        if (a->len-- == QUEUE_MAX)
-            wake(a);
-        a->server->counters.waiting = a->len;
+        p = take(a);
         overloaded = a->n_busy >= a->max_connections;
         a->n_busy += !overloaded;
         pthread_mutex_unlock(&a->lock);
-        worker_serve(a->server, fd, overloaded, &a->unfinished);
+        serve(a, p, overloaded);
         pthread_mutex_lock(&a->lock);
         a->n_busy -= !overloaded;
     }
@@ -108,11 +134,18 @@ static void add_worker(struct acceptor *a)
     a->n_workers++;
 }
 
-static void push(struct acceptor *a, int fd, size_t max_connections)
+/* The gate's: a request is here. */
+static void push(void *arg, struct peer *p)
 {
+    struct acceptor *a = arg;
+
     pthread_mutex_lock(&a->lock);
-    a->max_connections = max_connections;
-    a->queue[(a->head + a->len) % QUEUE_MAX] = fd;
+    p->next = NULL;
+    if (a->last)
+        a->last->next = p;
+    else
+        a->first = p;
+    a->last = p;
     a->len++;
     a->server->counters.waiting = a->len;
     if (a->len > a->server->counters.max_waiting)
@@ -133,14 +166,16 @@ static bool accept_all(struct acceptor *a, const struct config *c)
         int fd;
 
         pthread_mutex_lock(&a->lock);
-        full = a->len == QUEUE_MAX;
+        full = a->len >= QUEUE_MAX;
         pthread_mutex_unlock(&a->lock);
         if (full)
             return false;
-        fd = listener_accept(a->listener, c->read_timeout_ms, c->write_timeout_ms);
+        fd = listener_accept(a->listener, c->write_timeout_ms);
         if (fd >= 0) {
             a->server->counters.accepted++;
-            push(a, fd, c->max_connections);
+            gate_add(a->gate, fd);
+        } else if ((errno == EMFILE || errno == ENFILE) && gate_evict(a->gate)) {
+            continue;
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             struct timespec pause = { .tv_nsec = PAUSE_MS * 1000 * 1000 };
 
@@ -153,32 +188,40 @@ static bool accept_all(struct acceptor *a, const struct config *c)
     }
 }
 
-static bool accept_some(struct acceptor *a)
+/* What is there to be read, and who has come, by the configuration of now.  False when the queue is
+ * full. */
+static bool take_in(struct acceptor *a, bool room)
 {
     struct app *app = server_enter(a->server);
-    bool room = accept_all(a, app->config);
 
+    pthread_mutex_lock(&a->lock);
+    a->max_connections = app->config->max_connections;
+    pthread_mutex_unlock(&a->lock);
+    gate_configure(a->gate, app->config);
+    gate_run(a->gate);
+    room = room && accept_all(a, app->config);
     server_leave(a->server, app);
     return room;
 }
 
-/* The listening socket is not polled while the queue is full: its backlog then holds who comes. */
+/* The listening socket is not polled while the queue is full: its backlog then holds who comes.
+ * Those in the gate may make it longer, by no more than they are. */
 static void *run(void *arg)
 {
     struct acceptor *a = arg;
     bool room = true, stopping = false;
 
     while (!stopping) {
-        struct pollfd p[2] = { { .fd = a->wake_fd, .events = POLLIN },
-                               { .fd = room ? a->listener->fd : -1, .events = POLLIN } };
+        struct pollfd p[3] = { { .fd = a->wake_fd, .events = POLLIN },
+                               { .fd = room ? a->listener->fd : -1, .events = POLLIN },
+                               { .fd = gate_fd(a->gate), .events = POLLIN } };
         uint64_t n;
 
-        if (poll(p, 2, -1) < 0)
+        if (poll(p, 3, gate_wait_ms(a->gate)) < 0)
             continue;
         if (p[0].revents && read(a->wake_fd, &n, sizeof n) > 0)
             room = true;
-        if (p[1].revents & (POLLIN | POLLERR))
-            room = accept_some(a);
+        room = take_in(a, room);
         pthread_mutex_lock(&a->lock);
         stopping = a->stopping;
         pthread_mutex_unlock(&a->lock);
@@ -204,6 +247,11 @@ int acceptor_create(struct acceptor **out, struct server *server, const struct l
     pthread_cond_init(&a->ended, &attr);
     pthread_condattr_destroy(&attr);
     a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = gate_create(&a->gate, push, a, e);
+    if (rc) {
+        acceptor_free(a);
+        return rc;
+    }
     rc = a->wake_fd < 0 ? errno : pthread_create(&a->thread, NULL, run, a);
     if (rc) {
         rc = err_set(e, ERR_IO, "cannot start the acceptor: %s", strerror(rc));
@@ -249,6 +297,7 @@ void acceptor_free(struct acceptor *a)
 {
     if (!a)
         return;
+    gate_free(a->gate);
     if (a->wake_fd >= 0)
         close(a->wake_fd);
     pthread_mutex_destroy(&a->lock);

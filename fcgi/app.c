@@ -116,22 +116,41 @@ static const struct app_model *by_name(const struct app *a, const char *name)
     return NULL;
 }
 
-const struct app_model *app_find_model(const struct app *a, const char *name, struct err *e)
+bool app_allows_model(const struct request *r, const struct app_model *m)
+{
+    return !r->admission.key || auth_allows(r->admission.key, m->name);
+}
+
+/* The ids that the request may name, for the sentence. */
+static void list_ids(const struct app *a, const struct request *r, char *ids, size_t size)
+{
+    *ids = '\0';
+    for (size_t i = 0; i < a->n_models; i++) {
+        size_t used = strlen(ids);
+
+        if (app_allows_model(r, &a->models[i]))
+            snprintf(ids + used, size - used, "%s`%s`", used ? ", " : "", a->models[i].name);
+    }
+}
+
+const struct app_model *app_find_model(const struct app *a, const struct request *r,
+                                       const char *name, struct err *e)
 {
     const struct app_model *m = by_name(a, name);
-    char ids[300] = "";
+    char ids[300];
 
+    if (m && !app_allows_model(r, m)) {
+        err_param(e, "model", ERR_FORBIDDEN, "This API key does not have access to model `%s`.",
+                  m->name);
+        return NULL;
+    }
     if (m && m->engine)
         return m;
     if (m) {
         err_param(e, "model", ERR_LOADING, "The model `%s` could not be loaded.", m->name);
         return NULL;
     }
-    for (size_t i = 0; i < a->n_models; i++) {
-        size_t used = strlen(ids);
-
-        snprintf(ids + used, sizeof ids - used, "%s`%s`", i ? ", " : "", a->models[i].name);
-    }
+    list_ids(a, r, ids, sizeof ids);
     err_param(e, "model", ERR_NOTFOUND, "The model `%.100s` does not exist; there is %s.",
               name && *name ? name : "primary", ids);
     return NULL;

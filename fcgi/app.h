@@ -14,6 +14,7 @@
 #include "fcgi/auth.h"
 #include "fcgi/config.h"
 #include "fcgi/metrics.h"
+#include "fcgi/request.h"
 #include "fcgi/served.h"
 #include "fcgi/server.h"
 #include "inference/engine.h"
@@ -52,11 +53,16 @@ bool app_any_opened(const struct app *a, struct err *e);
 /* Engines refuse new jobs from now on; what runs is finished.  Main only. */
 void app_drain(struct app *a);
 
-/* The model that `name` means: a consumer group or one of the aliases; NULL or "" means "primary",
- * or the only model there is. NULL with ERR_NOTFOUND, param "model", and a sentence that lists the
+/* The model that `name` means to this request: a consumer group or one of the aliases; NULL or ""
+ * means "primary", or the only model there is. NULL with ERR_FORBIDDEN where the request's key does
+ * not allow it, with ERR_NOTFOUND, param "model", and a sentence that lists the
  * ids there are; or, where its engine could not be opened, ERR_LOADING. So ->engine of what it
  * returns is never NULL. */
-const struct app_model *app_find_model(const struct app *a, const char *name, struct err *e);
+const struct app_model *app_find_model(const struct app *a, const struct request *r,
+                                       const char *name, struct err *e);
+
+/* Whether the request's key allows it. */
+bool app_allows_model(const struct request *r, const struct app_model *m);
 
 /* Whether every model can answer now, and at least one exists: 0; ERR_CLOSING while draining,
  * ERR_LOADING (also for a failed one), ERR_INTERNAL for an engine that has work but made no step

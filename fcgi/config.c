@@ -27,6 +27,7 @@ void config_init(struct config *c)
         .log_level = LOG_INFO,
         .body_size_limit = 16 * 1024 * 1024,
         .request_memory_limit = 64 * 1024 * 1024,
+        .upload_memory_limit = 256 * 1024 * 1024,
         .max_connections = 1024,
         .max_choices = 8,
         .drain_timeout_ms = 120 * 1000,

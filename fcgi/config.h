@@ -56,8 +56,11 @@ struct config {
     const char *models_dir;      /* searched before the default folders; NULL: only those */
     size_t body_size_limit;      /* bytes */
     size_t request_memory_limit; /* bytes of a request's arena */
+    size_t upload_memory_limit;  /* bytes of requests that are still coming in, all together */
     size_t max_connections;      /* requests served at once; more are answered 503 */
-    size_t max_choices;          /* most that `n` of a request may ask for */
+    /* Of one address; 0: no limit. */
+    size_t address_concurrency, address_requests, address_tokens;
+    size_t max_choices; /* most that `n` of a request may ask for */
     size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
     size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
@@ -70,6 +73,7 @@ struct config {
     uint64_t set;         /* bit k: key k was set */
     const char *file;     /* configuration file read; NULL if none */
     bool check;           /* --check: say whether all is well, and end */
+    const char *key_name; /* of --make-key or --hash-key */
     struct arena storage; /* of all strings */
 };
 
@@ -98,11 +102,11 @@ int config_environment(struct config *c, char *const *environment, struct err *e
  * open. */
 void config_warn(char *const *environment);
 
-enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_MAKE_KEY, CONFIG_HASH_KEY };
 
 /* The command line: --key value or --key=value for every key, and --config FILE, --check, --help,
- * --version.  Call it twice: once with file_only to learn the file (c->file) before anything else
- * is read, and last of all to apply the rest. */
+ * --version, --make-key NAME, --hash-key NAME.  Call it twice: once with file_only to learn the
+ * file (c->file) before anything else is read, and last of all to apply the rest. */
 int config_options(struct config *c, int argc, char *const *argv, bool file_only,
                    enum config_action *action, struct err *e) MUST_CHECK;
 

@@ -77,12 +77,16 @@ static void apply_early(struct config *c, const struct option *o, enum config_ac
         *action = CONFIG_HELP;
     else if (!strcmp(o->name, "version"))
         *action = CONFIG_VERSION;
+    else if (!strcmp(o->name, "make_key") || !strcmp(o->name, "hash_key")) {
+        *action = *o->name == 'm' ? CONFIG_MAKE_KEY : CONFIG_HASH_KEY;
+        c->key_name = o->value;
+    }
 }
 
 static bool is_early(const char *name)
 {
     return !strcmp(name, "config") || !strcmp(name, "check") || !strcmp(name, "help") ||
-           !strcmp(name, "version");
+           !strcmp(name, "version") || !strcmp(name, "make_key") || !strcmp(name, "hash_key");
 }
 
 int config_options(struct config *c, int argc, char *const *argv, bool file_only,

@@ -1,7 +1,7 @@
 /* conn.h - the bytes of one FastCGI request: its body in, its answer out.
  *
- * The only thing that request, reply and sse know of FastCGI; worker.c fills it from libfcgi, tests
- * fill it from memory.  One thread at a time. */
+ * The only thing that request, reply and sse know of FastCGI; responder.c fills it from intake and
+ * libfcgi, tests fill it from memory.  One thread at a time. */
 #ifndef AIRSTRIP_CONN_H
 #define AIRSTRIP_CONN_H
 
@@ -11,8 +11,8 @@
 struct conn {
     int fd; /* the web server's socket, for the watcher; -1 where there is none */
 
-    /* Reads up to len bytes of the body into *to: how many, 0 at its end, -1 when the stream broke
-     * (protocol error, time-out, connection lost). */
+    /* Reads up to len bytes of the body into *to: how many, 0 at its end, -1 where it broke off
+     * (time-out, connection lost).  It never waits: the body is here already. */
     long (*read)(struct conn *c, void *to, size_t len);
 
     /* Queues bytes of the answer; false once the other side is gone.  May block until the socket

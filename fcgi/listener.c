@@ -208,18 +208,11 @@ static bool is_listed(const struct sockaddr_storage *peer, const char *list)
     return false;
 }
 
-/* libfcgi reads and writes without any time-out of its own; the kernel's make its calls fail
- * instead. */
-static void set_timeout(int fd, int option, size_t ms)
+int listener_accept(const struct listener *l, size_t write_timeout_ms)
 {
-    struct timeval t = { .tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-
-    setsockopt(fd, SOL_SOCKET, option, &t, sizeof t);
-}
-
-int listener_accept(const struct listener *l, size_t read_timeout_ms, size_t write_timeout_ms)
-{
+    /* libfcgi writes without any time-out of its own; the kernel's makes its calls fail. */
+    struct timeval t = { .tv_sec = (time_t)(write_timeout_ms / 1000),
+                         .tv_usec = (suseconds_t)(write_timeout_ms % 1000 * 1000) };
     struct sockaddr_storage peer = { 0 };
     socklen_t len = sizeof peer;
     int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC), yes = 1;
@@ -236,7 +229,6 @@ int listener_accept(const struct listener *l, size_t read_timeout_ms, size_t wri
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     }
-    set_timeout(fd, SO_RCVTIMEO, read_timeout_ms);
-    set_timeout(fd, SO_SNDTIMEO, write_timeout_ms);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
     return fd;
 }

@@ -26,9 +26,9 @@ int listener_open(struct listener *l, const char *where, size_t mode, struct err
 /* Closes our descriptor; never shuts the socket down, since others may share it. */
 void listener_done(struct listener *l);
 
-/* The next connection, close-on-exec, with time-outs set: its number, or -1 with errno of
+/* The next connection, close-on-exec, with a time-out for sending: its number, or -1 with errno of
  * accept4(2).  A TCP peer that FCGI_WEB_SERVER_ADDRS does not list is closed, and errno is
  * ECONNABORTED. */
-int listener_accept(const struct listener *l, size_t read_timeout_ms, size_t write_timeout_ms);
+int listener_accept(const struct listener *l, size_t write_timeout_ms);
 
 #endif

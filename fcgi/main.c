@@ -15,8 +15,9 @@
 #include "fcgi/app.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/listener.h"
+#include "fcgi/make_key.h"
+#include "fcgi/responder.h"
 #include "fcgi/server.h"
-#include "fcgi/worker.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
@@ -91,14 +92,17 @@ static void reopen_log(void)
 /* From the table itself, so that no key can be missing. */
 static void print_help(void)
 {
-    printf("usage: airstrip [--config FILE] [--check] [--KEY VALUE]...\n"
-           "Serves language models over FastCGI, speaking OpenAI's API.\n\n"
-           "  --config FILE  configuration (default %s)\n"
-           "  --check  say whether configuration and models are fine, and end\n"
-           "  --name NAME, --consumer-group NAME  the model that the options of models speak of\n"
-           "  --help, --version\n\n"
-           "Keys, here and in the configuration file (with '_') and environment (AIRSTRIP_KEY):\n",
-           DEFAULT_CONFIG);
+    printf(
+        "usage: airstrip [--config FILE] [--check] [--KEY VALUE]...\n"
+        "Serves language models over FastCGI, speaking OpenAI's API.\n\n"
+        "  --config FILE  configuration (default %s)\n"
+        "  --check  say whether configuration and models are fine, and end\n"
+        "  --name NAME, --consumer-group NAME  the model that the options of models speak of\n"
+        "  --make-key NAME  draw an API key: the key on standard error, its line for the file of\n"
+        "                   keys on standard output; --hash-key NAME takes it from standard input\n"
+        "  --help, --version\n\n"
+        "Keys, here and in the configuration file (with '_') and environment (AIRSTRIP_KEY):\n",
+        DEFAULT_CONFIG);
     for (const struct config_key *k = config_keys; k->name; k++) {
         printf("  --");
         for (const char *p = k->name; *p; p++)
@@ -291,13 +295,15 @@ int main(int argc, char **argv)
         print_help();
     } else if (!rc && action == CONFIG_VERSION) {
         printf("airstrip %s\n", PACKAGE_VERSION);
+    } else if (!rc && (action == CONFIG_MAKE_KEY || action == CONFIG_HASH_KEY)) {
+        rc = make_key(c->key_name, action == CONFIG_MAKE_KEY, &e);
     } else if (!rc && c->check) {
         rc = check(c);
     } else if (!rc) {
         log_set_level(c->log_level);
         rc = c->log ? log_open(c->log, &e) : 0;
         has_log = !rc && c->log;
-        if (!rc && worker_init())
+        if (!rc && responder_init())
             rc = err_set(&e, ERR_INTERNAL, "libfcgi cannot be set up");
         if (!rc) {
             rc = run(c, &e);

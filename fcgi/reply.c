@@ -25,6 +25,8 @@ static const struct mapping {
     { ERR_BUSY, 503, "server_error", "server_overloaded", RETRY_AFTER_S },
     { ERR_LOADING, 503, "server_error", "model_loading", RETRY_AFTER_S },
     { ERR_CLOSING, 503, "server_error", "shutting_down", RETRY_AFTER_S },
+    { ERR_FORBIDDEN, 403, "invalid_request_error", "permission_denied", 0 },
+    { ERR_RATE, 429, "rate_limit_error", "rate_limit_exceeded", RETRY_AFTER_S },
 };
 static const struct mapping internal = { ERR_INTERNAL, 500, "server_error", "internal_error", 0 };
 
@@ -162,7 +164,7 @@ void reply_err(struct reply *p, const struct err *e)
     if (m == &internal)
         log_internal(e, p->id);
     reply_error(p, m->status, m->type, code_of(m, e), *e->param ? e->param : NULL, message_of(m, e),
-                m->retry_after_s);
+                e->retry_after_s ? e->retry_after_s : m->retry_after_s);
 }
 
 void reply_error_body(struct buf *b, const struct err *e)

@@ -59,10 +59,14 @@ void reply_error(struct reply *p, int status, const char *type, const char *code
  *   ERR_CONTEXT              400 invalid_request_error / context_length_exceeded
  *   ERR_LIMIT                413 invalid_request_error / request_too_large
  *   ERR_NOTFOUND             404 invalid_request_error / model_not_found if param is "model", else
- * not_found ERR_BUSY                 503 server_error / server_overloaded, Retry-After ERR_LOADING
- * 503 server_error / model_loading, Retry-After ERR_CLOSING              503 server_error /
- * shutting_down, Retry-After anything else            500 server_error / internal_error; the
- * sentence goes to the log instead */
+ *                            not_found
+ *   ERR_FORBIDDEN            403 invalid_request_error / permission_denied
+ *   ERR_RATE                 429 rate_limit_error / rate_limit_exceeded, Retry-After
+ *   ERR_BUSY                 503 server_error / server_overloaded, Retry-After
+ *   ERR_LOADING              503 server_error / model_loading, Retry-After
+ *   ERR_CLOSING              503 server_error / shutting_down, Retry-After
+ *   anything else            500 server_error / internal_error; the sentence goes to the log
+ *                            instead */
 void reply_err(struct reply *p, const struct err *e);
 
 /* The sentence that reply_err() would send: one of ours, or e's, borrowed. */

@@ -190,6 +190,13 @@ static bool declared_length(const struct request *r, unsigned long long *out)
     return true;
 }
 
+bool request_is_too_large(const struct request *r, size_t limit_bytes)
+{
+    unsigned long long declared;
+
+    return declared_length(r, &declared) && declared > limit_bytes;
+}
+
 /* Read to the end of the stream whatever CONTENT_LENGTH says: Apache leaves it out for chunked
  * uploads, Caddy writes -1, and a body cut short with a proper end record shows in no other way. */
 int request_read(struct request *r, struct conn *c, size_t limit_bytes, struct err *e)

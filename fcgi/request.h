@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "fcgi/admission.h"
 #include "fcgi/conn.h"
 #include "fcgi/watcher.h"
 #include "kernels/base/arena.h"
@@ -28,6 +29,8 @@ struct request {
     struct arena arena; /* for the handler: JSON tree, messages, whatever dies with the request */
     double start_ms;    /* clock_ms() when it was accepted */
     time_t created;     /* wall clock, seconds: for `created` in answers */
+
+    struct admission admission;
 
     /* What follows is request.c's own. */
     char *const *params;
@@ -50,6 +53,9 @@ int request_init(struct request *r, char *const *params, size_t arena_bytes,
  * error. Errors: ERR_LIMIT (body too large: 413), ERR_INVALID (broken or cut short: 400),
  * ERR_NOMEM. */
 int request_read(struct request *r, struct conn *c, size_t limit_bytes, struct err *e) MUST_CHECK;
+
+/* Whether the length that was declared is above limit_bytes: then its body need not come. */
+bool request_is_too_large(const struct request *r, size_t limit_bytes);
 
 /* Watches the connection from now on: right after request_read().  The worker calls it, not
  * handlers. */

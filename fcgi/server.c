@@ -20,6 +20,8 @@ int server_open(struct server *s, struct config *config, struct err *e)
     pthread_mutex_init(&s->lock, NULL);
     s->started = time(NULL);
     rc = watcher_create(&s->watcher, e);
+    if (!rc)
+        rc = limits_create(&s->limits, e);
     if (rc)
         config_free(config);
     else
@@ -37,6 +39,8 @@ void server_close(struct server *s)
     s->current = NULL;
     watcher_free(s->watcher);
     s->watcher = NULL;
+    limits_free(s->limits);
+    s->limits = NULL;
     while (s->metrics) {
         struct server_metrics *m = s->metrics;
 

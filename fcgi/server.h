@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "fcgi/config.h"
+#include "fcgi/limits.h"
 #include "fcgi/metrics.h"
 #include "fcgi/watcher.h"
 #include "kernels/base/err.h"
@@ -38,6 +39,7 @@ struct server_metrics; /* the metrics of a model's name, once there was one */
 
 struct server {
     struct watcher *watcher;
+    struct limits *limits;
     struct server_counters counters;
     atomic_bool draining; /* SIGTERM came: readiness is 503, engines refuse new jobs */
     time_t started;

@@ -228,6 +228,7 @@ void batch_step(struct batch *b)
     sliced = slice_prompts(b);
     batch_go_far(b); /* with its first token a prompt may be */
     generate(b, sliced);
+    scheduler_charge(b->scheduler, b->jobs, b->n_jobs);
     batch_requeue_preempted(b);
     scheduler_stepped(b->scheduler, &b->step, kvcache_use(b->cache));
     sweep(b);

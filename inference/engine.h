@@ -158,7 +158,8 @@ enum prompt_kind {
 enum { STOP_MAX_BYTES = 1024 };
 
 struct job_request {
-    const char *id; /* for the log; may be NULL */
+    const char *id;    /* for the log; may be NULL */
+    const char *owner; /* who shares the engine fairly with others of the same priority; or NULL */
     enum prompt_kind kind;
     const struct value *context; /* PROMPT_CHAT: map with messages, add_generation_prompt, ... */
     const char *text;            /* PROMPT_TEXT */
@@ -176,7 +177,8 @@ struct job_request {
                         * for; a grammar may end it all the same */
     const int32_t *stop_ids; /* these end it, too, and are not shown */
     size_t n_stop_ids;
-    int priority; /* lower comes earlier, 0 as usual; among equals first come, first served */
+    int priority; /* lower comes earlier, 0 as usual; among equals owners take turns, and of one
+                   * owner's jobs the first to come is the first served */
     const char
         *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;

@@ -18,8 +18,9 @@ static void norm(const struct forward *f, float *y, float *x, const float *add, 
                                                 .eps = m->stream_eps });
 }
 
-/* x = norm(x), over n rows of cols; nothing where there is no such norm. */
-static void norm_in_place(const struct forward *f, float *x, const float *w, size_t n, size_t cols)
+/* x = norm(x), over n rows of cols; nothing where there is no such norm.  bias: or NULL. */
+static void norm_in_place(const struct forward *f, float *x, const float *w, const float *bias,
+                          size_t n, size_t cols)
 {
     const struct model *m = f->m;
 
@@ -28,6 +29,7 @@ static void norm_in_place(const struct forward *f, float *x, const float *w, siz
                                                     .y = x,
                                                     .x = x,
                                                     .w = w,
+                                                    .b = bias,
                                                     .n = n,
                                                     .cols = cols,
                                                     .eps = m->norm_eps });
@@ -66,6 +68,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
 {
     const struct model *m = f->m;
     const struct model_layer *l = &m->layers[layer];
+    bool layer_norms = m->arch->norm == NORM_LAYER; /* of heads; else rope_kv has them */
     const struct matmul qkv = {
         .n_out = 3,
         .w = { l->wq, l->wk, l->wv },
@@ -81,14 +84,14 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
         .v = f->v,
         .n = s->n_rows,
         .n_head = m->n_head,
-        .q_norm = l->q_norm,
-        .k_norm = l->k_norm,
+        .q_norm = layer_norms ? NULL : l->q_norm,
+        .k_norm = layer_norms ? NULL : l->k_norm,
         .eps = m->norm_eps,
         .kind = l->rope,
         .n_rot = m->n_rot,
         .inv_freq = l->inv_freq,
         .far_inv_freq = m->far_inv_freq,
-        .mscale = m->rope_mscale,
+        .mscale = l->mscale,
         .kv = f->cache->kv,
         .layer = layer,
         .spans = s->spans,
@@ -96,8 +99,12 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
     };
 
     m->backend->matmul(m->device, &qkv);
-    norm_in_place(f, f->q, l->q_row_norm, s->n_rows, m->n_head * m->head_dim);
-    norm_in_place(f, f->k, l->k_row_norm, s->n_rows, m->n_kv * m->head_dim);
+    if (layer_norms) {
+        norm_in_place(f, f->q, l->q_norm, l->q_norm_bias, s->n_rows * m->n_head, m->head_dim);
+        norm_in_place(f, f->k, l->k_norm, l->k_norm_bias, s->n_rows * m->n_kv, m->head_dim);
+    }
+    norm_in_place(f, f->q, l->q_row_norm, NULL, s->n_rows, m->n_head * m->head_dim);
+    norm_in_place(f, f->k, l->k_row_norm, NULL, s->n_rows, m->n_kv * m->head_dim);
     norm_heads(f, f->q, l->q_head_norm, s->n_rows, m->n_head);
     norm_heads(f, f->k, l->k_head_norm, s->n_rows, m->n_kv);
     m->backend->rope_kv(m->device, &rope);
@@ -114,7 +121,7 @@ static void attend(struct forward *f, size_t layer, float *y, const float *q, si
                                                     .q = q,
                                                     .n = n,
                                                     .n_head = m->n_head,
-                                                    .scale = m->attn_scale,
+                                                    .scale = m->layers[layer].attn_scale,
                                                     .window = m->layers[layer].window,
                                                     .softcap = m->attn_softcap,
                                                     .sinks = m->layers[layer].sinks,
@@ -142,6 +149,7 @@ static void feed_forward(struct forward *f, const struct model_layer *l, const f
     m->backend->feed_forward(m->device, &(struct feed_forward){ .gate = l->gate,
                                                                 .up = l->up,
                                                                 .down = l->down,
+                                                                .gate_bias = l->bgate,
                                                                 .up_bias = l->bup,
                                                                 .down_bias = l->bdown,
                                                                 .act = m->act,
@@ -168,7 +176,7 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
                                                     .x = att,
                                                     .n = n,
                                                     .prompt = prompt });
-    norm_in_place(f, f->y, l->attn_post_norm, n, m->n_embd);
+    norm_in_place(f, f->y, l->attn_post_norm, NULL, n, m->n_embd);
     if (m->parallel) {
         in = part_input(f, h, x, NULL, l->ffn_norm, l->ffn_norm_bias, n);
         norm(f, NULL, x, f->y, NULL, NULL, n); /* only adds */
@@ -179,7 +187,7 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
         forward_experts(f, l, in, n, prompt);
     else
         feed_forward(f, l, in, n, prompt);
-    norm_in_place(f, f->y, l->ffn_post_norm, n, m->n_embd);
+    norm_in_place(f, f->y, l->ffn_post_norm, NULL, n, m->n_embd);
 }
 
 /* True of every step that only decodes: then nothing needs to be moved. */

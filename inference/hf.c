@@ -15,6 +15,11 @@ const struct value *hf_setting(const struct hf *h, const char *name)
     return v && v->kind != VALUE_NULL ? v : NULL;
 }
 
+const struct value *hf_own_setting(const struct hf *h, const char *name)
+{
+    return value_get(h->defaults, name) ? hf_setting(h, name) : NULL;
+}
+
 /* Names what is supported where the folder's family is not. */
 static int find_arch(struct hf *h, struct err *e)
 {
@@ -29,12 +34,10 @@ static int find_arch(struct hf *h, struct err *e)
     h->arch = arch_find_hf(type->string.data, &h->hf);
     if (h->arch)
         return 0;
-    for (size_t i = 0; i < 2 * n; i++) {
-        const struct arch_hf *hf = i % 2 ? all[i / 2]->hf_too : all[i / 2]->hf;
-
-        for (size_t k = 0; hf && hf->model_types[k]; k++)
-            buf_printf(&known, "%s%s", known.len ? ", " : "", hf->model_types[k]);
-    }
+    for (size_t i = 0; i < n; i++)
+        for (const struct arch_hf *const *hf = all[i]->hf; *hf; hf++)
+            for (size_t k = 0; (*hf)->model_types[k]; k++)
+                buf_printf(&known, "%s%s", known.len ? ", " : "", (*hf)->model_types[k]);
     rc = err_set(e, ERR_UNSUPPORTED,
                  "config.json: model_type \"%.64s\" is not supported; supported are: %s",
                  type->string.data, buf_str(&known));
@@ -70,7 +73,8 @@ static int translate(struct hf *h, struct folder *f, const char *path, struct er
         (rc = weights_put_bool(h->w, HF_KEY, true, e)) || (rc = put_name(h, path, e)) ||
         (rc = hf_put_config(h, e)) || (rc = hf_put_tensors(h, e)) || (rc = hf_put_text(h, e)))
         return rc;
-    return weights_seal(h->w, e);
+    rc = weights_seal(h->w, e);
+    return rc ? rc : hf_check_flags(h, e);
 }
 
 int hf_open(struct weights **out, const char *path, struct err *e)

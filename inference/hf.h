@@ -41,6 +41,10 @@ struct hf {
  */
 const struct value *hf_setting(const struct hf *h, const char *name);
 
+/* The same, of a setting that the family's defaults name; NULL also where they do not: its
+ * configuration class passes it over. */
+const struct value *hf_own_setting(const struct hf *h, const char *name);
+
 /* "<family>.<suffix>", and what helps to put it. */
 struct hf_key {
     char text[96];
@@ -48,11 +52,17 @@ struct hf_key {
 struct hf_key hf_key(const struct hf *h, const char *suffix);
 bool hf_is_number(const struct value *v); /* NULL is none */
 double hf_number(const struct value *v);  /* of one that is */
+bool hf_is_true(const struct value *v);
+/* A count between 1 and 2^20, by either name (other: or NULL); 0 where there is none such. */
+size_t hf_count(const struct hf *h, const char *name, const char *other);
 int hf_put_number(struct hf *h, const char *suffix, const struct value *v,
                   struct err *e) MUST_CHECK;
 
-/* The part of hf_put_config() that is about rotation. */
+/* The parts of hf_put_config() that are about rotation and about sliding windows.  Which layers are
+ * not rotated: 1 in marks, of h's layers. */
 int hf_put_rope(struct hf *h, struct err *e) MUST_CHECK;
+int hf_put_window(struct hf *h, struct err *e) MUST_CHECK;
+int hf_unrotated(const struct hf *h, int64_t *marks, size_t n, struct err *e) MUST_CHECK;
 
 /* Settings to keys; errors: ERR_UNSUPPORTED naming a setting that would change the results. */
 int hf_put_config(struct hf *h, struct err *e) MUST_CHECK;
@@ -72,6 +82,9 @@ bool hf_fp8_scale(const struct hf *h, const struct st_tensor *s);
 bool hf_is_fp8(const struct st_tensor *s);
 int hf_fp8_weight(struct hf *h, const struct st_tensor *s, struct tensor *t,
                   struct err *e) MUST_CHECK;
+
+/* Of a sealed folder: ERR_FORMAT naming a tensor that its settings do not go with. */
+int hf_check_flags(const struct hf *h, struct err *e) MUST_CHECK;
 
 /* Of a GGUF file whose family keeps several projections in one tensor: each under its own name. */
 int hf_split_fused(struct weights *w, struct err *e) MUST_CHECK;

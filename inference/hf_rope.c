@@ -3,18 +3,21 @@
 #include <string.h>
 
 #include "inference/hf.h"
+#include "inference/model.h"
 
 /* Version 5 keeps all of it in rope_parameters, where layers differ in one such map for each kind
  * of layer; version 4 has rope_theta and, where positions are scaled, rope_scaling. */
 static const struct value *rope_map(const struct hf *h, const char *kind)
 {
-    const struct value *v = hf_setting(h, "rope_parameters");
+    const struct value *v = value_get(h->config, "rope_scaling");
 
-    if (value_get(v, "full_attention"))
+    if (!v || v->kind != VALUE_MAP || v->map.len == 0)
+        v = value_get(h->config, "rope_parameters");
+    if (!v)
+        v = hf_setting(h, "rope_scaling"); /* null, or the default */
+    if (value_get(v, "full_attention") || value_get(v, "sliding_attention"))
         return value_get(v, kind);
-    if (strcmp(kind, "full_attention") != 0)
-        return NULL;
-    return v ? v : hf_setting(h, "rope_scaling");
+    return strcmp(kind, "full_attention") == 0 ? v : NULL;
 }
 
 static double factor(const struct value *map, const char *name, double otherwise)
@@ -24,15 +27,27 @@ static double factor(const struct value *map, const char *name, double otherwise
     return hf_is_number(v) ? hf_number(v) : otherwise;
 }
 
+/* Positions that the model was first trained for. */
+static double old_context(const struct hf *h, const struct value *map)
+{
+    const struct value *v = hf_setting(h, "original_max_position_embeddings");
+
+    if (!hf_is_number(v))
+        v = value_get(map, "original_max_position_embeddings");
+    if (!hf_is_number(v))
+        v = hf_setting(h, "max_position_embeddings");
+    return hf_is_number(v) ? hf_number(v) : 0;
+}
+
 /* Llama 3.1's scaling (modeling_rope_utils.py, _compute_llama3_parameters) as the divisors that a
  * GGUF file has for it: long waves are slowed down by `factor`, short ones not, those between in
  * part. */
-static int put_llama3(struct hf *h, const struct value *map, double base, struct err *e)
+static int put_llama3(struct hf *h, const struct value *map, double base, size_t n_rot,
+                      struct err *e)
 {
-    size_t n = h->head_dim / 2;
+    size_t n = n_rot / 2;
     double by = factor(map, "factor", 0), low = factor(map, "low_freq_factor", 0),
-           high = factor(map, "high_freq_factor", 0),
-           old = factor(map, "original_max_position_embeddings", 0);
+           high = factor(map, "high_freq_factor", 0), old = old_context(h, map);
     struct tensor t = { .name = "rope_freqs.weight",
                         .dtype = DTYPE_F32,
                         .n_dims = 1,
@@ -42,13 +57,13 @@ static int put_llama3(struct hf *h, const struct value *map, double base, struct
 
     if (!(by > 0 && low > 0 && high > low && old > 0) || n == 0)
         return err_set(e, ERR_FORMAT,
-                       "config.json: llama3 rope scaling needs factor, low_freq_factor, "
-                       "high_freq_factor and original_max_position_embeddings");
+                       "config.json: llama3 rope scaling needs factor, low_freq_factor and "
+                       "high_freq_factor");
     out = weights_room(h->w, t.bytes);
     if (!out)
         return err_set(e, ERR_NOMEM, "no memory for rope frequencies");
     for (size_t i = 0; i < n; i++) {
-        double wave = 2 * M_PI * pow(base, 2.0 * (double)i / (double)h->head_dim);
+        double wave = 2 * M_PI * pow(base, 2.0 * (double)i / (double)n_rot);
         double smooth = (old / wave - low) / (high - low);
 
         if (wave < old / high)
@@ -88,19 +103,11 @@ static int put_factors(struct hf *h, const struct value *list, const char *name,
     return weights_put_tensor(h->w, &t, e);
 }
 
-/* Positions that the model was first trained for; 0: config.json does not say. */
-static double old_context(const struct hf *h, const struct value *map)
-{
-    const struct value *v = hf_setting(h, "original_max_position_embeddings");
-
-    return hf_is_number(v) ? hf_number(v) : factor(map, "original_max_position_embeddings", 0);
-}
-
 static int put_longrope(struct hf *h, const struct value *map, struct err *e)
 {
     const struct value *max = hf_setting(h, "max_position_embeddings");
     double old = old_context(h, map), attention = factor(map, "attention_factor", 0);
-    double by = hf_is_number(max) ? hf_number(max) / old : 0;
+    double by = factor(map, "factor", hf_is_number(max) ? hf_number(max) / old : 0);
     int rc;
 
     if (!(old >= 2 && old <= 1 << 30))
@@ -132,7 +139,7 @@ static double yarn_attention(const struct value *map, double by)
 static int put_yarn(struct hf *h, const struct value *map, struct err *e)
 {
     const struct value *whole = value_get(map, "truncate");
-    double old = factor(map, "original_max_position_embeddings", 0);
+    double old = old_context(h, map);
     const struct {
         const char *suffix;
         double v;
@@ -154,21 +161,34 @@ static int put_yarn(struct hf *h, const struct value *map, struct err *e)
     return rc;
 }
 
-static int put_scaling(struct hf *h, const struct value *map, double base, struct err *e)
+static bool is(const struct value *type, const char *name)
+{
+    return strcmp(type->string.data, name) == 0;
+}
+
+/* In Phi-3's first folders what is called yarn has longrope's lists, and is. */
+static bool is_longrope(const struct value *type, const struct value *map)
+{
+    return is(type, "longrope") || is(type, "su") ||
+           (is(type, "yarn") && value_get(map, "short_factor"));
+}
+
+/* "dynamic" scales only what is longer than max_position_embeddings, and nothing here is. */
+static int put_scaling(struct hf *h, const struct value *map, double base, size_t n_rot,
+                       struct err *e)
 {
     const struct value *type = value_get(map, "rope_type");
     int rc = 0;
 
     if (!type)
         type = value_get(map, "type");
-    if (!type || type->kind != VALUE_STRING || strcmp(type->string.data, "default") == 0)
+    if (!type || type->kind != VALUE_STRING || is(type, "default") || is(type, "dynamic"))
         return 0;
-    if (strcmp(type->string.data, "llama3") == 0 && h->arch->rope_factors)
-        return put_llama3(h, map, base, e);
-    if ((strcmp(type->string.data, "longrope") == 0 || strcmp(type->string.data, "su") == 0) &&
-        h->arch->longrope)
+    if (is(type, "llama3"))
+        return put_llama3(h, map, base, n_rot, e);
+    if (is_longrope(type, map))
         return put_longrope(h, map, e);
-    if (strcmp(type->string.data, "yarn") == 0)
+    if (is(type, "yarn"))
         rc = put_yarn(h, map, e);
     /* model_check() refuses what it does not know */
     if (rc == 0)
@@ -179,47 +199,81 @@ static int put_scaling(struct hf *h, const struct value *map, double base, struc
     return rc;
 }
 
-/* partial_rotary_factor of a head's values are rotated. */
-static int put_rotated(struct hf *h, const struct value *map, struct err *e)
+/* partial_rotary_factor of a head's values are rotated; *n_rot is set to how many. */
+static int put_rotated(struct hf *h, const struct value *map, size_t *n_rot, struct err *e)
 {
-    const struct value *v = value_get(map, "partial_rotary_factor");
+    const struct value *v = NULL;
 
+    *n_rot = h->head_dim;
+    if (value_get(h->defaults, "partial_rotary_factor") || value_get(h->defaults, "rotary_pct"))
+        v = value_get(map, "partial_rotary_factor");
     if (!v)
-        v = hf_setting(h, "partial_rotary_factor");
+        v = hf_own_setting(h, "partial_rotary_factor");
     if (!v)
-        v = hf_setting(h, "rotary_pct");
+        v = hf_own_setting(h, "rotary_pct");
+    if (!v)
+        return 0;
     if (!hf_is_number(v) || !(hf_number(v) > 0 && hf_number(v) <= 1))
-        return v ? err_set(e, ERR_FORMAT, "config.json: partial_rotary_factor is not in (0, 1]")
-                 : 0;
-    return weights_put_u64(h->w, hf_key(h, "rope.dimension_count").text,
-                           (uint64_t)((double)h->head_dim * hf_number(v)), e);
+        return err_set(e, ERR_FORMAT, "config.json: partial_rotary_factor is not in (0, 1]");
+    *n_rot = (size_t)((double)h->head_dim * hf_number(v));
+    return weights_put_u64(h->w, hf_key(h, "rope.dimension_count").text, *n_rot, e);
 }
 
 /* SmolLM3's no_rope_layers: a list of 1 (rotated) and 0, or every no_rope_layer_interval-th layer.
  */
-static int put_unrotated(struct hf *h, struct err *e)
+int hf_unrotated(const struct hf *h, int64_t *marks, size_t n, struct err *e)
 {
     const struct value *list = hf_setting(h, "no_rope_layers");
-    const struct value *every = hf_setting(h, "no_rope_layer_interval");
-    uint64_t n = every && every->kind == VALUE_INT && every->integer > 0 ? (uint64_t)every->integer
-                                                                         : h->arch->unrotated_every;
+    size_t every = hf_count(h, "no_rope_layer_interval", NULL);
 
-    if (list && list->kind == VALUE_LIST && list->list.len) {
-        n = 0;
-        for (size_t i = 0; i < list->list.len; i++) {
-            const struct value *v = list->list.items[i];
-            bool rotated =
-                v->kind == VALUE_INT ? v->integer != 0 : v->kind == VALUE_BOOL && v->boolean;
+    if (list && list->kind == VALUE_LIST && list->list.len != n)
+        return err_set(e, ERR_FORMAT, "config.json: no_rope_layers are of %zu layers, expected %zu",
+                       list->list.len, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct value *v = list && list->kind == VALUE_LIST ? list->list.items[i] : NULL;
 
-            if (!rotated && n == 0)
-                n = i + 1;
-            if (rotated != (n == 0 || (i + 1) % n != 0))
-                return err_set(e, ERR_UNSUPPORTED,
-                               "config.json: no_rope_layers do not repeat after %llu layers",
-                               (unsigned long long)n);
-        }
+        if (v)
+            marks[i] = !hf_is_true(v) && !(v->kind == VALUE_INT && v->integer != 0);
+        else
+            marks[i] = every && (i + 1) % every == 0;
     }
-    return weights_put_u64(h->w, hf_key(h, "rope.unrotated_every").text, n, e);
+    return 0;
+}
+
+/* As one number where they repeat, as in GGUF files, else as a list. */
+static int put_unrotated(struct hf *h, struct err *e)
+{
+    struct hf_key key = hf_key(h, "rope.unrotated_every");
+    size_t n = hf_count(h, "num_hidden_layers", NULL), every = 0;
+    int64_t marks[MODEL_MAX_LAYERS];
+    bool even = true;
+    int rc;
+
+    if (n > MODEL_MAX_LAYERS)
+        return 0; /* model_check() will say so */
+    rc = hf_unrotated(h, marks, n, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++) {
+        if (marks[i] && every == 0)
+            every = i + 1;
+        even &= marks[i] == (every && (i + 1) % every == 0);
+    }
+    return even ? weights_put_u64(h->w, key.text, every, e)
+                : weights_put_ints(h->w, key.text, marks, n, e);
+}
+
+/* Scaling of positions in layers with the sliding window alone has no key. */
+static int refuse_local(const struct hf *h, struct err *e)
+{
+    const struct value *type = value_get(rope_map(h, "sliding_attention"), "rope_type");
+
+    if (!type || type->kind != VALUE_STRING || is(type, "default"))
+        return 0;
+    return err_set(e, ERR_UNSUPPORTED,
+                   "config.json: rope_parameters of sliding_attention have rope_type \"%.40s\", "
+                   "which is not supported",
+                   type->string.data);
 }
 
 int hf_put_rope(struct hf *h, struct err *e)
@@ -228,14 +282,15 @@ int hf_put_rope(struct hf *h, struct err *e)
     const struct value *local = value_get(rope_map(h, "sliding_attention"), "rope_theta");
     const struct value *theta = value_get(map, "rope_theta");
     double base = 10000;
+    size_t n_rot;
     int rc;
 
     if (!theta)
         theta = hf_setting(h, "rope_theta");
     if (!theta)
-        theta = hf_setting(h, "rotary_emb_base");
+        theta = hf_own_setting(h, "rotary_emb_base");
     if (!local)
-        local = hf_setting(h, "rope_local_base_freq");
+        local = hf_own_setting(h, "rope_local_base_freq");
     if (hf_is_number(theta)) {
         base = hf_number(theta);
         if ((rc = hf_put_number(h, "rope.freq_base", theta, e)))
@@ -243,7 +298,8 @@ int hf_put_rope(struct hf *h, struct err *e)
     }
     if (hf_is_number(local) && (rc = hf_put_number(h, "rope.freq_base_swa", local, e)))
         return rc;
-    if ((rc = put_rotated(h, map, e)) || (h->arch->unrotated_every && (rc = put_unrotated(h, e))))
+    if ((rc = refuse_local(h, e)) || (rc = put_rotated(h, map, &n_rot, e)) ||
+        (h->arch->unrotated_every && (rc = put_unrotated(h, e))))
         return rc;
-    return put_scaling(h, map, base, e);
+    return put_scaling(h, map, base, n_rot, e);
 }

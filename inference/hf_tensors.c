@@ -93,8 +93,10 @@ static bool spell(const struct arch_hf *hf, const char *name, char buf[static HF
 
 const char *hf_name(const struct arch *arch, const char *name, char buf[static HF_NAME_BYTES])
 {
-    if (!spell(arch->hf, name, buf) && !(arch->hf_too && spell(arch->hf_too, name, buf)))
-        snprintf(buf, HF_NAME_BYTES, "%s", name);
+    for (size_t i = 0; arch->hf[i]; i++)
+        if (spell(arch->hf[i], name, buf))
+            return buf;
+    snprintf(buf, HF_NAME_BYTES, "%s", name);
     return buf;
 }
 

@@ -103,7 +103,7 @@ static int take_ids(struct job *j, struct ids *ids, size_t max_new)
     if (!p)
         return ERR_NOMEM;
     j->ids = p;
-    j->n_ids = j->n_prompt = ids->len;
+    j->n_ids = j->n_prompt = j->n_charged = ids->len;
     j->max_new = max_new;
     *ids = (struct ids){ 0 };
     return 0;
@@ -130,7 +130,8 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     j->started = event_node_new(EVENT_STARTED, tag);
     j->last = event_node_new(EVENT_DONE, tag);
     j->id = r->id ? strdup(r->id) : NULL;
-    if (!j->started || !j->last || (r->id && !j->id))
+    j->owner = r->owner ? strdup(r->owner) : NULL;
+    if (!j->started || !j->last || (r->id && !j->id) || (r->owner && !j->owner))
         goto out;
     if (copy_stops(j, r) || copy_stop_ids(j, r) || copy_sampling(j, &r->sampling) ||
         take_ids(j, ids, max_new) ||
@@ -170,6 +171,7 @@ void job_destroy(struct job *j)
     free(j->ids);
     free(j->prediction);
     free(j->id);
+    free(j->owner);
     scheduler_unref(j->scheduler);
     free(j);
 }

@@ -21,7 +21,7 @@ enum job_state { JOB_NEW, JOB_WAITING, JOB_RUNNING, JOB_ENDED };
 struct job {
     /* Fixed when the job is made. */
     struct scheduler *scheduler; /* holds a reference */
-    char *id;                    /* NULL if none */
+    char *id, *owner;            /* NULL if none */
     size_t tag;
     struct sampling sampling; /* what it points to is the job's own copy */
     struct str *stops;        /* [n_stops], the job's own copies */
@@ -40,16 +40,18 @@ struct job {
     enum job_state state;
     bool cancelled;
     unsigned refs;
+    struct share *share;               /* its owner's, while it waits or runs; or NULL */
     uint64_t number;                   /* of the submission: first come, first served */
     struct job *prev, *next;           /* neighbours in the queue */
     struct event_node *started, *last; /* made in advance, so that the end is always told */
 
     /* The engine thread's alone once the job is queued. */
-    int32_t *ids;    /* [n_prompt + max_new]: the prompt, then what was generated */
-    size_t n_ids;    /* known */
-    size_t n_done;   /* their keys and values are in the cache */
-    bool far;        /* its spans are (struct model's near_tokens) */
-    size_t n_cached; /* of the prompt, found there and not evaluated */
+    int32_t *ids;     /* [n_prompt + max_new]: the prompt, then what was generated */
+    size_t n_ids;     /* known */
+    size_t n_charged; /* of those, in its owner's share */
+    size_t n_done;    /* their keys and values are in the cache */
+    bool far;         /* its spans are (struct model's near_tokens) */
+    size_t n_cached;  /* of the prompt, found there and not evaluated */
     struct kv_table table;
     struct sampler_state sampler;
     struct answer answer;

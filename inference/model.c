@@ -177,16 +177,22 @@ static bool is_global(const struct model *m, size_t layer)
     return m->window_pattern != 0 && (layer + 1) % m->window_pattern == 0;
 }
 
+static bool is_rotated(const struct model *m, size_t layer)
+{
+    if (m->max_alibi > 0)
+        return false;
+    if (m->rotation_listed)
+        return !m->unrotated[layer];
+    return m->unrotated_every == 0 || (layer + 1) % m->unrotated_every != 0;
+}
+
 /* The same walk counts and fills, so that the two cannot disagree.  Windows are set on the way. */
 static void pack_all(struct packer *p, struct model *m, const struct weights *w)
 {
-    const struct tensor *factors = NULL;
+    const struct tensor *factors;
     bool local = m->arch->local_rope_base > 0 || m->rope_base[1] != m->rope_base[0];
 
-    if (m->arch->rope_factors)
-        factors = weights_tensor(w, "rope_freqs.weight");
-    if (m->near_tokens)
-        factors = weights_tensor(w, ROPE_SHORT);
+    factors = weights_tensor(w, m->near_tokens ? ROPE_SHORT : "rope_freqs.weight");
     p->used = 0;
     m->inv_freq[0] = pack_inv_freq(p, m, false, factors);
     m->inv_freq[1] = local ? pack_inv_freq(p, m, true, NULL) : NULL;
@@ -206,11 +212,11 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
             layer->ffn_norm = layer->attn_norm;
             layer->ffn_norm_bias = layer->attn_norm_bias;
         }
-        layer->rope = m->rope;
-        if (m->slopes || (m->unrotated_every && (l + 1) % m->unrotated_every == 0))
-            layer->rope = ROPE_NONE;
+        layer->rope = is_rotated(m, l) ? m->rope : ROPE_NONE;
         layer->window = is_global(m, l) ? 0 : m->window;
         layer->inv_freq = layer->window && local ? m->inv_freq[1] : m->inv_freq[0];
+        layer->mscale = layer->window && local ? 1 : m->rope_mscale;
+        layer->attn_scale = m->attn_scale / (m->attn_scale_by_layer ? (float)(l + 1) : 1);
     }
 }
 

@@ -17,11 +17,12 @@
 struct model_layer {
     float *attn_norm, *attn_post_norm, *ffn_norm, *ffn_post_norm;
     float *q_norm, *k_norm;           /* [head_dim] */
+    float *q_norm_bias, *k_norm_bias; /* [head_dim] */
     float *q_row_norm, *k_row_norm;   /* [n_head*head_dim], [n_kv*head_dim] */
     float *q_head_norm, *k_head_norm; /* [n_head, head_dim], [n_kv, head_dim] */
     struct weight *wq, *wk, *wv,
         *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
-    float *bq, *bk, *bv, *bo, *bup, *bdown;
+    float *bq, *bk, *bv, *bo, *bgate, *bup, *bdown;
     float *attn_norm_bias, *ffn_norm_bias;
     float *sinks;                                /* [n_head] */
     float *router, *router_bias, *shared_router; /* NULL: a dense layer; see enum arch_slot */
@@ -32,6 +33,8 @@ struct model_layer {
     size_t window;                           /* 0 = attends to everything */
     enum rope_kind rope;
     const float *inv_freq; /* device [n_rot/2]: one of model.inv_freq */
+    float mscale;          /* on what is rotated: model.rope_mscale, where positions are scaled */
+    float attn_scale;
 };
 
 enum { MODEL_MAX_LAYERS = 1024 };
@@ -52,6 +55,9 @@ struct model {
     bool expert_norm;                                         /* shares of those used add up to 1 */
     float expert_scale;
     size_t unrotated_every; /* layer l is not rotated where (l + 1) % this == 0; 0: all are */
+    bool rotation_listed;   /* instead, a layer is not rotated where it says: */
+    bool unrotated[MODEL_MAX_LAYERS];
+    bool attn_scale_by_layer; /* scores of layer l are divided by l + 1, too */
     float norm_eps, attn_scale, attn_softcap, final_softcap, rope_mscale;
     /* Where what layers add is to be multiplied by r, the residual stream is kept divided by r: the
      * embeddings' scale and the eps of its norms allow for that, and nothing else notices. */

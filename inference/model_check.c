@@ -4,6 +4,7 @@
  * What the forward pass would silently ignore (an unknown tensor, a scaling that changes results)
  * is refused by name instead.  Keys are those of ggml's docs/gguf.md. */
 #include "inference/hf.h"
+#include "inference/model_attention.h"
 #include "inference/model_experts.h"
 #include "inference/model_keys.h"
 #include "inference/model_rope.h"
@@ -92,59 +93,6 @@ static int read_sizes(struct model *m, const struct keys *k, struct err *e)
     return 0;
 }
 
-/* Which layers have the window: every one but each n-th, or those that a list marks. */
-static int read_pattern(struct model *m, const struct keys *k, struct err *e)
-{
-    static const char suffix[] = "attention.sliding_window_pattern";
-    int64_t marks[MODEL_MAX_LAYERS];
-    char name[MAX_KEY_BYTES];
-    struct weights_array a;
-
-    m->window_pattern = m->arch->window_pattern;
-    if (weights_array(k->w, key_name(k, suffix, name), &a, NULL) != 0)
-        return key_size(k, suffix, false, 0, MAX_LAYERS, &m->window_pattern, e);
-    if ((a.kind != WEIGHTS_INT && a.kind != WEIGHTS_BOOL) || a.len != m->n_layers)
-        return err_set(e, ERR_FORMAT,
-                       "metadata key %s is a list of %zu, expected a mark for each of %zu layers",
-                       name, a.len, m->n_layers);
-    weights_array_ints(&a, marks);
-    m->window_listed = true;
-    for (size_t l = 0; l < m->n_layers; l++)
-        m->slides[l] = marks[l] != 0;
-    return 0;
-}
-
-/* Epsilon, scale of scores, caps and windows.  attention.scale, where a file has it, wins. */
-static int read_attention(struct model *m, const struct keys *k, struct err *e)
-{
-    double scale = 0, attn_cap = 0, final_cap = 0, eps = 0;
-    const char *eps_key = m->arch->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon"
-                                                    : "attention.layer_norm_epsilon";
-    size_t width = m->head_dim;
-    int rc;
-
-    if ((rc = key_real(k, eps_key, true, 1e-12, 1.0, &eps, e)) ||
-        (rc = key_real(k, "attention.scale", false, 0.0, 1e3, &scale, e)) ||
-        (rc = key_real(k, "attn_logit_softcapping", false, 0.0, 1e6, &attn_cap, e)) ||
-        (rc = key_real(k, "final_logit_softcapping", false, 0.0, 1e6, &final_cap, e)))
-        return rc;
-    if (!m->arch->softcaps && (attn_cap > 0 || final_cap > 0))
-        return err_set(e, ERR_UNSUPPORTED, "capped logits in a model of family %s", m->arch->name);
-    if (m->arch->width_scaled_layers == m->n_layers)
-        width = m->n_embd / m->n_head;
-    m->norm_eps = (float)eps;
-    m->attn_scale = (float)(scale > 0 ? scale : 1.0 / sqrt((double)width));
-    m->attn_softcap = (float)attn_cap;
-    m->final_softcap = (float)final_cap;
-    m->embed_scale = m->arch->scale_embedding ? sqrtf((float)m->n_embd) : 1.0f;
-
-    m->window = 0;
-    if ((rc = key_size(k, "attention.sliding_window", m->arch->window_required, 0, MAX_CONTEXT,
-                       &m->window, e)))
-        return rc;
-    return read_pattern(m, k, e);
-}
-
 /* Granite's multipliers: of the embeddings, of what each part of a layer adds, and the logits'
  * divisor.  Elsewhere refuse_others() sees them. */
 static int read_multipliers(struct model *m, const struct keys *k, struct err *e)
@@ -189,8 +137,7 @@ static int read_block(struct model *m, const struct keys *k, struct err *e)
         return rc;
     if (m->max_alibi > 0 && !m->arch->alibi)
         return err_set(e, ERR_UNSUPPORTED, "ALiBi in a model of family %s", m->arch->name);
-    m->unrotated_every = m->arch->unrotated_every;
-    return key_size(k, "rope.unrotated_every", false, 0, MAX_LAYERS, &m->unrotated_every, e);
+    return 0;
 }
 
 /* Keys that would change the result, with the value at which they do not. */
@@ -254,10 +201,11 @@ static int check_tensor(const struct model *m, const struct tensor *t, const cha
     return rows ? 0 : check_plain(t, name, e);
 }
 
-/* The tensors outside of layers.  The vocabulary is as large as the embedding table: vocab_size is
- * often absent.  No output.weight means that the head is the embedding table. */
-static int check_globals(struct model *m, const struct weights *w, struct err *e)
+/* The tensors outside of layers.  The vocabulary is as large as the embedding table, of a folder
+ * as its config.json says.  No output.weight means that the head is the embedding table. */
+static int check_globals(struct model *m, const struct keys *k, struct err *e)
 {
+    const struct weights *w = k->w;
     const struct tensor *embed = weights_tensor(w, "token_embd.weight");
     const struct tensor *head = weights_tensor(w, "output.weight");
     const struct tensor *factors = weights_tensor(w, "rope_freqs.weight");
@@ -265,6 +213,8 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
     int rc;
 
     m->n_vocab = embed ? tensor_rows(embed) : 0;
+    if (m->huggingface && (rc = key_size(k, "vocab_size", false, 1, MAX_VOCAB, &m->n_vocab, e)))
+        return rc;
     if ((rc = check_tensor(m, embed, "token_embd.weight", m->n_vocab ? m->n_vocab : 1, m->n_embd,
                            e)))
         return rc;
@@ -273,10 +223,11 @@ static int check_globals(struct model *m, const struct weights *w, struct err *e
                        MAX_VOCAB);
     if (head && (rc = check_tensor(m, head, "output.weight", m->n_vocab, m->n_embd, e)))
         return rc;
-    if (factors && m->arch->rope_factors &&
+    if (factors && m->arch->rope != ROPE_NONE &&
         (rc = check_tensor(m, factors, "rope_freqs.weight", 0, m->n_rot / 2, e)))
         return rc;
-    if (m->arch->longrope && (weights_tensor(w, ROPE_SHORT) || weights_tensor(w, ROPE_LONG)) &&
+    if (m->arch->rope != ROPE_NONE &&
+        (weights_tensor(w, ROPE_SHORT) || weights_tensor(w, ROPE_LONG)) &&
         ((rc = check_tensor(m, weights_tensor(w, ROPE_SHORT), ROPE_SHORT, 0, m->n_rot / 2, e)) ||
          (rc = check_tensor(m, weights_tensor(w, ROPE_LONG), ROPE_LONG, 0, m->n_rot / 2, e))))
         return rc;
@@ -360,10 +311,9 @@ static bool tensor_known(const struct model *m, const char *name)
         return m->arch->final_norm_bias;
     if (strcmp(name, "output.bias") == 0)
         return m->arch->head_bias;
-    if (strcmp(name, "rope_freqs.weight") == 0)
-        return m->arch->rope_factors;
-    if (strcmp(name, ROPE_SHORT) == 0 || strcmp(name, ROPE_LONG) == 0)
-        return m->arch->longrope;
+    if (strcmp(name, "rope_freqs.weight") == 0 || strcmp(name, ROPE_SHORT) == 0 ||
+        strcmp(name, ROPE_LONG) == 0)
+        return m->arch->rope != ROPE_NONE;
     if (sscanf(name, "blk.%4zu.%n", &layer, &used) != 1 || used == 0 || layer >= m->n_layers)
         return false;
     for (int s = 0; s < N_SLOTS; s++)
@@ -457,13 +407,13 @@ int model_check(struct model *m, const struct weights *w, struct err *e)
     memset(m, 0, sizeof *m);
     if ((rc = find_arch(m, w, e)))
         return rc;
-    m->huggingface = m->arch->hf && weights_has(w, HF_KEY);
-    m->rope = m->huggingface ? m->arch->hf->rope : m->arch->rope;
+    m->huggingface = m->arch->hf[0] && weights_has(w, HF_KEY);
+    m->rope = m->huggingface ? m->arch->hf[0]->rope : m->arch->rope;
     k.prefix = m->arch->name;
     if ((rc = read_sizes(m, &k, e)) || (rc = experts_read(m, &k, e)) ||
-        (rc = model_read_rope(m, &k, e)) || (rc = read_attention(m, &k, e)) ||
+        (rc = model_read_rope(m, &k, e)) || (rc = model_read_attention(m, &k, e)) ||
         (rc = read_multipliers(m, &k, e)) || (rc = read_block(m, &k, e)) ||
-        (rc = refuse_others(m, &k, e)) || (rc = check_globals(m, w, e)) ||
+        (rc = refuse_others(m, &k, e)) || (rc = check_globals(m, &k, e)) ||
         (rc = check_layers(m, w, e)) || (rc = survey(m, w, e)))
         return rc;
     rc = weights_str(w, "general.name", &name, e);

@@ -75,6 +75,7 @@ bool experts_slot_fits(enum arch_slot slot, bool experts)
     case SLOT_GATE:
     case SLOT_UP:
     case SLOT_DOWN:
+    case SLOT_BGATE:
     case SLOT_BUP:
     case SLOT_BDOWN:
         return !experts;

@@ -77,7 +77,7 @@ int model_read_rope(struct model *m, const struct keys *k, struct err *e)
 {
     char name[MAX_KEY_BYTES];
     struct str type = { "linear", strlen("linear") };
-    bool two_lists = m->arch->longrope && weights_tensor(k->w, ROPE_LONG);
+    bool two_lists = m->arch->rope != ROPE_NONE && weights_tensor(k->w, ROPE_LONG);
     double factor = 1.0;
     int rc;
 
@@ -101,7 +101,7 @@ int model_read_rope(struct model *m, const struct keys *k, struct err *e)
         return err_set(
             e, ERR_UNSUPPORTED,
             "rope scaling \"%.*s\" is not supported; supported are: none, linear, yarn%s",
-            (int)(type.len < 64 ? type.len : 64), type.data, m->arch->longrope ? ", longrope" : "");
+            (int)(type.len < 64 ? type.len : 64), type.data, two_lists ? ", longrope" : "");
     if ((rc = key_real(k, "rope.scale_linear", false, 0.0, 1e6, &factor, e)) ||
         (rc = key_real(k, "rope.scaling.factor", false, 0.0, 1e6, &factor, e)))
         return rc;

@@ -47,6 +47,7 @@ void scheduler_unref(struct scheduler *s)
         return;
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
+    shares_done(&s->shares);
     free(s);
 }
 
@@ -134,6 +135,7 @@ int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
         j->refs++;
         j->queued_ms = clock_ms();
         j->number = s->n_submitted++;
+        j->share = shares_join(&s->shares, j->owner);
         link_waiting(s, j);
         pthread_cond_signal(&s->work);
     }
@@ -180,7 +182,28 @@ static void send(struct job *j, struct event_node *n)
         event_node_free(n);
 }
 
-/* Lets the head of the queue into the batch of n. */
+/* Whose turn it is: of those with the head's priority the one whose owner was served least, the
+ * first of equals; but before all one that gave its pages up and whose client sees a pause.  Jobs
+ * without an owner share one counter that stays 0. */
+static struct job *next(const struct scheduler *s)
+{
+    struct job *best = s->head;
+    double least = 0;
+
+    for (struct job *j = s->head; j && j->priority == s->head->priority; j = j->next) {
+        double served = j->share ? j->share->served : 0;
+
+        if (!j->started)
+            return j;
+        if (j == s->head || served < least) {
+            best = j;
+            least = served;
+        }
+    }
+    return best;
+}
+
+/* Lets one that waits into the batch of n. */
 static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t n)
 {
     for (; n > 0 && job_precedes(j, jobs[n - 1]); n--)
@@ -188,8 +211,10 @@ static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t 
     jobs[n] = j;
     unlink_waiting(s, j);
     j->state = JOB_RUNNING;
-    if (j->started) /* not one that comes back */
+    if (j->started) { /* not one that comes back */
         j->started_ms = clock_ms();
+        shares_charge(j->share, j->n_prompt, 0);
+    }
     s->n_running++;
     send(j, j->started);
     j->started = NULL;
@@ -209,10 +234,14 @@ bool scheduler_turn(struct scheduler *s, struct job **jobs, size_t *n)
         s->last_step_ms = clock_ms(); /* idleness is not a stall */
     }
     go = !s->stop;
-    /* Strictly in order: a large job at the head is not overtaken for ever by small ones. */
-    while (go && s->head && *n < s->max_batch && pages + pages_soon(s, s->head) <= s->n_pages) {
-        pages += pages_soon(s, s->head);
-        admit(s, s->head, jobs, (*n)++);
+    /* Strictly in turn: a large job is not overtaken for ever by small ones. */
+    while (go && s->head && *n < s->max_batch) {
+        struct job *j = next(s);
+
+        if (pages + pages_soon(s, j) > s->n_pages)
+            break;
+        pages += pages_soon(s, j);
+        admit(s, j, jobs, (*n)++);
     }
     pthread_mutex_unlock(&s->lock);
     return go;
@@ -254,6 +283,8 @@ void scheduler_post(struct scheduler *s, struct job *j, struct event_node *n)
 static bool end(struct scheduler *s, struct job *j)
 {
     j->state = JOB_ENDED;
+    shares_leave(j->share);
+    j->share = NULL;
     if (j->cancelled)
         s->n_cancelled++;
     else if (j->last->event.kind == EVENT_DONE)
@@ -275,6 +306,16 @@ void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use)
     pthread_mutex_unlock(&s->lock);
     if (gone)
         job_destroy(j);
+}
+
+void scheduler_charge(struct scheduler *s, struct job **jobs, size_t n)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < n; i++) {
+        shares_charge(jobs[i]->share, 0, jobs[i]->n_ids - jobs[i]->n_charged);
+        jobs[i]->n_charged = jobs[i]->n_ids;
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 void scheduler_stepped(struct scheduler *s, const struct token_counts *step, struct kv_use use)

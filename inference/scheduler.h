@@ -1,6 +1,7 @@
 /* scheduler.h - what callers and the engine thread share: the queue, the counters, and one lock.
  *
- * First come, first served, within each priority.  A job is let into the batch when there is a slot
+ * Within each priority owners take turns (shares.h), and of one owner's jobs, or of those that have
+ * none, the first to come is the first served.  A job is let into the batch when there is a slot
  * and when there are pages for its prompt and some more tokens, beside those that run and some more
  * of theirs.  Where they all grow longer than the pages reach, the batch sends the last back to the
  * queue, with what it has generated; its client sees a pause.  Callers submit, cancel and look; the
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "inference/job.h"
+#include "inference/shares.h"
 
 /* Of a step or of many: see struct engine_status. */
 struct token_counts {
@@ -30,6 +32,7 @@ struct scheduler {
     struct err failure;
     bool stop;               /* engine_close() waits for the thread */
     struct job *head, *tail; /* as job_precedes() */
+    struct shares shares;
     uint64_t n_submitted;
     size_t n_waiting, n_running;
     struct kv_use kv_use;
@@ -75,6 +78,9 @@ bool scheduler_requeue(struct scheduler *s, struct job *j);
 /* The job leaves the batch: j->last is filled by the caller and sent, and the engine's reference
  * given up. */
 void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use);
+
+/* The owners of jobs[n] pay for the tokens that came. */
+void scheduler_charge(struct scheduler *s, struct job **jobs, size_t n);
 
 /* A step is done. */
 void scheduler_stepped(struct scheduler *s, const struct token_counts *step, struct kv_use use);

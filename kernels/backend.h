@@ -167,13 +167,14 @@ static inline size_t experts_places(size_t n, size_t n_used, size_t n_expert)
     return 3 * n * n_used + 4 * n_expert + 3;
 }
 
-/* y = (act(x gate^T) * (x up^T + up_bias)) down^T + down_bias  (Shazeer 2020), or without a gate
- * y = act(x up^T + up_bias) down^T + down_bias.  One op, so that a backend may keep what stands
- * between the products as it likes. */
+/* y = (act(x gate^T + gate_bias) * (x up^T + up_bias)) down^T + down_bias  (Shazeer 2020), or
+ * without a gate y = act(x up^T + up_bias) down^T + down_bias.  One op, so that a backend may keep
+ * what stands between the products as it likes. */
 struct feed_forward {
     const struct weight *gate;        /* [n_ff, cols] or NULL */
     const struct weight *up, *down;   /* [n_ff, cols], [rows, n_ff] */
-    const float *up_bias, *down_bias; /* [n_ff], [rows], or NULL */
+    const float *gate_bias, *up_bias; /* [n_ff] or NULL */
+    const float *down_bias;           /* [rows] or NULL */
     enum act_kind act;
     float *y;         /* [n, rows] */
     const float *x;   /* [n, cols] */

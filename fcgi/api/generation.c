@@ -270,6 +270,15 @@ static bool look_around(struct run *u)
     return true;
 }
 
+/* What its key or address pays for: each prompt once, and tokens as they come. */
+static void charge(struct run *u, const struct event *ev)
+{
+    if (ev->kind == EVENT_TEXT)
+        admission_charge(u->r, ev->n_tokens);
+    else if (ev->kind == EVENT_STARTED && ev->tag % u->g.params->n == 0)
+        admission_charge(u->r, job_prompt_tokens(u->jobs[ev->tag]));
+}
+
 static void follow(struct run *u)
 {
     bool go_on = true;
@@ -284,6 +293,7 @@ static void follow(struct run *u)
             continue;
         }
         tally_event(&u->tally, &ev, &u->g.choices[ev.tag].last_ms);
+        charge(u, &ev);
         go_on = take(u, &ev);
         event_done(&ev);
     }
@@ -320,6 +330,7 @@ static int submit(struct run *u, const struct generation_ask *ask, struct err *e
         struct job_request *j = &ask->jobs[i / params->n];
 
         j->id = u->g.id;
+        j->owner = admission_name(u->r);
         params_fill(params, i % params->n, j);
         j->top_logprobs = ask->top_logprobs;
         u->g.choices[i].text.limit = MAX_BODY_BYTES;

@@ -10,7 +10,7 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
     const char *name;
 
     if (params_body(r->body, r->body_len, &r->arena, body, e) || params_model(*body, &name, e) ||
-        !(model = app_find_model(app, name, e)))
+        !(model = app_find_model(app, r, name, e)))
         return NULL;
     c = model->config;
     *rules = (struct params_rules){ .max_choices = app->config->max_choices,

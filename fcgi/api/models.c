@@ -22,11 +22,15 @@ static void put_model(struct buf *b, const struct app_model *m)
 
 void models_list(struct app *app, struct request *r, struct reply *p)
 {
-    (void)r;
+    bool first = true;
+
     buf_puts(&p->body, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < app->n_models; i++) {
-        if (i)
+        if (!app_allows_model(r, &app->models[i]))
+            continue;
+        if (!first)
             buf_putc(&p->body, ',');
+        first = false;
         put_model(&p->body, &app->models[i]);
     }
     buf_puts(&p->body, "]}");
@@ -35,7 +39,7 @@ void models_list(struct app *app, struct request *r, struct reply *p)
 void models_get(struct app *app, struct request *r, struct reply *p)
 {
     struct err e = { 0 };
-    const struct app_model *m = app_find_model(app, r->tail, &e);
+    const struct app_model *m = app_find_model(app, r, r->tail, &e);
 
     if (m)
         put_model(&p->body, m);

@@ -26,7 +26,7 @@ const struct arch *arch_find(const char *name, size_t len)
 
 static bool has_type(const struct arch_hf *hf, const char *model_type)
 {
-    for (size_t k = 0; hf && k < sizeof hf->model_types / sizeof *hf->model_types; k++)
+    for (size_t k = 0; k < sizeof hf->model_types / sizeof *hf->model_types; k++)
         if (hf->model_types[k] && strcmp(hf->model_types[k], model_type) == 0)
             return true;
     return false;
@@ -35,11 +35,9 @@ static bool has_type(const struct arch_hf *hf, const char *model_type)
 const struct arch *arch_find_hf(const char *model_type, const struct arch_hf **hf)
 {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        const struct arch_hf *all[] = { families[i]->hf, families[i]->hf_too };
-
-        for (size_t k = 0; k < 2; k++)
-            if (has_type(all[k], model_type)) {
-                *hf = all[k];
+        for (size_t k = 0; families[i]->hf[k]; k++)
+            if (has_type(families[i]->hf[k], model_type)) {
+                *hf = families[i]->hf[k];
                 return families[i];
             }
     }

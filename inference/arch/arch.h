@@ -20,6 +20,8 @@ enum arch_slot {
     SLOT_FFN_POST_NORM,  /* [n] */
     SLOT_Q_NORM,         /* [head_dim] on every head of q */
     SLOT_K_NORM,         /* [head_dim] */
+    SLOT_Q_NORM_BIAS,    /* [head_dim], of layer norms, as the next one */
+    SLOT_K_NORM_BIAS,    /* [head_dim] */
     SLOT_Q_ROW_NORM,     /* [a] on q as a whole */
     SLOT_K_ROW_NORM,     /* [b] */
     SLOT_Q_HEAD_NORM,    /* [n_head, head_dim] on every head of q, each with a row of its own */
@@ -30,6 +32,7 @@ enum arch_slot {
     SLOT_BO,             /* [n] */
     SLOT_ATTN_NORM_BIAS, /* [n], of a layer norm, as the next one */
     SLOT_FFN_NORM_BIAS,  /* [n] */
+    SLOT_BGATE,          /* [n_ff], of a dense part, as the next one */
     SLOT_BUP,            /* [n_ff] */
     SLOT_BDOWN,          /* [n] */
     SLOT_SINKS,          /* [n_head] logits that only take part in the softmax's sum */
@@ -86,14 +89,29 @@ struct arch_hf_tensor {
     unsigned how;      /* HF_* */
 };
 
+/* Which layers of a folder's model have the sliding window, where config.json has one. */
+enum arch_hf_window {
+    HF_WINDOW_NONE,  /* none: the family's configuration class knows no sliding_window */
+    HF_WINDOW_ALL,   /* all */
+    HF_WINDOW_TYPES, /* those that layer_types says, as below too; without it by arch.window_pattern
+                      * or the setting sliding_window_pattern */
+    HF_WINDOW_FROM,  /* ... from number max_window_layers on */
+    HF_WINDOW_EVERY_OTHER, /* ... the first, third, ... of the first max_window_layers */
+    HF_WINDOW_UNROTATED,   /* ... those that are not rotated */
+};
+
 struct arch_hf {
     const char *model_types[6];              /* config.json's model_type */
     const char *prefix;                      /* that names of tensors may begin with */
     const struct arch_hf_tensor *tensors[3]; /* lists, each ended by a row of NULL; the first row
                                               * that fits counts */
-    const char *defaults; /* JSON: what the family's configuration class fills in */
-    enum rope_kind rope;  /* of q and k as they are stored in a folder */
-    bool gelu_is_tanh;    /* where config.json says "gelu", its approximation is meant */
+    /* JSON: what the family's configuration class fills in.  Of settings that not all families have
+     * (hf_own_setting() reads them) those that are not in here are passed over, as they are there:
+     * null, where there is no default. */
+    const char *defaults;
+    enum arch_hf_window window;
+    enum rope_kind rope; /* of q and k as they are stored in a folder */
+    bool gelu_is_tanh;   /* where config.json says "gelu", its approximation is meant */
 };
 
 extern const struct arch_hf_tensor arch_hf_decoder[]; /* the names most families use */
@@ -108,9 +126,9 @@ enum arch_parallel {
 };
 
 struct arch {
-    const char *name;             /* general.architecture, and the prefix of its keys */
-    const struct arch_hf *hf;     /* NULL: read from GGUF files only */
-    const struct arch_hf *hf_too; /* of folders that are spelled otherwise; or NULL */
+    const char *name;            /* general.architecture, and the prefix of its keys */
+    const struct arch_hf *hf[4]; /* each another spelling, ended by NULL; none: read from GGUF
+                                  * files only */
     const struct arch_hf_tensor
         *fused; /* rows of a GGUF file's tensors that are several; or NULL */
     struct arch_tensor layer[N_SLOTS];
@@ -123,11 +141,9 @@ struct arch {
     bool head_bias;       /* output.bias */
     bool alibi;           /* attention.max_alibi_bias is obeyed: nothing is rotated then */
     bool scale_embedding; /* embeddings times sqrt(n_embd) */
-    bool rope_factors; /* rope_freqs.weight [n_rot/2] divides the frequencies where it is there */
-    bool longrope;     /* rope_factors_short.weight and _long.weight, where they are there */
-    bool expert_norm;  /* shares of the experts that were chosen add up to 1, if no key says */
-    bool softcaps;     /* attn_logit_softcapping and final_logit_softcapping are obeyed */
-    bool multipliers;  /* embedding_scale, residual_scale and logit_scale (a divisor) are obeyed */
+    bool expert_norm;     /* shares of the experts that were chosen add up to 1, if no key says */
+    bool softcaps;        /* attn_logit_softcapping and final_logit_softcapping are obeyed */
+    bool multipliers; /* embedding_scale, residual_scale and logit_scale (a divisor) are obeyed */
     enum arch_parallel parallel;
     size_t unrotated_every; /* layers whose number + 1 is a multiple of it are not rotated; 0: all
                              * are.  rope.unrotated_every, where a file has it, wins */

@@ -21,6 +21,9 @@ const struct arch_hf_tensor arch_hf_decoder[] = {
     { "layers.%.mlp.gate_proj.weight", { "blk.%.ffn_gate.weight" }, HF_AS_IS },
     { "layers.%.mlp.up_proj.weight", { "blk.%.ffn_up.weight" }, HF_AS_IS },
     { "layers.%.mlp.down_proj.weight", { "blk.%.ffn_down.weight" }, HF_AS_IS },
+    { "layers.%.mlp.gate_proj.bias", { "blk.%.ffn_gate.bias" }, HF_AS_IS },
+    { "layers.%.mlp.up_proj.bias", { "blk.%.ffn_up.bias" }, HF_AS_IS },
+    { "layers.%.mlp.down_proj.bias", { "blk.%.ffn_down.bias" }, HF_AS_IS },
     /* written by old versions; they follow from the configuration */
     { "layers.%.self_attn.rotary_emb.inv_freq", { NULL }, HF_AS_IS },
     { NULL, { NULL }, HF_AS_IS },

@@ -43,7 +43,8 @@ static const struct arch_hf huggingface = {
     .tensors = { tensors },
     .defaults = "{\"activation\":\"gelu\",\"layer_norm_epsilon\":1e-5,"
                 "\"tie_word_embeddings\":true,\"multi_query\":true,\"parallel_attn\":true,"
-                "\"new_decoder_architecture\":false,\"max_position_embeddings\":2048}",
+                "\"new_decoder_architecture\":false,\"max_position_embeddings\":2048,"
+                "\"bias\":false}",
     .rope = ROPE_NEOX,
 };
 
@@ -88,5 +89,5 @@ const struct arch arch_falcon = {
     .final_norm_bias = true,
     .alibi = true,
     .fused = fused,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

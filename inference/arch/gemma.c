@@ -17,7 +17,7 @@ static const struct arch_hf huggingface = {
     .tensors = { norms, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"gelu_pytorch_tanh\",\"rms_norm_eps\":1e-6,"
                 "\"tie_word_embeddings\":true,\"head_dim\":256,\"num_key_value_heads\":16,"
-                "\"max_position_embeddings\":8192}",
+                "\"max_position_embeddings\":8192,\"attention_bias\":false}",
     .rope = ROPE_NEOX,
     .gelu_is_tanh = true,
 };
@@ -30,6 +30,10 @@ const struct arch arch_gemma = {
         [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
         [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
         [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_BQ] = { "attn_q.bias", ARCH_OPTIONAL },
+        [SLOT_BK] = { "attn_k.bias", ARCH_OPTIONAL },
+        [SLOT_BV] = { "attn_v.bias", ARCH_OPTIONAL },
+        [SLOT_BO] = { "attn_output.bias", ARCH_OPTIONAL },
         [SLOT_FFN_NORM] = { "ffn_norm.weight", ARCH_REQUIRED },
         [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
         [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
@@ -39,5 +43,5 @@ const struct arch arch_gemma = {
     .rope = ROPE_NEOX,
     .act = ACT_GELU_TANH,
     .scale_embedding = true,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

@@ -22,9 +22,11 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { norms, arch_hf_decoder },
     .defaults = "{\"hidden_activation\":\"gelu_pytorch_tanh\",\"rms_norm_eps\":1e-6,"
-                "\"tie_word_embeddings\":true,\"head_dim\":256,\"query_pre_attn_scalar\":256,"
-                "\"sliding_window\":4096,\"attn_logit_softcapping\":50.0,"
-                "\"final_logit_softcapping\":30.0,\"max_position_embeddings\":8192}",
+                "\"tie_word_embeddings\":true,\"head_dim\":256,\"num_key_value_heads\":4,"
+                "\"query_pre_attn_scalar\":256,\"sliding_window\":4096,"
+                "\"attn_logit_softcapping\":50.0,\"final_logit_softcapping\":30.0,"
+                "\"max_position_embeddings\":8192,\"attention_bias\":false}",
+    .window = HF_WINDOW_TYPES,
     .rope = ROPE_NEOX,
 };
 
@@ -36,6 +38,10 @@ const struct arch arch_gemma2 = {
         [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
         [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
         [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_BQ] = { "attn_q.bias", ARCH_OPTIONAL },
+        [SLOT_BK] = { "attn_k.bias", ARCH_OPTIONAL },
+        [SLOT_BV] = { "attn_v.bias", ARCH_OPTIONAL },
+        [SLOT_BO] = { "attn_output.bias", ARCH_OPTIONAL },
         [SLOT_ATTN_POST_NORM] = { "post_attention_norm.weight", ARCH_REQUIRED },
         [SLOT_FFN_NORM] = { "ffn_norm.weight", ARCH_REQUIRED },
         [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
@@ -51,5 +57,5 @@ const struct arch arch_gemma2 = {
     .window_pattern = 2,
     .window_required = true,
     .width_scaled_layers = 46,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

@@ -25,9 +25,12 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { norms, arch_hf_decoder },
     .defaults = "{\"hidden_activation\":\"gelu_pytorch_tanh\",\"rms_norm_eps\":1e-6,"
-                "\"tie_word_embeddings\":true,\"head_dim\":256,\"query_pre_attn_scalar\":256,"
-                "\"rope_theta\":1000000.0,\"rope_local_base_freq\":10000.0,\"sliding_window\":4096,"
-                "\"sliding_window_pattern\":6,\"max_position_embeddings\":131072}",
+                "\"tie_word_embeddings\":true,\"head_dim\":256,\"num_key_value_heads\":4,"
+                "\"query_pre_attn_scalar\":256,\"rope_theta\":1000000.0,"
+                "\"rope_local_base_freq\":10000.0,\"sliding_window\":4096,"
+                "\"sliding_window_pattern\":6,\"final_logit_softcapping\":null,"
+                "\"max_position_embeddings\":131072,\"attention_bias\":false}",
+    .window = HF_WINDOW_TYPES,
     .rope = ROPE_NEOX,
 };
 
@@ -39,6 +42,10 @@ const struct arch arch_gemma3 = {
         [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
         [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
         [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
+        [SLOT_BQ] = { "attn_q.bias", ARCH_OPTIONAL },
+        [SLOT_BK] = { "attn_k.bias", ARCH_OPTIONAL },
+        [SLOT_BV] = { "attn_v.bias", ARCH_OPTIONAL },
+        [SLOT_BO] = { "attn_output.bias", ARCH_OPTIONAL },
         [SLOT_Q_NORM] = { "attn_q_norm.weight", ARCH_REQUIRED },
         [SLOT_K_NORM] = { "attn_k_norm.weight", ARCH_REQUIRED },
         [SLOT_ATTN_POST_NORM] = { "post_attention_norm.weight", ARCH_REQUIRED },
@@ -57,5 +64,5 @@ const struct arch arch_gemma3 = {
     .window_required = true,
     .local_rope_base = 10000.0,
     .width_scaled_layers = 62,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

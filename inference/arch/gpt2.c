@@ -37,7 +37,8 @@ static const struct arch_hf huggingface = {
     .tensors = { tensors },
     .defaults = "{\"activation_function\":\"gelu_new\",\"layer_norm_epsilon\":1e-5,"
                 "\"tie_word_embeddings\":true,\"n_positions\":1024,\"n_embd\":768,"
-                "\"n_layer\":12,\"n_head\":12}",
+                "\"n_layer\":12,\"n_head\":12,\"scale_attn_weights\":true,"
+                "\"scale_attn_by_inverse_layer_idx\":false}",
     .rope = ROPE_NONE,
 };
 
@@ -53,7 +54,7 @@ static const struct arch_hf_tensor fused[] = {
 
 const struct arch arch_gpt2 = {
     .name = "gpt2",
-    .hf = &huggingface,
+    .hf = { &huggingface },
     .layer = {
         [SLOT_ATTN_NORM] = { "attn_norm.weight", ARCH_REQUIRED },
         [SLOT_ATTN_NORM_BIAS] = { "attn_norm.bias", ARCH_REQUIRED },

@@ -37,9 +37,11 @@ static const struct arch_hf huggingface = {
     .defaults = "{\"head_dim\":64,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false,"
                 "\"sliding_window\":128,\"num_local_experts\":128,\"num_experts_per_tok\":4,"
                 "\"num_key_value_heads\":8,\"swiglu_alpha\":1.702,\"swiglu_limit\":7,"
-                "\"rope_theta\":150000,\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":32,"
-                "\"beta_fast\":32,\"beta_slow\":1,\"truncate\":false,"
+                "\"rope_theta\":150000,\"max_position_embeddings\":131072,"
+                "\"attention_bias\":true,\"rope_scaling\":{\"rope_type\":\"yarn\","
+                "\"factor\":32,\"beta_fast\":32,\"beta_slow\":1,\"truncate\":false,"
                 "\"original_max_position_embeddings\":4096}}",
+    .window = HF_WINDOW_TYPES,
     .rope = ROPE_NEOX,
 };
 
@@ -51,10 +53,10 @@ const struct arch arch_gpt_oss = {
         [SLOT_WK] = { "attn_k.weight", ARCH_REQUIRED },
         [SLOT_WV] = { "attn_v.weight", ARCH_REQUIRED },
         [SLOT_WO] = { "attn_output.weight", ARCH_REQUIRED },
-        [SLOT_BQ] = { "attn_q.bias", ARCH_REQUIRED },
-        [SLOT_BK] = { "attn_k.bias", ARCH_REQUIRED },
-        [SLOT_BV] = { "attn_v.bias", ARCH_REQUIRED },
-        [SLOT_BO] = { "attn_output.bias", ARCH_REQUIRED },
+        [SLOT_BQ] = { "attn_q.bias", ARCH_OPTIONAL },
+        [SLOT_BK] = { "attn_k.bias", ARCH_OPTIONAL },
+        [SLOT_BV] = { "attn_v.bias", ARCH_OPTIONAL },
+        [SLOT_BO] = { "attn_output.bias", ARCH_OPTIONAL },
         [SLOT_SINKS] = { "attn_sinks.weight", ARCH_REQUIRED },
         [SLOT_FFN_NORM] = { "post_attention_norm.weight", ARCH_REQUIRED },
         [SLOT_ROUTER] = { "ffn_gate_inp.weight", ARCH_REQUIRED },
@@ -72,5 +74,5 @@ const struct arch arch_gpt_oss = {
     .expert_norm = true,
     .window_pattern = 2,
     .window_required = true,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

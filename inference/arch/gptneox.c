@@ -35,9 +35,10 @@ static const struct arch_hf huggingface = {
     .model_types = { "gpt_neox" },
     .prefix = "gpt_neox.",
     .tensors = { tensors },
-    .defaults = "{\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-5,\"tie_word_embeddings\":false,"
-                "\"rotary_pct\":0.25,\"rotary_emb_base\":10000,\"use_parallel_residual\":true,"
-                "\"max_position_embeddings\":2048}",
+    .defaults = "{\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-5,"
+                "\"tie_word_embeddings\":false,\"rotary_pct\":0.25,\"rotary_emb_base\":10000,"
+                "\"use_parallel_residual\":true,\"max_position_embeddings\":2048,"
+                "\"attention_bias\":true}",
     .rope = ROPE_NEOX,
 };
 
@@ -77,5 +78,5 @@ const struct arch arch_gptneox = {
     .parallel = ARCH_PARALLEL_BY_KEY,
     .final_norm_bias = true,
     .fused = fused,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

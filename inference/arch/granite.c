@@ -7,9 +7,10 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
+                "\"num_key_value_heads\":null,\"max_position_embeddings\":2048,"
                 "\"embedding_multiplier\":1.0,\"logits_scaling\":1.0,"
                 "\"residual_multiplier\":1.0,\"attention_multiplier\":1.0,"
-                "\"max_position_embeddings\":2048}",
+                "\"attention_bias\":false,\"mlp_bias\":false}",
     .rope = ROPE_NEOX,
 };
 
@@ -29,11 +30,13 @@ const struct arch arch_granite = {
         [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
         [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
         [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+        [SLOT_BGATE] = { "ffn_gate.bias", ARCH_OPTIONAL },
+        [SLOT_BUP] = { "ffn_up.bias", ARCH_OPTIONAL },
+        [SLOT_BDOWN] = { "ffn_down.bias", ARCH_OPTIONAL },
     },
     .norm = NORM_RMS,
     .rope = ROPE_NORM,
     .act = ACT_SILU,
-    .rope_factors = true,
     .multipliers = true,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

@@ -7,10 +7,23 @@
 #include "inference/arch/arch.h"
 
 static const struct arch_hf huggingface = {
-    .model_types = { "llama", "mistral" },
+    .model_types = { "llama" },
     .prefix = "model.",
     .tensors = { arch_hf_decoder },
-    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false}",
+    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
+                "\"num_key_value_heads\":null,\"max_position_embeddings\":2048,"
+                "\"attention_bias\":false,\"mlp_bias\":false}",
+    .rope = ROPE_NEOX,
+};
+
+static const struct arch_hf mistral = {
+    .model_types = { "mistral" },
+    .prefix = "model.",
+    .tensors = { arch_hf_decoder },
+    .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
+                "\"num_key_value_heads\":8,\"max_position_embeddings\":131072,"
+                "\"sliding_window\":4096}",
+    .window = HF_WINDOW_TYPES,
     .rope = ROPE_NEOX,
 };
 
@@ -28,8 +41,10 @@ static const struct arch_hf mixtral = {
     .prefix = "model.",
     .tensors = { mixtral_tensors, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false,"
-                "\"num_key_value_heads\":8,\"num_local_experts\":8,\"num_experts_per_tok\":2,"
-                "\"rope_theta\":1000000}",
+                "\"num_key_value_heads\":8,\"max_position_embeddings\":131072,"
+                "\"num_local_experts\":8,\"num_experts_per_tok\":2,\"rope_theta\":1000000,"
+                "\"sliding_window\":null}",
+    .window = HF_WINDOW_ALL,
     .rope = ROPE_NEOX,
 };
 
@@ -49,6 +64,9 @@ const struct arch arch_llama = {
         [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
         [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
         [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+        [SLOT_BGATE] = { "ffn_gate.bias", ARCH_OPTIONAL },
+        [SLOT_BUP] = { "ffn_up.bias", ARCH_OPTIONAL },
+        [SLOT_BDOWN] = { "ffn_down.bias", ARCH_OPTIONAL },
         [SLOT_ROUTER] = { "ffn_gate_inp.weight", ARCH_REQUIRED },
         [SLOT_GATE_EXPS] = { "ffn_gate_exps.weight", ARCH_REQUIRED },
         [SLOT_UP_EXPS] = { "ffn_up_exps.weight", ARCH_REQUIRED },
@@ -57,8 +75,6 @@ const struct arch arch_llama = {
     .norm = NORM_RMS,
     .rope = ROPE_NORM,
     .act = ACT_SILU,
-    .rope_factors = true,
     .expert_norm = true,
-    .hf = &huggingface,
-    .hf_too = &mixtral,
+    .hf = { &huggingface, &mistral, &mixtral },
 };

@@ -15,7 +15,8 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { norms, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false,"
-                "\"max_position_embeddings\":2048}",
+                "\"num_key_value_heads\":null,\"max_position_embeddings\":2048,"
+                "\"attention_bias\":false}",
     .rope = ROPE_NEOX,
 };
 
@@ -41,5 +42,5 @@ const struct arch arch_olmo2 = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

@@ -14,6 +14,10 @@ static const struct arch_hf_tensor own[] = {
     { "layers.%.mlp.fc1.bias", { "blk.%.ffn_up.bias" }, HF_AS_IS },
     { "layers.%.mlp.fc2.weight", { "blk.%.ffn_down.weight" }, HF_AS_IS },
     { "layers.%.mlp.fc2.bias", { "blk.%.ffn_down.bias" }, HF_AS_IS },
+    { "layers.%.self_attn.q_layernorm.weight", { "blk.%.attn_q_norm.weight" }, HF_AS_IS },
+    { "layers.%.self_attn.q_layernorm.bias", { "blk.%.attn_q_norm.bias" }, HF_AS_IS },
+    { "layers.%.self_attn.k_layernorm.weight", { "blk.%.attn_k_norm.weight" }, HF_AS_IS },
+    { "layers.%.self_attn.k_layernorm.bias", { "blk.%.attn_k_norm.bias" }, HF_AS_IS },
     { NULL, { NULL }, HF_AS_IS },
 };
 
@@ -22,8 +26,9 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { own, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"gelu_new\",\"layer_norm_eps\":1e-5,"
-                "\"tie_word_embeddings\":false,\"partial_rotary_factor\":0.5,"
-                "\"max_position_embeddings\":2048}",
+                "\"tie_word_embeddings\":false,\"num_key_value_heads\":null,"
+                "\"partial_rotary_factor\":0.5,\"max_position_embeddings\":2048,"
+                "\"qk_layernorm\":false}",
     .rope = ROPE_NEOX,
 };
 
@@ -50,6 +55,10 @@ const struct arch arch_phi2 = {
         [SLOT_BK] = { "attn_k.bias", ARCH_REQUIRED },
         [SLOT_BV] = { "attn_v.bias", ARCH_REQUIRED },
         [SLOT_BO] = { "attn_output.bias", ARCH_REQUIRED },
+        [SLOT_Q_NORM] = { "attn_q_norm.weight", ARCH_OPTIONAL },
+        [SLOT_K_NORM] = { "attn_k_norm.weight", ARCH_OPTIONAL },
+        [SLOT_Q_NORM_BIAS] = { "attn_q_norm.bias", ARCH_OPTIONAL },
+        [SLOT_K_NORM_BIAS] = { "attn_k_norm.bias", ARCH_OPTIONAL },
         [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
         [SLOT_BUP] = { "ffn_up.bias", ARCH_REQUIRED },
         [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
@@ -62,5 +71,5 @@ const struct arch arch_phi2 = {
     .final_norm_bias = true,
     .head_bias = true,
     .fused = fused,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

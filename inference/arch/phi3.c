@@ -25,7 +25,10 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { own, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false,"
-                "\"max_position_embeddings\":4096,\"original_max_position_embeddings\":4096}",
+                "\"num_key_value_heads\":null,\"max_position_embeddings\":4096,"
+                "\"original_max_position_embeddings\":4096,\"partial_rotary_factor\":1.0,"
+                "\"sliding_window\":null}",
+    .window = HF_WINDOW_ALL,
     .rope = ROPE_NEOX,
 };
 
@@ -45,7 +48,6 @@ const struct arch arch_phi3 = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
-    .longrope = true,
     .fused = fused,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

@@ -20,9 +20,12 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { tensors, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
-                "\"use_sliding_window\":false,\"max_window_layers\":28,\"num_experts\":60,"
-                "\"num_experts_per_tok\":4,\"moe_intermediate_size\":1408,"
-                "\"shared_expert_intermediate_size\":5632,\"norm_topk_prob\":false}",
+                "\"num_key_value_heads\":16,\"max_position_embeddings\":32768,"
+                "\"use_sliding_window\":false,\"sliding_window\":4096,\"max_window_layers\":28,"
+                "\"num_experts\":60,\"num_experts_per_tok\":4,\"moe_intermediate_size\":1408,"
+                "\"shared_expert_intermediate_size\":5632,\"norm_topk_prob\":false,"
+                "\"qkv_bias\":true}",
+    .window = HF_WINDOW_EVERY_OTHER,
     .rope = ROPE_NEOX,
 };
 
@@ -53,5 +56,5 @@ const struct arch arch_qwen2_moe = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

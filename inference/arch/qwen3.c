@@ -6,7 +6,10 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
-                "\"head_dim\":128,\"use_sliding_window\":false,\"max_window_layers\":28}",
+                "\"num_key_value_heads\":32,\"max_position_embeddings\":32768,\"head_dim\":128,"
+                "\"attention_bias\":false,\"use_sliding_window\":false,\"sliding_window\":4096,"
+                "\"max_window_layers\":28}",
+    .window = HF_WINDOW_FROM,
     .rope = ROPE_NEOX,
 };
 
@@ -32,5 +35,5 @@ const struct arch arch_qwen3 = {
     .norm = NORM_RMS,
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

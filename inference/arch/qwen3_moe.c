@@ -15,8 +15,11 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { tensors, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":false,"
-                "\"use_sliding_window\":false,\"num_experts\":128,\"num_experts_per_tok\":8,"
-                "\"moe_intermediate_size\":768,\"norm_topk_prob\":false}",
+                "\"num_key_value_heads\":4,\"max_position_embeddings\":32768,"
+                "\"use_sliding_window\":false,\"sliding_window\":4096,\"attention_bias\":false,"
+                "\"num_experts\":128,\"num_experts_per_tok\":8,\"moe_intermediate_size\":768,"
+                "\"norm_topk_prob\":false}",
+    .window = HF_WINDOW_ALL,
     .rope = ROPE_NEOX,
 };
 
@@ -47,5 +50,5 @@ const struct arch arch_qwen3_moe = {
     .rope = ROPE_NEOX,
     .act = ACT_SILU,
     .expert_norm = true,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

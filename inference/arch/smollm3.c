@@ -8,8 +8,10 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6,\"tie_word_embeddings\":true,"
-                "\"num_key_value_heads\":4,\"rope_theta\":2000000.0,\"use_sliding_window\":false,"
-                "\"max_position_embeddings\":32768}",
+                "\"num_key_value_heads\":4,\"max_position_embeddings\":32768,"
+                "\"rope_theta\":2000000.0,\"use_sliding_window\":false,\"sliding_window\":null,"
+                "\"no_rope_layer_interval\":4,\"attention_bias\":false,\"mlp_bias\":false}",
+    .window = HF_WINDOW_UNROTATED,
     .rope = ROPE_NEOX,
 };
 
@@ -29,11 +31,13 @@ const struct arch arch_smollm3 = {
         [SLOT_GATE] = { "ffn_gate.weight", ARCH_REQUIRED },
         [SLOT_UP] = { "ffn_up.weight", ARCH_REQUIRED },
         [SLOT_DOWN] = { "ffn_down.weight", ARCH_REQUIRED },
+        [SLOT_BGATE] = { "ffn_gate.bias", ARCH_OPTIONAL },
+        [SLOT_BUP] = { "ffn_up.bias", ARCH_OPTIONAL },
+        [SLOT_BDOWN] = { "ffn_down.bias", ARCH_OPTIONAL },
     },
     .norm = NORM_RMS,
     .rope = ROPE_NORM,
     .act = ACT_SILU,
-    .rope_factors = true,
     .unrotated_every = 4,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

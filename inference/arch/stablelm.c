@@ -17,8 +17,9 @@ static const struct arch_hf huggingface = {
     .prefix = "model.",
     .tensors = { own, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"silu\",\"layer_norm_eps\":1e-5,"
-                "\"tie_word_embeddings\":false,\"partial_rotary_factor\":0.25,"
-                "\"max_position_embeddings\":4096}",
+                "\"tie_word_embeddings\":false,\"num_key_value_heads\":32,"
+                "\"partial_rotary_factor\":0.25,\"max_position_embeddings\":4096,"
+                "\"use_qkv_bias\":false,\"qk_layernorm\":false}",
     .rope = ROPE_NEOX,
 };
 
@@ -47,5 +48,5 @@ const struct arch arch_stablelm = {
     .act = ACT_SILU,
     .parallel = ARCH_PARALLEL_BY_NORM,
     .final_norm_bias = true,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

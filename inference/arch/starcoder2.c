@@ -19,7 +19,8 @@ static const struct arch_hf huggingface = {
     .tensors = { own, arch_hf_decoder },
     .defaults = "{\"hidden_act\":\"gelu_pytorch_tanh\",\"norm_epsilon\":1e-5,"
                 "\"tie_word_embeddings\":true,\"num_key_value_heads\":2,"
-                "\"max_position_embeddings\":4096}",
+                "\"max_position_embeddings\":4096,\"sliding_window\":null,\"use_bias\":true}",
+    .window = HF_WINDOW_ALL,
     .rope = ROPE_NEOX,
 };
 
@@ -47,5 +48,5 @@ const struct arch arch_starcoder2 = {
     .rope = ROPE_NEOX,
     .act = ACT_GELU_TANH,
     .final_norm_bias = true,
-    .hf = &huggingface,
+    .hf = { &huggingface },
 };

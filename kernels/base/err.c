@@ -8,6 +8,7 @@ static void fill(struct err *e, int code, const char *param, const char *fmt, va
     if (!e)
         return;
     e->code = code;
+    e->retry_after_s = 0;
     snprintf(e->param, sizeof e->param, "%s", param);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
 }

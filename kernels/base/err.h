@@ -25,12 +25,15 @@ enum {
     ERR_NOTFOUND = -11,   /* no such model, route, tensor or key */
     ERR_CANCELLED = -12,  /* the client left, or the job was withdrawn */
     ERR_INTERNAL = -13,   /* our own fault */
+    ERR_FORBIDDEN = -14,  /* the API key may not have it */
+    ERR_RATE = -15,       /* the API key or address has had its share for now */
 };
 
 struct err {
     int code;       /* 0 or one of ERR_* */
     char text[480]; /* one sentence, no newline, cut if it would not fit */
     char param[96]; /* the request field, configuration key or tensor at fault; "" if none */
+    int retry_after_s; /* when to try again; 0: nobody knows */
 };
 
 /* Fills *e (which may be NULL) with code and a printf-like sentence, clears param, and returns

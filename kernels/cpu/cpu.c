@@ -329,7 +329,7 @@ static void cpu_feed_forward(struct device *d, const struct feed_forward *op)
     struct matmul in = { .n_out = 2,
                          .w = { op->gate, op->up },
                          .y = { op->hidden[0], op->hidden[1] },
-                         .bias = { NULL, op->up_bias },
+                         .bias = { op->gate_bias, op->up_bias },
                          .x = op->x,
                          .n = op->n,
                          .prompt = op->prompt };

@@ -29,7 +29,15 @@ def common(**more):
     return {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "max_position_embeddings": 1024} | more
 
 
-# name: class, settings of its configuration, type of the stored weights, largest shard
+def version4(rope, **more):
+    """Keys as most published folders have them: rope_scaling beside rope_theta, no layer_types, where a rule gives the same."""
+    return {"rope_parameters": None, "layer_types": None, "rope_theta": 10000.0, "rope_scaling": rope} | more
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+# name: class, settings of its configuration, type of the stored weights, largest shard, and what config.json says instead (null:
+# nothing)
 MODELS = {
     "phi": ("Phi", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=80,
                           partial_rotary_factor=0.5), torch.float16, None),
@@ -62,6 +70,33 @@ MODELS = {
     "qwen2_moe": ("Qwen2Moe", common(hidden_size=48, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1,
                                      intermediate_size=80, moe_intermediate_size=24, shared_expert_intermediate_size=40,
                                      num_experts=7, num_experts_per_tok=3, mlp_only_layers=[1]), torch.bfloat16, None),
+    # what a family may have and most of its models do not: biases, norms, scaling of positions, windows by other rules
+    "llama_biases": ("Llama", common(hidden_size=40, num_hidden_layers=2, num_attention_heads=5, num_key_value_heads=1, head_dim=12,
+                                     intermediate_size=44, attention_bias=True, mlp_bias=True, tie_word_embeddings=True,
+                                     rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0, "factor": 2.0,
+                                                      "original_max_position_embeddings": 96,
+                                                      "short_factor": [1.0 + 0.1 * i for i in range(6)],
+                                                      "long_factor": [1.5 + 0.4 * i for i in range(6)]}), torch.bfloat16, None),
+    "gpt2_by_layer": ("GPT2", common(n_embd=36, n_layer=3, n_head=3, n_inner=44, tie_word_embeddings=False, max_position_embeddings=320,
+                                     scale_attn_by_inverse_layer_idx=True), torch.float16, None),
+    "phi_norms": ("Phi", common(hidden_size=40, num_hidden_layers=2, num_attention_heads=5, num_key_value_heads=1, intermediate_size=44,
+                                qk_layernorm=True, rope_parameters=LLAMA3 | {"rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
+                  torch.float16, None),
+    "gemma3_yarn": ("Gemma3", common(hidden_size=40, num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=1, head_dim=12,
+                                     intermediate_size=44, query_pre_attn_scalar=12, sliding_window=24, attention_bias=True,
+                                     tie_word_embeddings=False,
+                                     layer_types=["sliding_attention", "full_attention", "full_attention"],
+                                     rope_parameters={"full_attention": YARN | {"rope_theta": 1000000.0},
+                                                      "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}),
+                    torch.bfloat16, None),
+    "smollm3_layers": ("SmolLM3", common(hidden_size=40, num_hidden_layers=4, num_attention_heads=5, num_key_value_heads=1,
+                                         intermediate_size=44, no_rope_layers=[1, 0, 0, 1], use_sliding_window=True, sliding_window=24,
+                                         rope_parameters=YARN | {"rope_theta": 10000.0}), torch.bfloat16, None, version4(YARN)),
+    "qwen2_moe_window": ("Qwen2Moe", common(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=1,
+                                            intermediate_size=40, moe_intermediate_size=16, shared_expert_intermediate_size=16,
+                                            num_experts=4, num_experts_per_tok=2, norm_topk_prob=True, qkv_bias=False,
+                                            use_sliding_window=True, sliding_window=24, max_window_layers=3), torch.bfloat16, "60KB",
+                         version4(None)),
     # matrices in 8-bit floats: a scale for each 128 x 128, or one and rows of an odd length
     "fp8_block": ("Qwen3", common(hidden_size=160, num_hidden_layers=1, num_attention_heads=5, num_key_value_heads=1, head_dim=32,
                                   intermediate_size=224, tie_word_embeddings=True), torch.bfloat16, None),
@@ -118,11 +153,16 @@ def quantise(model, block):
     return stored
 
 
+def store_settings(folder, changes):
+    settings = {k: v for k, v in json.loads((folder / "config.json").read_text()).items() if k not in changes}
+    settings |= {k: v for k, v in changes.items() if v is not None}
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
 def store_fp8(folder, stored, config):
     file = folder / "model.safetensors"
     save_file(load_file(file) | stored, file, metadata={"format": "pt"})
-    settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": config}, indent=2) + "\n")
+    store_settings(folder, {"quantization_config": config})
 
 
 def evaluate(model, ids):
@@ -151,14 +191,23 @@ def record(model, name, text, ids, steps=32):
             "greedy_gaps": [round(v, 5) for v in gaps]}
 
 
+def same_as_stored(folder, attention, prompts):
+    """What config.json says is what was computed with."""
+    again = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+    last = [evaluate(again, p["ids"])[-1] for p in prompts]
+    worst = max(abs(float(x[i]) - v) for x, p in zip(last, prompts) for i, v in p["logits_last_top"])
+    if worst > 1e-4:
+        raise SystemExit(f"{folder.name}: the folder's logits are {worst} from those that are recorded")
+
+
 def make(name, out):
-    kind, settings, dtype, shard = MODELS[name]
-    config = getattr(transformers, kind + "Config")(**settings)
+    kind, settings, dtype, shard, *stored = MODELS[name]
+    config = getattr(transformers, {"Gemma3": "Gemma3Text"}.get(kind, kind) + "Config")(**settings)
     # eager attention of this version adds ALiBi's term twice, in the mask and beside it; others, and training, once
     config._attn_implementation = "sdpa" if settings.get("alibi") else "eager"
     text = tokenizer()
     for seed in range(1, 200):
-        model = getattr(transformers, kind + "ForCausalLM")(config).eval()
+        model = getattr(transformers, "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config).eval()
         randomise(model, seed, dtype)
         fp8 = quantise(model, FP8[name].get("weight_block_size")) if name in FP8 else None
         prompts = []
@@ -177,6 +226,10 @@ def make(name, out):
     if fp8:
         store_fp8(folder, fp8, FP8[name])
     text.save_pretrained(folder)
+    if stored:
+        store_settings(folder, *stored)
+    if not fp8:
+        same_as_stored(folder, config._attn_implementation, prompts)
     for prompt in prompts:
         tokens = text.convert_ids_to_tokens(prompt["greedy_ids"])
         prompt["greedy_bytes_hex"] = b"".join(map(token_bytes, tokens)).hex()

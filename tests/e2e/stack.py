@@ -36,6 +36,14 @@ def program(name="airstrip", sanitized=False):
     return os.path.join(folder, name)
 
 
+def key_line(name, key, options=""):
+    """The line that the file of API keys has for a key."""
+    done = subprocess.run([program(), "--hash-key", name], input=key + "\n", capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout.rstrip("\n") + (" " + options if options else "") + "\n"
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 import fcgi_client as fcgi
-from stack import SMOLLM2, free_port, in_threads, program, wait_until
+from stack import SMOLLM2, free_port, in_threads, key_line, program, wait_until
 import tap
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 560      # some 6,000 tokens of prompt
@@ -246,7 +246,7 @@ def slow_reader(p):
 
 
 def keys(p):
-    for header, status in ((None, 401), ("Bearer wrong", 401), ("Bearer sk-secret", 200)):
+    for header, status in ((None, 401), ("Bearer wrong", 401), ("Bearer sk-secret-0123456789abcdef", 200)):
         headers = {"authorization": header} if header else {}
         tap.equal(post(p, chat(), headers=headers).status, status, f"Authorization: {header}: {status}")
     a = fcgi.request(p.socket, "GET", "/nowhere")
@@ -378,7 +378,7 @@ if not SMOLLM2:
     tap.skip("the program over FastCGI", "AIRSTRIP_SMOLLM2 is not set")
     tap.done()
 with tempfile.NamedTemporaryFile("w", suffix=".keys") as key_file:
-    key_file.write("# keys\nsk-secret\n")
+    key_file.write("# keys\n" + key_line("someone", "sk-secret-0123456789abcdef"))
     key_file.flush()
     with_program([answers, bodies, broken_peers, waiting_is_free, leaving, slow_reader, log_rotation, sigterm], "--max-batch-size", "2",
                  "--read-timeout", "1", "--write-timeout", "2", "--body-size-limit", "200KB")

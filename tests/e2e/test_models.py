@@ -3,7 +3,7 @@ import os
 import subprocess
 import tempfile
 
-from stack import GEMMA3, SMOLLM2, RawStream, Stack, program, wait_until
+from stack import GEMMA3, SMOLLM2, key_line, program, RawStream, Stack, wait_until
 import tap
 
 HI = [{"role": "user", "content": "Hi!"}]
@@ -55,18 +55,18 @@ max_sequence_length = 1024
 
 def a_template_and_keys(folder):
     template = write(folder, "t.jinja", "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:")
-    keys = write(folder, "keys", "# who may ask\nsecret-one\nsecret-two\n")
+    keys = write(folder, "keys", "# who may ask\n" + "".join(key_line(n, f"secret-{n}-0123456789abcdef") for n in ("one", "two")))
     with Stack(model=GEMMA3, options=["--chat-template-file", template, "--api-keys", keys,
                                       "--max-sequence-length", "512"]) as s:
         tap.equal(s.request("GET", "/livez").status, 200, "liveness needs no key")
-        for title, headers in (("no key", {}), ("a wrong key", {"Authorization": "Bearer secret-on"}),
-                               ("another scheme", {"Authorization": "Basic secret-one"})):
+        for title, headers in (("no key", {}), ("a wrong key", {"Authorization": "Bearer secret-one-0123456789abcde"}),
+                               ("another scheme", {"Authorization": "Basic secret-one-0123456789abcdef"})):
             answer = s.request("POST", "/v1/chat/completions", chat(), headers)
             tap.ok(answer.status == 401 and answer.json()["error"]["code"] == "invalid_api_key"
                    and answer.headers.get("WWW-Authenticate"), f"{title} is 401", answer.status, answer.body[:200])
         for path in ("/v1/models", "/health"):
             tap.equal(s.request("GET", path).status, 401, f"{path} is closed too")
-        done = s.client(api_key="secret-two").chat.completions.create(**chat())
+        done = s.client(api_key="secret-two-0123456789abcdef").chat.completions.create(**chat())
         tap.ok(done.usage.prompt_tokens > 5, "the operator's template serves a model that has none, with a key", done)
         tap.ok("secret" not in s.read_log(), "no key is in the log")
 

@@ -1,4 +1,4 @@
-/* router: which route a method and path find, and what answers where there is none; API keys. */
+/* router: which route a method and path find, and what answers where there is none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,10 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
-#include "fcgi/auth.h"
 #include "fcgi/router.h"
 #include "tests/fcgi/fake_conn.h"
 
@@ -117,52 +115,12 @@ static void long_paths_are_cut_in_messages(void **state)
     fake_conn_done(&c);
 }
 
-static void keys(void **state)
-{
-    static const struct {
-        const char *authorization;
-        bool ok;
-    } cases[] = {
-        { "Bearer sk-one", true },
-        { "bearer  sk-one ", true },
-        { "Bearer sk two", true },
-        { "Bearer sk-on", false },
-        { "Bearer sk-onee", false },
-        { "Bearer ", false },
-        { "Bearer # comment", false },
-        { "sk-one", false },
-        { "Basic sk-one", false },
-        { "Bearer sk-onX", false },
-        { "", false },
-        { NULL, false },
-    };
-    char path[] = "/tmp/test_keys.XXXXXX";
-    static const char text[] = "# comment\n\n  sk-one \r\nsk two";
-    int fd = mkstemp(path);
-    struct auth *a;
-    struct err e;
-
-    (void)state;
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
-    assert_int_equal(auth_open(&a, path, &e), 0);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(auth_check(a, cases[i].authorization), cases[i].ok);
-    auth_free(a);
-    assert_int_equal(ftruncate(fd, 10), 0);
-    assert_int_equal(auth_open(&a, path, &e), ERR_INVALID); /* it would lock everybody out */
-    close(fd);
-    unlink(path);
-    assert_int_equal(auth_open(&a, path, &e), ERR_IO);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes),
         cmocka_unit_test(options_for_browsers),
         cmocka_unit_test(long_paths_are_cut_in_messages),
-        cmocka_unit_test(keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ NAMES = {
                   {f"{there}.{part}_proj": f"ffn_{part}_{here}" for part in ["gate", "up", "down"]
                    for there, here in [("experts", "exps"), ("mlp.shared_expert", "shexp")]}),
 }
-NOT_IN_GGUF = {"falcon_alibi"}  # llama.cpp has no such Falcon
+NOT_IN_GGUF = {"falcon_alibi", "phi_norms", "qwen2_moe_window"}  # llama.cpp has no such models
 
 
 def load(folder):

@@ -359,6 +359,7 @@ static void ref_feed_forward(struct device *d, const struct feed_forward *op)
 
     in.w[0] = op->gate;
     in.w[last] = op->up;
+    in.bias[0] = op->gate_bias;
     in.bias[last] = op->up_bias;
     in.y[0] = op->hidden[0];
     in.y[last] = op->hidden[last];

@@ -83,12 +83,14 @@ static struct scheduler *make(size_t max_batch, size_t max_queue, size_t n_pages
     return s;
 }
 
-static struct job *make_job(struct scheduler *s, size_t n_prompt, size_t max_new, struct inbox *in,
-                            size_t tag)
+static struct job *make_job(struct scheduler *s, const char *owner, size_t n_prompt, size_t max_new,
+                            struct inbox *in, size_t tag)
 {
     static const char *const STOPS[] = { "one", "two" };
     const struct token_bias bias = { 1, 2 };
-    struct job_request r = { .id = "t", .stops = STOPS, .n_stops = 2, .top_logprobs = -1 };
+    struct job_request r = {
+        .id = "t", .owner = owner, .stops = STOPS, .n_stops = 2, .top_logprobs = -1
+    };
     struct ids ids = { calloc(n_prompt, sizeof(int32_t)), n_prompt, n_prompt };
     struct ids prediction = { calloc(2, sizeof(int32_t)), 2, 2 };
     struct job *j;
@@ -102,13 +104,19 @@ static struct job *make_job(struct scheduler *s, size_t n_prompt, size_t max_new
     return j;
 }
 
-static struct job *submit(struct scheduler *s, size_t n_prompt, size_t max_new, struct inbox *in,
-                          size_t tag)
+static struct job *submit_as(struct scheduler *s, const char *owner, size_t n_prompt,
+                             size_t max_new, struct inbox *in, size_t tag)
 {
-    struct job *j = make_job(s, n_prompt, max_new, in, tag);
+    struct job *j = make_job(s, owner, n_prompt, max_new, in, tag);
 
     assert_int_equal(scheduler_submit(s, j, NULL), 0);
     return j;
+}
+
+static struct job *submit(struct scheduler *s, size_t n_prompt, size_t max_new, struct inbox *in,
+                          size_t tag)
+{
+    return submit_as(s, NULL, n_prompt, max_new, in, tag);
 }
 
 static struct inbox *make_inbox(void)
@@ -207,7 +215,8 @@ static void there_are_pages_for_prompts_and_a_little(void **state)
     assert_true(scheduler_turn(s, jobs, &n));
     assert_int_equal(n, 1);
     end(s, jobs, &n, 0);
-    big = make_job(s, 10 * PAGE, 1, in, 4); /* could never run: refused, not queued for ever */
+    big =
+        make_job(s, NULL, 10 * PAGE, 1, in, 4); /* could never run: refused, not queued for ever */
     assert_int_equal(scheduler_submit(s, big, &e), ERR_CONTEXT);
     job_free(big);
     for (size_t i = 0; i < 4; i++)
@@ -268,7 +277,7 @@ static void priorities_come_before_order(void **state)
 
     (void)state;
     for (size_t i = 0; i < 6; i++) {
-        mine[i] = make_job(s, 3, 5, in, i);
+        mine[i] = make_job(s, NULL, 3, 5, in, i);
         mine[i]->priority = PRIORITIES[i];
         assert_int_equal(scheduler_submit(s, mine[i], NULL), 0);
         if (i == 0)
@@ -300,12 +309,58 @@ static void priorities_come_before_order(void **state)
     scheduler_unref(s);
 }
 
+/* Lets in and ends one job at a time, each with two tokens of prompt and so many written; the tags
+ * in the order of admission. */
+static void run_in_turn(struct scheduler *s, struct inbox *in, size_t written, const size_t *tags,
+                        size_t n_tags)
+{
+    struct job *jobs[1];
+    size_t n = 0;
+
+    for (size_t i = 0; i < n_tags; i++) {
+        assert_true(scheduler_turn(s, jobs, &n));
+        assert_int_equal(n, 1);
+        assert_int_equal(jobs[0]->tag, tags[i]);
+        expect(in, EVENT_STARTED, tags[i]);
+        jobs[0]->n_ids += written;
+        scheduler_charge(s, jobs, n);
+        end(s, jobs, &n, 0);
+        expect(in, EVENT_DONE, tags[i]);
+    }
+}
+
+/* a: 0 1 2 3, then b: 4 5, then c: 6. */
+static void owners_take_turns(void **state)
+{
+    static const char *const OWNERS[] = { "a", "a", "a", "a", "b", "b", "c" };
+    static const size_t FIRST[] = { 0, 4, 6 }, REST[] = { 1, 5, 2, 3 };
+    struct scheduler *s = make(1, 10, 100);
+    struct inbox *in = make_inbox();
+    struct job *mine[8];
+
+    (void)state;
+    for (size_t i = 0; i < 7; i++)
+        mine[i] = submit_as(s, OWNERS[i], 2, 5, in, i);
+    run_in_turn(s, in, 3, FIRST, 3);
+    run_in_turn(s, in, 3, REST, 3);
+    /* d was never here: it does not get all that a had until now, but comes before its next. */
+    mine[7] = submit_as(s, "d", 2, 5, in, 7);
+    assert_int_equal((int)mine[7]->share->served, (int)mine[3]->share->served);
+    run_in_turn(s, in, 3, (const size_t[]){ 3, 7 }, 2);
+    for (size_t i = 0; i < 8; i++) {
+        assert_null(mine[i]->share);
+        job_free(mine[i]);
+    }
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
 static void a_full_queue_says_so(void **state)
 {
     struct scheduler *s = make(1, 2, 10);
     struct inbox *in = make_inbox();
     struct job *a = submit(s, 1, 1, in, 0), *b = submit(s, 1, 1, in, 1),
-               *c = make_job(s, 1, 1, in, 2);
+               *c = make_job(s, NULL, 1, 1, in, 2);
     struct err e;
 
     (void)state;
@@ -438,6 +493,7 @@ int main(void)
         cmocka_unit_test(there_are_pages_for_prompts_and_a_little),
         cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(priorities_come_before_order),
+        cmocka_unit_test(owners_take_turns),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(cancelled_jobs_hear_nothing_more),
         cmocka_unit_test(each_state_has_its_answer),

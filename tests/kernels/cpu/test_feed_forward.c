@@ -16,7 +16,7 @@ struct layer {
     const struct shape *s;
     struct tensor tensor[TYPES];
     struct weight *w[TYPES];
-    float *x, *y, *expected, *hidden[2], *up_bias, *down_bias;
+    float *x, *y, *expected, *hidden[2], *gate_bias, *up_bias, *down_bias;
 };
 
 static void layer_open(struct layer *l, const struct rig *r, const struct shape *s, size_t n)
@@ -37,18 +37,19 @@ static void layer_open(struct layer *l, const struct rig *r, const struct shape 
     l->expected = rig_floats(r, n * s->rows);
     l->hidden[0] = rig_floats(r, n * s->n_ff);
     l->hidden[1] = rig_floats(r, n * s->n_ff);
+    l->gate_bias = rig_floats(r, s->n_ff);
     l->up_bias = rig_floats(r, s->n_ff);
     l->down_bias = rig_floats(r, s->rows);
     fill(l->x, n * s->cols, 1, 5);
+    fill(l->gate_bias, s->n_ff, 1, 8);
     fill(l->up_bias, s->n_ff, 1, 6);
     fill(l->down_bias, s->rows, 1, 7);
 }
 
 static void layer_close(struct layer *l, const struct rig *r)
 {
-    float *all[] = {
-        l->x, l->y, l->expected, l->hidden[0], l->hidden[1], l->up_bias, l->down_bias
-    };
+    float *all[] = { l->x,         l->y,         l->expected, l->hidden[0],
+                     l->hidden[1], l->gate_bias, l->up_bias,  l->down_bias };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         r->b->free(r->d, all[i]);
@@ -73,7 +74,7 @@ static void by_parts(const struct rig *r, const struct layer *l, size_t n, bool 
         in.w[1] = l->w[1];
         in.y[1] = l->hidden[1];
         in.bias[1] = in.bias[0];
-        in.bias[0] = NULL;
+        in.bias[0] = s->bias ? l->gate_bias : NULL;
     }
     out.x = l->hidden[0];
     out.bias[0] = s->bias ? l->down_bias : NULL;
@@ -95,6 +96,8 @@ static void check(const struct rig *r, const struct layer *l, size_t n, bool pro
     r->b->feed_forward(r->d, &(struct feed_forward){ .gate = l->w[0],
                                                      .up = l->w[1],
                                                      .down = l->w[2],
+                                                     .gate_bias =
+                                                         s->bias && l->w[0] ? l->gate_bias : NULL,
                                                      .up_bias = s->bias ? l->up_bias : NULL,
                                                      .down_bias = s->bias ? l->down_bias : NULL,
                                                      .act = s->act,
