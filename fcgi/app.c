@@ -156,9 +156,7 @@ const struct app_model *app_find_model(const struct app *a, const struct request
     return NULL;
 }
 
-/* A stalled engine is our own fault (500), everything else will pass or is an operator's to mend
- * (503). */
-static int model_ready(const struct app_model *m, double stall_ms, struct err *e)
+static int model_ready(const struct app_model *m, struct err *e)
 {
     struct engine_status s;
 
@@ -176,23 +174,39 @@ static int model_ready(const struct app_model *m, double stall_ms, struct err *e
     case ENGINE_READY:
         break;
     }
-    if (s.running && s.last_step_ms_ago > stall_ms)
-        return err_set(e, ERR_INTERNAL, "model \"%s\" has made no step for %.0f ms", m->name,
-                       s.last_step_ms_ago);
     return 0;
 }
 
-int app_ready(const struct app *a, double stall_ms, struct err *e)
+bool app_stalled(const struct app *a, struct err *e)
+{
+    double limit = (double)a->config->stall_ms;
+    struct engine_status s;
+
+    for (size_t i = 0; limit > 0 && i < a->n_models; i++) {
+        if (!a->models[i].engine)
+            continue;
+        engine_status(a->models[i].engine, &s);
+        if (s.state != ENGINE_FAILED && s.state != ENGINE_LOADING && (s.running || s.waiting) &&
+            s.last_step_ms_ago > limit) {
+            err_set(e, ERR_STALLED, "model \"%s\" has work and has made no step for %.0f ms",
+                    a->models[i].name, s.last_step_ms_ago);
+            return true;
+        }
+    }
+    return false;
+}
+
+int app_ready(const struct app *a, struct err *e)
 {
     if (a->server->draining)
         return err_set(e, ERR_CLOSING, "the server is shutting down");
     for (size_t i = 0; i < a->n_models; i++) {
-        int rc = model_ready(&a->models[i], stall_ms, e);
+        int rc = model_ready(&a->models[i], e);
 
         if (rc)
             return rc;
     }
-    return 0;
+    return app_stalled(a, e) ? e->code : 0;
 }
 
 bool app_settled(struct app *a, size_t *n_ready)

@@ -65,9 +65,12 @@ const struct app_model *app_find_model(const struct app *a, const struct request
 bool app_allows_model(const struct request *r, const struct app_model *m);
 
 /* Whether every model can answer now, and at least one exists: 0; ERR_CLOSING while draining,
- * ERR_LOADING (also for a failed one), ERR_INTERNAL for an engine that has work but made no step
- * for stall_ms. The sentence says which model. */
-int app_ready(const struct app *a, double stall_ms, struct err *e) MUST_CHECK;
+ * ERR_LOADING (also for a failed one), ERR_STALLED as app_stalled(). The sentence says which model.
+ */
+int app_ready(const struct app *a, struct err *e) MUST_CHECK;
+
+/* Whether an engine has work but made no step for the configuration's stall_timeout. */
+bool app_stalled(const struct app *a, struct err *e);
 
 /* Whether no model is loading any more, and how many can answer; logs what became of each. Main
  * only. */

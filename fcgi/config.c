@@ -34,6 +34,7 @@ void config_init(struct config *c)
         .ping_ms = 15 * 1000,
         .read_timeout_ms = 10 * 1000,
         .write_timeout_ms = 60 * 1000,
+        .stall_ms = 60 * 1000,
         .listen_mode = 0660,
         .defaults = { .device = "auto",
                       .split_reasoning = 1,

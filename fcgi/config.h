@@ -63,6 +63,8 @@ struct config {
     size_t max_choices; /* most that `n` of a request may ask for */
     size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
     size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */
+    size_t stall_ms;           /* an engine that makes no step for so long hangs; 0: never */
+    size_t stall_exit;         /* 1: then the program ends, to be started anew */
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
 
     struct model_config defaults; /* keys set outside any [model] section */

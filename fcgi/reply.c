@@ -25,6 +25,7 @@ static const struct mapping {
     { ERR_BUSY, 503, "server_error", "server_overloaded", RETRY_AFTER_S },
     { ERR_LOADING, 503, "server_error", "model_loading", RETRY_AFTER_S },
     { ERR_CLOSING, 503, "server_error", "shutting_down", RETRY_AFTER_S },
+    { ERR_STALLED, 503, "server_error", "engine_stalled", RETRY_AFTER_S },
     { ERR_FORBIDDEN, 403, "invalid_request_error", "permission_denied", 0 },
     { ERR_RATE, 429, "rate_limit_error", "rate_limit_exceeded", RETRY_AFTER_S },
 };

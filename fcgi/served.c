@@ -64,7 +64,11 @@ static void identify(struct buf *b, const struct model_config *c)
 
 static bool is_same(const struct served *a, const struct served *b)
 {
-    return a->engine && a->identity.len == b->identity.len &&
+    struct engine_status s = { .state = ENGINE_FAILED };
+
+    if (a->engine)
+        engine_status(a->engine, &s);
+    return s.state != ENGINE_FAILED && a->identity.len == b->identity.len &&
            !memcmp(a->identity.data, b->identity.data, a->identity.len);
 }
 

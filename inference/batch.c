@@ -155,17 +155,22 @@ static void sweep(struct batch *b)
     b->n_jobs = kept;
 }
 
-void batch_clear(struct batch *b)
+void batch_clear(struct batch *b, const struct err *why)
 {
-    struct err e;
-
     give_up_prompts(b);
-    err_set(&e, ERR_CLOSING, "the server is shutting down");
-    for (size_t i = 0; i < b->n_jobs; i++)
-        batch_fail(b->jobs[i], &e);
+    for (size_t i = 0; i < b->n_jobs; i++) {
+        b->jobs[i]->in_prompts = false; /* of a pass that has ended and was not harvested */
+        batch_fail(b->jobs[i], why);
+    }
     sweep(b);
 }
 /* --- a step --- */
+
+/* What was computed with zeros in place of weights is not told. */
+static bool is_damaged(const struct batch *b)
+{
+    return b->weights && weights_lost(b->weights);
+}
 
 static bool anybody_generates(const struct batch *b)
 {
@@ -194,7 +199,7 @@ static bool slice_prompts(struct batch *b)
     start = clock_ms();
     pass_advance(p, w.n_stages);
     pace_sliced(&b->pace, &w, clock_ms() - start);
-    if (!pass_under_way(p))
+    if (!pass_under_way(p) && !is_damaged(b))
         batch_harvest_prompts(b);
     return true;
 }
@@ -215,7 +220,8 @@ static void generate(struct batch *b, bool after_slice)
         drafts_took(&b->drafts, p->n_rows, ms);
     pace_generated(&b->pace, p->n_spans, after_slice,
                    drafts_ms_of(&b->drafts, p->n_rows, ms, p->n_spans));
-    batch_harvest_tokens(b);
+    if (!is_damaged(b))
+        batch_harvest_tokens(b);
 }
 
 void batch_step(struct batch *b)

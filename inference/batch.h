@@ -30,6 +30,8 @@ struct batch {
     struct pace pace;
     enum prefix_cache prefix_cache; /* set after batch_open(), as the next one */
     size_t near_tokens;             /* struct model's */
+    const struct weights
+        *weights; /* borrowed; where their file was cut short nothing more is told */
     struct drafts drafts;
     struct drafter *drafters;            /* [max_batch] of the pass of tokens being composed ... */
     struct job **drafter_jobs;           /* ... and whose they are, ... */
@@ -55,6 +57,6 @@ void batch_close(struct batch *b); /* no jobs in it; a zeroed one is fine */
 void batch_step(struct batch *b);
 
 /* Everything that runs ends with EVENT_FAILED(ERR_CLOSING). */
-void batch_clear(struct batch *b);
+void batch_clear(struct batch *b, const struct err *why);
 
 #endif

@@ -20,10 +20,13 @@
 #include "inference/loaded.h"
 #include "inference/prompt.h"
 #include "inference/scheduler.h"
+#include "inference/weights/guard.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
 enum { DEFAULT_QUEUE = 1024 };
+
+static pthread_once_t guarded = PTHREAD_ONCE_INIT;
 
 struct engine {
     struct loaded loaded;
@@ -81,6 +84,15 @@ static void log_failed(const struct engine *g, const struct err *e)
     log_end(&line);
 }
 
+static int check_weights(const struct engine *g, struct err *e)
+{
+    if (!weights_lost(g->loaded.weights))
+        return 0;
+    return err_set(e, ERR_INTERNAL,
+                   "%s was cut short while it was in use; put the file back and load it anew",
+                   g->path);
+}
+
 static int start_up(struct engine *g, struct batch *b, struct err *e)
 {
     struct loaded *l = &g->loaded;
@@ -93,7 +105,8 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
     rc = batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
     b->prefix_cache = g->prefix_cache;
     b->near_tokens = l->model.near_tokens;
-    return rc;
+    b->weights = l->weights;
+    return rc ? rc : check_weights(g, e);
 }
 
 static void *run(void *arg)
@@ -102,6 +115,7 @@ static void *run(void *arg)
     struct batch b = { 0 };
     struct err e;
 
+    pthread_setname_np(pthread_self(), "engine"); /* for top -H and gdb */
     if (start_up(g, &b, &e)) {
         log_failed(g, &e);
         err_prefix(&e, "the model could not be loaded: ");
@@ -114,21 +128,33 @@ static void *run(void *arg)
     atomic_store(&g->serving, true);
     log_ready(g);
     scheduler_loaded(g->scheduler, NULL); /* from here on jobs come in */
-    while (scheduler_turn(g->scheduler, b.jobs, &b.n_jobs))
+    err_set(&e, ERR_CLOSING, "the server is shutting down");
+    while (scheduler_turn(g->scheduler, b.jobs, &b.n_jobs)) {
+        struct err damage;
+
         batch_step(&b);
-    batch_clear(&b);
-    scheduler_clear(g->scheduler);
+        if (check_weights(g, &damage)) {
+            e = damage;
+            log_failed(g, &e);
+            scheduler_loaded(g->scheduler, &e);
+            break;
+        }
+    }
+    batch_clear(&b, &e);
+    scheduler_clear(g->scheduler, &e);
     batch_close(&b);
     return NULL;
 }
 
-/* Signals are main's to wait for: a thread of ours never takes one. */
+/* Signals are main's to wait for: a thread of ours never takes one, but for that of a file cut
+ * short under its eyes (guard.h), which would end the process if it were blocked. */
 static int start_thread(struct engine *g, struct err *e)
 {
     sigset_t all, old;
     int rc;
 
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     rc = pthread_create(&g->thread, NULL, run, g);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -154,6 +180,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
 
     if (!g)
         return err_set(e, ERR_NOMEM, "no memory for an engine");
+    pthread_once(&guarded, guard_install);
     g->opened_ms = clock_ms();
     g->prefix_cache = c->prefix_cache;
     atomic_init(&g->load_percent, 0);

@@ -331,7 +331,7 @@ void scheduler_stepped(struct scheduler *s, const struct token_counts *step, str
     pthread_mutex_unlock(&s->lock);
 }
 
-void scheduler_clear(struct scheduler *s)
+void scheduler_clear(struct scheduler *s, const struct err *why)
 {
     struct job *j;
 
@@ -339,7 +339,7 @@ void scheduler_clear(struct scheduler *s)
     while ((j = s->head)) {
         unlink_waiting(s, j);
         j->last->event.kind = EVENT_FAILED;
-        err_set(&j->last->event.err, ERR_CLOSING, "the server is shutting down");
+        j->last->event.err = *why;
         if (end(s, j)) { /* its caller has freed it already */
             pthread_mutex_unlock(&s->lock);
             job_destroy(j);

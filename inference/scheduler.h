@@ -85,7 +85,7 @@ void scheduler_charge(struct scheduler *s, struct job **jobs, size_t n);
 /* A step is done. */
 void scheduler_stepped(struct scheduler *s, const struct token_counts *step, struct kv_use use);
 
-/* Everything that still waits fails with ERR_CLOSING. */
-void scheduler_clear(struct scheduler *s);
+/* Everything that still waits fails with *why. */
+void scheduler_clear(struct scheduler *s, const struct err *why);
 
 #endif

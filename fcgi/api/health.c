@@ -4,9 +4,6 @@
 #include "fcgi/api/handlers.h"
 #include "kernels/base/json.h"
 
-/* An engine that has work and has made no step for so long is stuck. */
-enum { STALL_MS = 60000 };
-
 void health_live(struct app *app, struct request *r, struct reply *p)
 {
     (void)app;
@@ -36,7 +33,7 @@ void health_ready(struct app *app, struct request *r, struct reply *p)
     struct err e = { 0 };
 
     (void)r;
-    if (!app_ready(app, STALL_MS, &e)) {
+    if (!app_ready(app, &e)) {
         buf_puts(&p->body, "{\"status\":\"ok\"}");
         return;
     }

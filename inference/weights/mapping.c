@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inference/weights/guard.h"
+
 enum { SHOWN_PATH = 200 }; /* bytes of a path that a sentence shows */
 
 int mapping_blame(const char *path, int code, struct err *e)
@@ -55,6 +57,7 @@ int mapping_open(struct mapping *m, const char *path, struct err *e)
         goto out;
     }
     *m = (struct mapping){ base, (size_t)st.st_size };
+    guard_enter(m->base, m->bytes);
 out:
     close(fd); /* the mapping keeps the file */
     return rc;
@@ -62,7 +65,14 @@ out:
 
 void mapping_close(struct mapping *m)
 {
-    if (m->base)
+    if (m->base) {
+        guard_leave(m->base);
         munmap((void *)(uintptr_t)m->base, m->bytes);
+    }
     *m = (struct mapping){ 0 };
+}
+
+bool mapping_lost(const struct mapping *m)
+{
+    return m->base && guard_lost(m->base);
 }

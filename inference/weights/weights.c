@@ -93,6 +93,17 @@ void weights_close(struct weights *w)
     free(w);
 }
 
+bool weights_lost(const struct weights *w)
+{
+    for (size_t i = 0; i < w->n_files; i++)
+        if (mapping_lost(&w->files[i]))
+            return true;
+    for (size_t i = 0; i < w->n_parts; i++)
+        if (weights_lost(w->parts[i]))
+            return true;
+    return false;
+}
+
 const char *weights_path(const struct weights *w)
 {
     return w->path;

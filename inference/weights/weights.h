@@ -19,6 +19,9 @@ struct weights;
 /* Opens a GGUF file (version 2 or 3).  Errors: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED (tensor type),
  * each naming the file and the tensor, key or offset.  Close with weights_close(). */
 int weights_open(struct weights **out, const char *path, struct err *e) MUST_CHECK;
+/* Whether a file was cut short while it was mapped: its tensors cannot be trusted any more. */
+bool weights_lost(const struct weights *w);
+
 void weights_close(struct weights *w); /* NULL is fine */
 
 const char *weights_path(const struct weights *w);

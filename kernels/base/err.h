@@ -27,12 +27,13 @@ enum {
     ERR_INTERNAL = -13,   /* our own fault */
     ERR_FORBIDDEN = -14,  /* the API key may not have it */
     ERR_RATE = -15,       /* the API key or address has had its share for now */
+    ERR_STALLED = -16,    /* the engine hangs */
 };
 
 struct err {
-    int code;       /* 0 or one of ERR_* */
-    char text[480]; /* one sentence, no newline, cut if it would not fit */
-    char param[96]; /* the request field, configuration key or tensor at fault; "" if none */
+    int code;          /* 0 or one of ERR_* */
+    char text[480];    /* one sentence, no newline, cut if it would not fit */
+    char param[96];    /* the request field, configuration key or tensor at fault; "" if none */
     int retry_after_s; /* when to try again; 0: nobody knows */
 };
 

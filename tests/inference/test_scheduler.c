@@ -439,6 +439,7 @@ static void stopping_ends_everything_once(void **state)
     struct job *mine[3], *jobs[1];
     struct event ev;
     size_t n = 0;
+    struct err e;
 
     (void)state;
     for (size_t i = 0; i < 3; i++)
@@ -451,7 +452,8 @@ static void stopping_ends_everything_once(void **state)
     assert_int_equal(n, 1);
     end(s, jobs, &n, 0);
     expect(in, EVENT_DONE, 0);
-    scheduler_clear(s);
+    err_set(&e, ERR_CLOSING, "the server is shutting down");
+    scheduler_clear(s, &e);
     assert_true(inbox_wait(in, 0, &ev));
     assert_int_equal(ev.kind, EVENT_FAILED);
     assert_int_equal(ev.tag, 2);

@@ -1,0 +1,227 @@
+/* Reading the configuration anew makes a second app beside the one that is served.  Models that did
+ * not change are shared; the others load while the old ones go on, which takes the memory of both
+ * for that time.  When all are ready the new app takes the old one's place; where anything is wrong
+ * it is dropped, and the log says why. */
+#include "fcgi/keeper.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "fcgi/notify.h"
+#include "fcgi/signals.h"
+#include "kernels/base/clock.h"
+#include "kernels/base/log.h"
+
+enum { LOADING_POLL_MS = 100, TICK_MS = 1000, DRAIN_POLL_MS = 20 };
+
+static void reopen_log(void)
+{
+    struct err e;
+
+    if (log_reopen(&e))
+        log_msg(LOG_ERROR, "log", "%s", e.text);
+    else
+        log_msg(LOG_INFO, "log", "reopened");
+}
+
+/* --- reading the configuration anew --- */
+
+static void refuse(struct keeper *k, const char *why)
+{
+    log_msg(LOG_ERROR, "reload", "the configuration stays as it was: %s", why);
+    if (k->coming)
+        app_free(k->coming);
+    k->coming = NULL;
+    notify("READY=1");
+}
+
+/* What only a start can change. */
+static void warn_of_change(const char *key, const char *was, const char *now)
+{
+    if (strcmp(was ? was : "", now ? now : ""))
+        log_msg(LOG_WARN, "reload", "%s has changed, which takes effect at the next start", key);
+}
+
+static int use_log(const struct config *now, const struct config *was, struct err *e)
+{
+    log_set_level(now->log_level);
+    if (now->log && (!was->log || strcmp(now->log, was->log)))
+        return log_open(now->log, e);
+    return 0;
+}
+
+/* A model that can never be opened is known at once. */
+static void begin_reload(struct keeper *k)
+{
+    const struct config *was = k->server->current->config;
+    enum config_action action;
+    struct config *c = config_create();
+    struct timespec t;
+    struct err e;
+    int rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
+    if (!rc)
+        rc = reading_do(k->reading, c, &action, &e);
+    if (!rc)
+        rc = use_log(c, was, &e);
+    if (rc) {
+        config_free(c);
+        refuse(k, e.text);
+        return;
+    }
+    warn_of_change("listen", was->listen, c->listen);
+    if (app_create(&k->coming, k->server, c, k->server->current, &e))
+        refuse(k, e.text);
+}
+
+/* Whether the model of that name cannot be used now either. */
+static bool has_failed(const struct app *a, const char *name)
+{
+    struct engine_status s;
+
+    for (size_t i = 0; i < a->n_models; i++)
+        if (!strcmp(a->models[i].name, name)) {
+            if (!a->models[i].engine)
+                return true;
+            engine_status(a->models[i].engine, &s);
+            return s.state == ENGINE_FAILED;
+        }
+    return false;
+}
+
+/* Whether a model of a failed that `now` serves, or that is new. */
+static bool any_failed(const struct app *a, const struct app *now, struct err *e)
+{
+    for (size_t i = 0; i < a->n_models; i++) {
+        struct engine_status s = { .state = ENGINE_FAILED };
+
+        s.failure = a->models[i].served->failure;
+        if (a->models[i].engine)
+            engine_status(a->models[i].engine, &s);
+        if (s.state == ENGINE_FAILED && !has_failed(now, a->models[i].name)) {
+            *e = s.failure;
+            err_prefix(e, "model \"%s\": ", a->models[i].name);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void look_at_coming(struct keeper *k)
+{
+    size_t n_ready;
+    struct err e;
+
+    if (!app_settled(k->coming, &n_ready))
+        return;
+    if (any_failed(k->coming, k->server->current, &e)) {
+        refuse(k, e.text);
+    } else {
+        server_replace(k->server, k->coming);
+        k->coming = NULL;
+        log_msg(LOG_INFO, "reload", "the configuration was read anew; %zu models", n_ready);
+        notify("READY=1\nSTATUS=%zu models ready", n_ready);
+    }
+    if (k->again) {
+        k->again = false;
+        begin_reload(k);
+    }
+}
+
+/* --- the loop --- */
+
+/* Who asks /readyz reads the state itself; this is for the log, the service manager, and giving up.
+ * False: no model could be loaded. */
+static bool look_at_first(struct keeper *k)
+{
+    size_t n_ready;
+
+    if (!app_settled(k->server->current, &n_ready))
+        return true;
+    k->settled = true;
+    if (n_ready)
+        notify("READY=1\nSTATUS=%zu models ready", n_ready);
+    else
+        log_msg(LOG_ERROR, "stop", "no model could be loaded");
+    return n_ready > 0;
+}
+
+/* True: an engine hangs, and the supervisor is to start anew. */
+static bool look_for_stall(struct keeper *k)
+{
+    struct err e;
+    bool stalled = app_stalled(k->server->current, &e);
+
+    if (stalled && !k->stalled)
+        log_msg(LOG_ERROR, "stall", "%s", e.text);
+    else if (!stalled && k->stalled)
+        log_msg(LOG_WARN, "stall", "it goes on");
+    k->stalled = stalled;
+    if (!stalled)
+        notify_alive();
+    return stalled && k->server->current->config->stall_exit;
+}
+
+static void handle(struct keeper *k, int number)
+{
+    if (number == SIGUSR1 || number == SIGHUP)
+        reopen_log();
+    if (number != SIGHUP)
+        return;
+    if (k->coming)
+        k->again = true;
+    else
+        begin_reload(k);
+}
+
+int keeper_serve(struct keeper *k)
+{
+    for (;;) {
+        int number = signals_next(k->settled && !k->coming ? TICK_MS : LOADING_POLL_MS);
+
+        if (signals_stop(number)) {
+            log_msg(LOG_INFO, "stop", "%s: finishing what runs", strsignal(number));
+            return 0;
+        }
+        handle(k, number);
+        if (!k->settled && !look_at_first(k))
+            return 1;
+        if (k->coming)
+            look_at_coming(k);
+        if (look_for_stall(k)) {
+            log_msg(LOG_ERROR, "stop", "stall_exit is on: ending, to be started anew");
+            return 1;
+        }
+    }
+}
+
+void keeper_drain(struct keeper *k, const struct acceptor *a)
+{
+    double deadline = clock_ms() + (double)k->server->current->config->drain_timeout_ms;
+    const char *why = NULL;
+
+    notify("STOPPING=1");
+    server_drain(k->server);
+    if (k->stalled)
+        why = "an engine hangs";
+    while (!why && acceptor_unfinished(a)) {
+        int number = signals_next(DRAIN_POLL_MS);
+
+        if (signals_stop(number))
+            why = "a second signal came";
+        else if (number == SIGUSR1)
+            reopen_log();
+        else if (clock_ms() > deadline)
+            why = "drain_timeout passed";
+    }
+    if (why)
+        log_msg(LOG_WARN, "stop", "%s with %zu requests running: they end now", why,
+                acceptor_unfinished(a));
+    watcher_stop_all(k->server->watcher);
+    if (k->coming)
+        app_free(k->coming);
+    k->coming = NULL;
+}
