@@ -43,46 +43,6 @@ static int method(struct render *r, const struct builtin *table, const char *con
     return 0;
 }
 
-/* loop.index and the like; *found tells whether there is such a thing. */
-static int loop_attr(struct render *r, const struct tloop *l, const struct tstr *name, bool *found,
-                     struct tval *out)
-{
-    const struct {
-        const char *name;
-        struct tval value;
-    } plain[] = {
-        { "index", tval_int((int64_t)l->index + 1) },
-        { "index0", tval_int((int64_t)l->index) },
-        { "revindex", tval_int((int64_t)(l->len - l->index)) },
-        { "revindex0", tval_int((int64_t)(l->len - l->index) - 1) },
-        { "first", tval_bool(l->index == 0) },
-        { "last", tval_bool(l->index + 1 == l->len) },
-        { "length", tval_int((int64_t)l->len) },
-        { "depth", tval_int((int64_t)l->depth0 + 1) },
-        { "depth0", tval_int((int64_t)l->depth0) },
-    };
-
-    *found = true;
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        if (tstr_is(name, plain[i].name)) {
-            *out = plain[i].value;
-            return 0;
-        }
-    }
-    if (tstr_is(name, "previtem")) {
-        if (l->index == 0)
-            return tval_hint(r, "there is no previous item", out);
-        *out = l->items[l->index - 1];
-    } else if (tstr_is(name, "nextitem")) {
-        if (l->index + 1 >= l->len)
-            return tval_hint(r, "there is no next item", out);
-        *out = l->items[l->index + 1];
-    } else {
-        *found = false;
-    }
-    return 0;
-}
-
 static int find_attr(struct render *r, struct tval obj, const char *name, size_t len, bool *found,
                      struct tval *out)
 {
@@ -92,7 +52,10 @@ static int find_attr(struct render *r, struct tval obj, const char *name, size_t
     *found = false;
     switch (obj.kind) {
     case T_STRING:
-        return method(r, template_str_methods, NULL, obj, name, len, found, out);
+        TRY(method(r, template_str_methods, NULL, obj, name, len, found, out));
+        if (!*found)
+            TRY(method(r, template_str_searches, NULL, obj, name, len, found, out));
+        return *found ? 0 : method(r, template_str_questions, NULL, obj, name, len, found, out);
     case T_DICT:
         return method(r, template_dict_methods, changing_dict, obj, name, len, found, out);
     case T_LIST:
@@ -115,14 +78,15 @@ static int find_attr(struct render *r, struct tval obj, const char *name, size_t
         if (value)
             *out = *value;
         return run_charge(r, obj.dict->len / 16);
-    case T_MACRO:
-        *found = tstr_is(&text, "name");
-        if (*found && obj.macro->def->name)
-            return tstr_borrow(r, obj.macro->def->name->name, obj.macro->def->name->len, false,
-                               out);
-        if (*found)
-            *out = tval_none();
+    case T_SELF:
+        for (const struct stmt *b = r->tpl->blocks; b && !*found; b = b->next_block) {
+            *found = tstr_is(&text, b->name->name);
+            if (*found)
+                *out = (struct tval){ .kind = T_BLOCK, .block = b };
+        }
         return 0;
+    case T_MACRO:
+        return macro_attr(r, obj.macro->def, &text, found, out);
     default:
         return 0;
     }
@@ -247,7 +211,7 @@ static int slice_bounds(struct render *r, const struct tval bounds[3], int64_t n
 static int slice_string(struct render *r, const struct tstr *s, const int64_t b[3], size_t count,
                         struct tval *out)
 {
-    struct tbuf text = { 0 };
+    struct tbuf text = { .markup = s->markup };
     size_t start = tstr_offset(s, b[0] < 0 ? 0 : (size_t)b[0]), *at;
 
     if (b[2] == 1 || count == 0) {
@@ -308,7 +272,29 @@ int get_slice(struct render *r, struct tval obj, const struct tval bounds[3], st
     return 0;
 }
 
-int get_path(struct render *r, struct tval obj, struct tval path, struct tval *out)
+static int step(struct render *r, struct tval *at, struct tval key, struct tval fallback)
+{
+    TRY(get_item(r, *at, key, at));
+    if (at->kind == T_UNDEFINED && fallback.kind != T_MISSING && fallback.kind != T_NONE)
+        *at = fallback;
+    return 0;
+}
+
+int get_key(struct render *r, const struct tstr *s, size_t start, size_t end, struct tval *out)
+{
+    bool number = end > start && end - start < 10;
+    int64_t index = 0;
+
+    for (size_t i = start; i < end && number; i++) {
+        number = s->data[i] >= '0' && s->data[i] <= '9';
+        index = index * 10 + (s->data[i] - '0');
+    }
+    *out = tval_int(index);
+    return number ? 0 : tstr_slice(r, s, start, end, out);
+}
+
+int get_path_or(struct render *r, struct tval obj, struct tval path, struct tval fallback,
+                struct tval *out)
 {
     size_t start = 0;
 
@@ -316,26 +302,21 @@ int get_path(struct render *r, struct tval obj, struct tval path, struct tval *o
     if (path.kind == T_MISSING || path.kind == T_NONE)
         return 0;
     if (path.kind != T_STRING)
-        return get_item(r, obj, path, out);
+        return step(r, out, path, fallback);
     while (start <= path.s->len) {
         size_t end = tstr_find(path.s, ".", 1, start);
         struct tval part;
-        int64_t index = 0;
-        bool number;
 
         if (end == SIZE_MAX)
             end = path.s->len;
-        number = end > start && end - start < 10;
-        for (size_t i = start; i < end && number; i++) {
-            number = path.s->data[i] >= '0' && path.s->data[i] <= '9';
-            index = index * 10 + (path.s->data[i] - '0');
-        }
-        if (number)
-            part = tval_int(index);
-        else
-            TRY(tstr_slice(r, path.s, start, end, &part));
-        TRY(get_item(r, *out, part, out));
+        TRY(get_key(r, path.s, start, end, &part));
+        TRY(step(r, out, part, fallback));
         start = end + 1;
     }
     return 0;
+}
+
+int get_path(struct render *r, struct tval obj, struct tval path, struct tval *out)
+{
+    return get_path_or(r, obj, path, (struct tval){ .kind = T_MISSING }, out);
 }

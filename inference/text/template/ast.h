@@ -11,7 +11,14 @@ struct builtin;
 struct symbol {
     const char *name; /* NUL-terminated */
     size_t len;
-    struct symbol *next; /* in its bucket */
+    struct symbol *next;          /* in its bucket */
+    struct reference *references; /* scopes.c, while a template is parsed */
+};
+
+/* Names that are undefined when a scope begins, whatever they are outside (scopes.c). */
+struct late {
+    const struct symbol **names;
+    size_t n;
 };
 
 enum op {
@@ -114,6 +121,7 @@ enum stmt_kind {
     STMT_CALL,      /* call(params) value: body */
     STMT_FILTER,    /* filter chain `value` over body */
     STMT_WITH,      /* targets = values: body; without targets just a scope of its own */
+    STMT_BLOCK,     /* block name: body, which sees the template's variables (and others: scoped) */
     STMT_BREAK,
     STMT_CONTINUE,
 };
@@ -141,9 +149,11 @@ struct stmt {
     struct expr **values;
     size_t n_targets;
     struct stmt *body, *otherwise;
+    struct late late, late_otherwise; /* of the scopes that these are */
     struct branch *branches;
     size_t n_branches;
-    bool recursive;
+    bool recursive, scoped;
+    struct stmt *next_block; /* STMT_BLOCK: in the template's list */
     const struct symbol *name;
     struct param *params;
     size_t n_params;
@@ -156,7 +166,8 @@ struct template
     struct arena arena;
     const char *source; /* newlines normalised, the last one removed */
     size_t len;
-    struct stmt *body;
+    struct stmt *body, *blocks;
+    struct late late; /* of the outermost scope */
     const struct symbol *sym_loop, *sym_caller, *sym_varargs, *sym_kwargs;
 };
 

@@ -70,6 +70,31 @@ bool char_is_digit(uint32_t c)
     return false;
 }
 
+bool char_is_any_digit(uint32_t c)
+{
+    return char_is_digit(c) || c == 0xb2 || c == 0xb3 || c == 0xb9 || c == 0x2070 ||
+           (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
+           (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247c) ||
+           (c >= 0x2488 && c <= 0x2490) || c == 0x24ea || (c >= 0x24f5 && c <= 0x24fd) ||
+           c == 0x24ff || (c >= 0x2776 && c <= 0x277e) || (c >= 0x2780 && c <= 0x2788) ||
+           (c >= 0x278a && c <= 0x2792);
+}
+
+bool char_is_numeric(uint32_t c)
+{
+    static const uint32_t chinese[] = { 0x3007, 0x4e00, 0x4e03, 0x4e07, 0x4e09, 0x4e5d,
+                                        0x4e8c, 0x4e94, 0x5104, 0x516b, 0x516d, 0x5341,
+                                        0x5343, 0x56db, 0x767e, 0x842c };
+
+    for (size_t i = 0; i < sizeof chinese / sizeof *chinese; i++) {
+        if (c == chinese[i])
+            return true;
+    }
+    return char_is_any_digit(c) || (c >= 0xbc && c <= 0xbe) || (c >= 0x2150 && c <= 0x2189) ||
+           (c >= 0x2460 && c <= 0x249b) || (c >= 0x24ea && c <= 0x24ff) ||
+           (c >= 0x2776 && c <= 0x2793) || (c >= 0x3021 && c <= 0x3029);
+}
+
 bool char_is_upper(uint32_t c)
 {
     return iswupper_l((wint_t)c, locale());

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+static bool is_plain(struct tval v)
+{
+    return v.kind == T_STRING && !v.s->markup;
+}
+
 static int eval_chain(struct render *r, const struct expr *x, struct tval *out)
 {
     TRY(eval(r, x->first, out));
@@ -13,7 +18,7 @@ static int eval_chain(struct render *r, const struct expr *x, struct tval *out)
 
         TRY(eval(r, o->value, &b));
         r->at = x->at;
-        if (o->op != OP_ADD || out->kind != T_STRING || b.kind != T_STRING) {
+        if (o->op != OP_ADD || !is_plain(*out) || !is_plain(b)) {
             TRY(op_binary(r, o->op, *out, b, out));
             continue;
         }
@@ -23,12 +28,12 @@ static int eval_chain(struct render *r, const struct expr *x, struct tval *out)
             TRY(eval(r, x->operands[i + 1].value, &b));
             i++;
             r->at = x->at;
-            if (b.kind != T_STRING)
+            if (!is_plain(b))
                 break;
             tbuf_str(r, &text, b.s);
         }
         TRY(tbuf_done(r, &text, out));
-        if (b.kind != T_STRING)
+        if (!is_plain(b))
             TRY(op_binary(r, OP_ADD, *out, b, out));
     }
     return 0;
@@ -226,6 +231,10 @@ int call_value(struct render *r, struct tval fn, const struct args *a, struct tv
         return call_macro(r, fn.macro, a, out);
     case T_LOOP:
         return call_loop(r, fn.loop, a, out);
+    case T_BLOCK:
+        if (a->n_pos || a->n_kw)
+            return run_fail(r, "a block takes no arguments");
+        return call_block(r, fn.block, out);
     case T_JOINER: { /* nothing the first time, then the separator that joiner() was given */
         struct tcycler *j = fn.cycler;
 

@@ -1,4 +1,4 @@
-/* Statements: output, assignments, scopes, loops. */
+/* Statements: output, assignments, scopes. */
 #include "inference/text/template/run.h"
 
 #include <string.h>
@@ -28,20 +28,47 @@ int scope_set(struct render *r, const struct symbol *name, struct tval v)
     return run_charge(r, s->len / 16);
 }
 
-int lookup(struct render *r, const struct symbol *name, struct tval *out)
+int scope_hide(struct render *r, const struct late *names)
 {
-    const struct builtin *fn;
-    const struct tval *v;
-    size_t seen = 0;
+    for (size_t i = 0; i < names->n; i++) {
+        bool has = false;
+
+        for (size_t k = 0; k < r->scope->len && !has; k++)
+            has = r->scope->vars[k].name == names->names[i];
+        if (!has)
+            TRY(scope_set(r, names->names[i], (struct tval){ .kind = T_MISSING }));
+    }
+    return 0;
+}
+
+/* The value that a scope gives a name; T_MISSING: one hides it; NULL: none knows it. */
+static const struct tval *in_scopes(const struct render *r, const struct symbol *name, size_t *seen)
+{
+    bool from_block = false;
 
     for (const struct scope *s = r->scope; s; s = s->parent) {
         for (size_t i = 0; i < s->len; i++) {
-            if (s->vars[i].name == name) {
-                *out = s->vars[i].value;
-                return run_charge(r, seen / 16);
-            }
+            if (s->vars[i].name == name && !(from_block && s->vars[i].value.kind == T_MISSING))
+                return &s->vars[i].value;
         }
-        seen += s->len + 1;
+        *seen += s->len + 1;
+        from_block |= s->block;
+    }
+    return NULL;
+}
+
+int lookup(struct render *r, const struct symbol *name, struct tval *out)
+{
+    const struct builtin *fn;
+    size_t seen = 0;
+    const struct tval *v = in_scopes(r, name, &seen);
+
+    if (v) {
+        TRY(run_charge(r, seen / 16));
+        *out = *v;
+        return v->kind == T_MISSING
+                   ? tval_undefined(r, UNDEF_NAME, name->name, name->len, NULL, out)
+                   : 0;
     }
     TRY(run_charge(r, (seen + r->context->len) / 16));
     v = tdict_text(r->context, name->name, name->len);
@@ -66,8 +93,8 @@ int lookup(struct render *r, const struct symbol *name, struct tval *out)
     return tval_undefined(r, UNDEF_NAME, name->name, name->len, NULL, out);
 }
 
-/* Runs body in a scope of its own, with output going where it went. */
-static int exec_scoped(struct render *r, const struct stmt *body, enum flow *flow)
+int exec_scoped(struct render *r, const struct stmt *body, const struct late *hidden,
+                enum flow *flow)
 {
     struct scope scope = { .parent = r->scope }, *own;
 
@@ -76,23 +103,50 @@ static int exec_scoped(struct render *r, const struct stmt *body, enum flow *flo
         return ERR_LIMIT;
     *own = scope;
     r->scope = own;
+    TRY(scope_hide(r, hidden));
     TRY(exec(r, body, flow));
     r->scope = own->parent;
     return 0;
 }
 
-/* Runs body in a scope of its own and gives what it printed. */
-static int capture(struct render *r, const struct stmt *body, enum flow *flow, struct tval *out)
+/* Runs the body of s in a scope of its own and gives what it printed. */
+static int capture(struct render *r, const struct stmt *s, enum flow *flow, struct tval *out)
 {
     struct tbuf text = { 0 }, *outer = r->out;
 
     r->out = &text;
-    TRY(exec_scoped(r, body, flow));
+    TRY(exec_scoped(r, s->body, &s->late, flow));
     r->out = outer;
     return tbuf_done(r, &text, out);
 }
 
-static int assign(struct render *r, const struct target *t, struct tval v);
+/* A block's scope lies in that of the template, or, being `scoped`, in the current one. */
+static int exec_block(struct render *r, const struct stmt *s, bool scoped)
+{
+    struct scope *outer = r->scope, *own = run_alloc(r, 1, sizeof *own);
+    enum flow flow;
+
+    if (!own)
+        return ERR_LIMIT;
+    *own = (struct scope){ .parent = scoped ? outer : r->root, .block = true };
+    r->scope = own;
+    TRY(run_enter(r));
+    TRY(scope_hide(r, &s->late));
+    TRY(exec(r, s->body, &flow));
+    run_leave(r);
+    r->scope = outer;
+    return 0;
+}
+
+int call_block(struct render *r, const struct stmt *block, struct tval *out)
+{
+    struct tbuf text = { 0 }, *outer = r->out;
+
+    r->out = &text;
+    TRY(exec_block(r, block, false));
+    r->out = outer;
+    return tbuf_done(r, &text, out);
+}
 
 static int unpack(struct render *r, const struct target *t, struct tval v)
 {
@@ -114,7 +168,7 @@ static int unpack(struct render *r, const struct target *t, struct tval v)
     return 0;
 }
 
-static int assign(struct render *r, const struct target *t, struct tval v)
+int assign(struct render *r, const struct target *t, struct tval v)
 {
     struct tval object, key;
 
@@ -148,80 +202,6 @@ static int apply_filters(struct render *r, const struct expr *x, struct tval *te
     if (!x->fn)
         return run_fail(r, "No filter named '%s'.", x->name->name);
     return builtin_call(r, x->fn, *text, &a, text);
-}
-
-/* The items that pass `for x in items if filter`. */
-static int filter_items(struct render *r, const struct stmt *s, struct tval **items, size_t *n)
-{
-    struct tval *kept = *n ? run_alloc(r, *n, sizeof *kept) : NULL;
-    struct scope *own = run_alloc(r, 1, sizeof *own);
-    size_t count = 0;
-
-    if (!own || (*n && !kept))
-        return ERR_LIMIT;
-    own->parent = r->scope;
-    r->scope = own;
-    for (size_t i = 0; i < *n; i++) {
-        struct tval yes;
-
-        TRY(assign(r, s->target, (*items)[i]));
-        TRY(eval(r, s->filter, &yes));
-        if (tval_truth(yes))
-            kept[count++] = (*items)[i];
-    }
-    r->scope = own->parent;
-    *items = kept;
-    *n = count;
-    return 0;
-}
-
-/* One pass through the items; the scope around the loop is r->scope. */
-static int run_loop(struct render *r, const struct stmt *s, struct tval over, size_t depth0)
-{
-    struct tloop *l = run_alloc(r, 1, sizeof *l);
-    struct scope *outer = r->scope;
-    enum flow flow = FLOW_NEXT;
-
-    if (!l)
-        return ERR_LIMIT;
-    *l = (struct tloop){ .def = s, .closure = outer, .depth0 = depth0 };
-    TRY(tval_iterate(r, over, &l->items, &l->len));
-    if (s->filter)
-        TRY(filter_items(r, s, &l->items, &l->len));
-    if (l->len == 0)
-        return s->otherwise ? exec_scoped(r, s->otherwise, &flow) : 0;
-    for (; l->index < l->len && flow != FLOW_BREAK; l->index++) {
-        struct scope *own = run_alloc(r, 1, sizeof *own);
-
-        if (!own)
-            return ERR_LIMIT;
-        own->parent = outer;
-        r->scope = own;
-        TRY(scope_set(r, r->tpl->sym_loop, (struct tval){ .kind = T_LOOP, .loop = l }));
-        TRY(assign(r, s->target, l->items[l->index]));
-        TRY(exec(r, s->body, &flow));
-    }
-    r->scope = outer;
-    return 0;
-}
-
-int call_loop(struct render *r, struct tloop *l, const struct args *a, struct tval *out)
-{
-    struct tbuf text = { 0 }, *outer = r->out;
-    struct scope *scope = r->scope;
-
-    if (!l->def->recursive)
-        return run_fail(r, "The loop must have the 'recursive' marker to be called recursively.");
-    if (a->n_pos != 1 || a->n_kw)
-        return run_fail(r, "loop() takes one argument");
-    TRY(run_enter(r));
-    r->out = &text;
-    r->scope = l->closure;
-    TRY(run_loop(r, l->def, a->pos[0], l->depth0 + 1));
-    r->scope = scope;
-    r->out = outer;
-    run_leave(r);
-    return tbuf_done(r, &text, out);
 }
 
 /* {% call(params) macro(args) %}body{% endcall %}: the body becomes the macro's caller(). */
@@ -263,6 +243,7 @@ static int exec_with(struct render *r, const struct stmt *s, enum flow *flow)
         r->scope = outer;
     }
     r->scope = own;
+    TRY(scope_hide(r, &s->late));
     TRY(exec(r, s->body, flow));
     r->scope = outer;
     return 0;
@@ -298,9 +279,13 @@ static int exec_one(struct render *r, const struct stmt *s, enum flow *flow)
         return assign(r, s->target, v);
     case STMT_SET_BLOCK:
     case STMT_FILTER:
-        TRY(capture(r, s->body, flow, &v));
+        TRY(capture(r, s, flow, &v));
         TRY(apply_filters(r, s->value, &v));
-        return s->target ? assign(r, s->target, v) : tval_print(r, r->out, v);
+        if (s->target)
+            return assign(r, s->target, v);
+        if (v.kind != T_STRING) /* Jinja puts it between strings without turning it into one */
+            return run_fail(r, "expected str instance, %s found", tval_type(v));
+        return tval_print(r, r->out, v);
     case STMT_MACRO:
         TRY(make_macro(r, s, &v));
         return scope_set(r, s->name, v);
@@ -308,6 +293,8 @@ static int exec_one(struct render *r, const struct stmt *s, enum flow *flow)
         return exec_call(r, s);
     case STMT_WITH:
         return exec_with(r, s, flow);
+    case STMT_BLOCK:
+        return exec_block(r, s, s->scoped);
     case STMT_BREAK:
         *flow = FLOW_BREAK;
         return 0;

@@ -17,7 +17,7 @@ static int filter_first(BUILTIN_ARGS)
     if (self.kind == T_STRING && self.s->len) {
         uint32_t c;
 
-        return tstr_slice(r, self.s, 0, tstr_char_at(self.s, 0, &c), out);
+        return tstr_plain(r, self.s, 0, tstr_char_at(self.s, 0, &c), out);
     }
     TRY(tval_iterate(r, self, &items, &n));
     if (!n)
@@ -33,6 +33,8 @@ static int filter_last(BUILTIN_ARGS)
 
     if (self.kind == T_LIST && self.list->flavour == LIST_ITER)
         return run_fail(r, "'generator' object is not reversible");
+    if (self.kind == T_STRING && self.s->len)
+        return get_item(r, self, tval_int(-1), out);
     TRY(tval_iterate(r, self, &items, &n));
     if (!n)
         return tval_hint(r, "No last item, sequence was empty.", out);
@@ -149,7 +151,7 @@ static int filter_batch(BUILTIN_ARGS)
     return 0;
 }
 
-/* slice(n, fill): n columns, the first ones longer by one. */
+/* slice(n, fill): n columns, the first ones longer by one; all others get the fill. */
 static int filter_slice(BUILTIN_ARGS)
 {
     struct tval *items;
@@ -164,7 +166,7 @@ static int filter_slice(BUILTIN_ARGS)
     TRY(tval_list(r, LIST_ITER, (size_t)slices, out));
     for (size_t i = 0; i < (size_t)slices; i++) {
         bool longer = i < n % (size_t)slices;
-        bool fill = v[1].kind != T_MISSING && v[1].kind != T_NONE && !longer && n % (size_t)slices;
+        bool fill = v[1].kind != T_MISSING && v[1].kind != T_NONE && !longer;
         size_t len = n / (size_t)slices + longer;
 
         TRY(tval_list(r, LIST_LIST, len + fill, &out->list->items[i]));
@@ -196,6 +198,8 @@ static int filter_map(BUILTIN_ARGS)
     const struct tstr *name;
     size_t n;
 
+    if (!tval_truth(self)) /* nothing is looked at, not even the arguments */
+        return tval_list(r, LIST_ITER, 0, out);
     for (size_t i = 0; i < a->n_kw && !a->n_pos; i++) {
         struct tstr key = { .data = a->kw[i].name, .len = a->kw[i].len };
 
@@ -203,19 +207,24 @@ static int filter_map(BUILTIN_ARGS)
             attribute = a->kw[i].value;
         else if (tstr_is(&key, "default"))
             fallback = a->kw[i].value;
+        else
+            return run_fail(r, "Unexpected keyword argument '%.*s'",
+                            (int)(key.len < 60 ? key.len : 60), key.data);
     }
     if (attribute.kind == T_MISSING) {
         if (!a->n_pos)
             return run_fail(r, "map requires a filter argument");
+        rest.pos++;
+        rest.n_pos--;
+    }
+    TRY(tval_iterate(r, self, &items, &n));
+    if (attribute.kind == T_MISSING && n) {
         TRY(arg_string(r, a->pos[0], "name", &name));
         fn = filter_find(name->data, name->len);
         if (!fn)
             return run_fail(r, "No filter named '%.*s'.", (int)(name->len < 60 ? name->len : 60),
                             name->data);
-        rest.pos++;
-        rest.n_pos--;
     }
-    TRY(tval_iterate(r, self, &items, &n));
     TRY(tval_list(r, LIST_ITER, n, out));
     TRY(run_enter(r)); /* a filter may be map itself */
     for (size_t i = 0; i < n; i++) {
@@ -226,9 +235,7 @@ static int filter_map(BUILTIN_ARGS)
             TRY(builtin_call(r, fn, items[i], &rest, to));
             continue;
         }
-        TRY(get_path(r, items[i], attribute, to));
-        if (to->kind == T_UNDEFINED && fallback.kind != T_MISSING)
-            *to = fallback;
+        TRY(get_path_or(r, items[i], attribute, fallback, to));
     }
     run_leave(r);
     return 0;
@@ -242,8 +249,11 @@ static int choose(struct render *r, struct tval self, const struct args *a, bool
     struct args rest = *a;
     const struct builtin *fn = NULL;
     const struct tstr *name;
+    struct tval test = { .kind = T_MISSING };
     size_t n, kept = 0;
 
+    if (!tval_truth(self))
+        return tval_list(r, LIST_ITER, 0, out);
     if (by_attribute) {
         if (!rest.n_pos)
             return run_fail(r, "Missing parameter for attribute name");
@@ -251,14 +261,17 @@ static int choose(struct render *r, struct tval self, const struct args *a, bool
         rest.n_pos--;
     }
     if (rest.n_pos) {
-        TRY(arg_string(r, *rest.pos++, "name", &name));
+        test = *rest.pos++;
         rest.n_pos--;
+    }
+    TRY(tval_iterate(r, self, &items, &n));
+    if (test.kind != T_MISSING && n) {
+        TRY(arg_string(r, test, "name", &name));
         fn = test_find(name->data, name->len);
         if (!fn)
             return run_fail(r, "No test named '%.*s'.", (int)(name->len < 60 ? name->len : 60),
                             name->data);
     }
-    TRY(tval_iterate(r, self, &items, &n));
     TRY(tval_list(r, LIST_ITER, n, out));
     for (size_t i = 0; i < n; i++) {
         struct tval x, yes;

@@ -7,29 +7,41 @@ struct keyed {
     struct tval key, item;
 };
 
-/* The key of an item: an attribute (or several, "a,b", as a tuple), strings in lower case. */
-static int make_key(struct render *r, struct tval item, struct tval path, bool case_sensitive,
+/* What items are put in order by. */
+struct order {
+    struct tval path;     /* an attribute, T_MISSING: the item itself */
+    struct tval fallback; /* where there is no such attribute; T_MISSING: none */
+    bool case_sensitive;
+    bool several; /* "a,b" means both, as a tuple; one alone is a tuple, too */
+};
+
+static int make_key(struct render *r, struct tval item, const struct order *o, struct tval path,
                     struct tval *out)
 {
     TRY(run_charge(r, 1));
-    if (path.kind == T_STRING && tstr_find(path.s, ",", 1, 0) != SIZE_MAX) {
-        struct tval names;
-
-        TRY(text_split(r, path.s, &(const struct tstr){ .data = ",", .len = 1 }, -1, false,
-                       &names));
-        TRY(tval_list(r, LIST_TUPLE, names.list->len, out));
-        for (size_t i = 0; i < names.list->len; i++)
-            TRY(make_key(r, item, names.list->items[i], case_sensitive, &out->list->items[i]));
-        return 0;
-    }
-    TRY(get_path(r, item, path, out));
-    if (out->kind == T_STRING && !case_sensitive)
+    TRY(get_path_or(r, item, path, o->fallback, out));
+    if (out->kind == T_STRING && !o->case_sensitive)
         return text_case(r, out->s, CASE_LOWER, out);
     return 0;
 }
 
-static int make_keys(struct render *r, struct tval self, struct tval path, struct tval sensitive,
-                     struct keyed **out, size_t *n)
+static int make_tuple(struct render *r, struct tval item, const struct order *o, struct tval *out)
+{
+    struct tval names;
+
+    if (o->path.kind != T_STRING) {
+        TRY(tval_list(r, LIST_TUPLE, 1, out));
+        return make_key(r, item, o, o->path, &out->list->items[0]);
+    }
+    TRY(text_split(r, o->path.s, &(const struct tstr){ .data = ",", .len = 1 }, -1, false, &names));
+    TRY(tval_list(r, LIST_TUPLE, names.list->len, out));
+    for (size_t i = 0; i < names.list->len; i++)
+        TRY(make_key(r, item, o, names.list->items[i], &out->list->items[i]));
+    return 0;
+}
+
+static int make_keys(struct render *r, struct tval self, const struct order *o, struct keyed **out,
+                     size_t *n)
 {
     struct tval *items;
 
@@ -38,8 +50,11 @@ static int make_keys(struct render *r, struct tval self, struct tval path, struc
     if (*n && !*out)
         return ERR_LIMIT;
     for (size_t i = 0; i < *n; i++) {
-        (*out)[i].item = items[i];
-        TRY(make_key(r, items[i], path, tval_truth(sensitive), &(*out)[i].key));
+        struct keyed *k = &(*out)[i];
+
+        k->item = items[i];
+        TRY(o->several ? make_tuple(r, k->item, o, &k->key)
+                       : make_key(r, k->item, o, o->path, &k->key));
     }
     return 0;
 }
@@ -78,13 +93,13 @@ static int sort(struct render *r, struct keyed *list, size_t n, bool descending)
     return 0;
 }
 
-static int sorted(struct render *r, struct tval self, struct tval path, struct tval sensitive,
-                  struct tval descending, struct tval *out)
+static int sorted(struct render *r, struct tval self, const struct order *o, struct tval descending,
+                  struct tval *out)
 {
     struct keyed *list;
     size_t n;
 
-    TRY(make_keys(r, self, path, sensitive, &list, &n));
+    TRY(make_keys(r, self, o, &list, &n));
     TRY(sort(r, list, n, tval_truth(descending)));
     TRY(tval_list(r, LIST_LIST, n, out));
     for (size_t i = 0; i < n; i++)
@@ -94,33 +109,40 @@ static int sorted(struct render *r, struct tval self, struct tval path, struct t
 
 static int filter_sort(BUILTIN_ARGS)
 {
-    return sorted(r, self, v[2], v[1], v[0], out);
+    const struct order o = { .path = v[2], .case_sensitive = tval_truth(v[1]), .several = true };
+    int64_t reverse;
+
+    if (v[0].kind != T_MISSING)
+        TRY(arg_int(r, v[0], "reverse", &reverse));
+    return sorted(r, self, &o, v[0], out);
 }
 
 static int filter_dictsort(BUILTIN_ARGS)
 {
     struct args none = { 0 };
-    struct tval pairs, place = tval_int(0);
+    struct order o = { .path = tval_int(0), .case_sensitive = tval_truth(v[0]) };
+    struct tval pairs;
 
     if (self.kind == T_UNDEFINED)
         return tval_trip(r, self);
     if (self.kind != T_DICT)
         return run_fail(r, "'%s' object has no attribute 'items'", tval_type(self));
     if (v[1].kind == T_STRING && tstr_is(v[1].s, "value"))
-        place = tval_int(1);
+        o.path = tval_int(1);
     else if (v[1].kind != T_MISSING && !(v[1].kind == T_STRING && tstr_is(v[1].s, "key")))
         return run_fail(r, "You can only sort by either \"key\" or \"value\"");
     TRY(builtin_find(template_dict_methods, "items", 5)->fn(r, self, NULL, &none, &pairs));
-    return sorted(r, pairs, place, v[0], v[2], out);
+    return sorted(r, pairs, &o, v[2], out);
 }
 
 static int filter_unique(BUILTIN_ARGS)
 {
+    const struct order o = { .path = v[1], .case_sensitive = tval_truth(v[0]) };
     struct keyed *list;
     struct tval seen, *old;
     size_t n, kept = 0;
 
-    TRY(make_keys(r, self, v[1], v[0], &list, &n));
+    TRY(make_keys(r, self, &o, &list, &n));
     TRY(tval_dict(r, n, &seen));
     TRY(tval_list(r, LIST_ITER, n, out));
     for (size_t i = 0; i < n; i++) {
@@ -138,10 +160,11 @@ static int filter_unique(BUILTIN_ARGS)
 static int extreme(struct render *r, struct tval self, const struct tval *v, bool largest,
                    struct tval *out)
 {
+    const struct order o = { .path = v[1], .case_sensitive = tval_truth(v[0]) };
     struct keyed *list;
     size_t n, best = 0;
 
-    TRY(make_keys(r, self, v[1], v[0], &list, &n));
+    TRY(make_keys(r, self, &o, &list, &n));
     if (!n)
         return tval_hint(r, "No aggregated item, sequence was empty.", out);
     for (size_t i = 1; i < n; i++) {
@@ -168,14 +191,11 @@ static int filter_max(BUILTIN_ARGS)
 /* groupby(attribute, default): [(key, [items]), ...] in the order of the keys. */
 static int filter_groupby(BUILTIN_ARGS)
 {
+    const struct order o = { .path = v[0], .fallback = v[1], .case_sensitive = tval_truth(v[2]) };
     struct keyed *list;
     size_t n, groups = 0, end;
 
-    TRY(make_keys(r, self, v[0], v[2], &list, &n));
-    for (size_t i = 0; i < n; i++) {
-        if (list[i].key.kind == T_UNDEFINED && v[1].kind != T_MISSING)
-            list[i].key = v[1];
-    }
+    TRY(make_keys(r, self, &o, &list, &n));
     TRY(sort(r, list, n, false));
     TRY(tval_list(r, LIST_LIST, n, out));
     for (size_t i = 0; i < n; i = end) {
@@ -188,9 +208,7 @@ static int filter_groupby(BUILTIN_ARGS)
                 break;
         }
         TRY(tval_list(r, LIST_TUPLE, 2, pair));
-        TRY(get_path(r, list[i].item, v[0], &pair->list->items[0]));
-        if (pair->list->items[0].kind == T_UNDEFINED)
-            pair->list->items[0] = list[i].key;
+        TRY(get_path_or(r, list[i].item, v[0], v[1], &pair->list->items[0]));
         TRY(tval_list(r, LIST_LIST, end - i, &pair->list->items[1]));
         for (size_t j = i; j < end; j++)
             pair->list->items[1].list->items[j - i] = list[j].item;

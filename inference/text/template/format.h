@@ -12,6 +12,8 @@ struct spec {
     uint32_t fill;
     char align, sign, grouping, type;
     bool alternate;
+    bool zero;   /* 0 in front of the width: zeros between sign and digits */
+    bool digits; /* a precision of whole numbers means how many digits there are at least */
     int64_t width, precision; /* precision -1: none */
 };
 
@@ -19,6 +21,7 @@ struct spec {
 int64_t format_take_int(const struct tstr *s, size_t *at);
 bool format_take(const struct tstr *s, size_t *at, const char *set, char *out);
 
+int format_parse_spec(struct render *r, const struct tstr *s, struct spec *out) MUST_CHECK;
 int format_put_number(struct render *r, struct tbuf *b, struct tval v,
                       const struct spec *sp) MUST_CHECK;
 

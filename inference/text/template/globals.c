@@ -43,6 +43,8 @@ static int global_dict(BUILTIN_ARGS)
 {
     if (a->n_pos > 1)
         return run_fail(r, "dict expected at most 1 argument, got %zu", a->n_pos);
+    if (a->n_pos && a->pos[0].kind == T_UNDEFINED)
+        return tval_trip(r, a->pos[0]);
     TRY(tval_dict(r, a->n_kw, out));
     if (a->n_pos && a->pos[0].kind == T_DICT) {
         for (size_t i = 0; i < a->pos[0].dict->len; i++)
@@ -175,34 +177,5 @@ static int cycler_reset(BUILTIN_ARGS)
 const struct builtin template_cycler_methods[] = {
     { "next", cycler_next, "", 0 },
     { "reset", cycler_reset, "", 0 },
-    { NULL, NULL, NULL, 0 },
-};
-
-static int loop_cycle(BUILTIN_ARGS)
-{
-    if (!a->n_pos)
-        return run_fail(r, "no items for cycling given");
-    *out = a->pos[self.loop->index % a->n_pos];
-    return 0;
-}
-
-static int loop_changed(BUILTIN_ARGS)
-{
-    struct tval now;
-    bool same = false;
-
-    TRY(tval_list(r, LIST_TUPLE, a->n_pos, &now));
-    for (size_t i = 0; i < a->n_pos; i++)
-        now.list->items[i] = a->pos[i];
-    if (self.loop->last_changed.kind != T_MISSING)
-        TRY(tval_equal(r, self.loop->last_changed, now, &same));
-    self.loop->last_changed = now;
-    *out = tval_bool(!same);
-    return 0;
-}
-
-const struct builtin template_loop_methods[] = {
-    { "cycle", loop_cycle, NULL, 0 },
-    { "changed", loop_changed, NULL, 0 },
     { NULL, NULL, NULL, 0 },
 };

@@ -215,6 +215,8 @@ int json_dumps(struct render *r, struct tval v, const struct tval *params, struc
         d.indent = &indent;
     } else if (params[1].kind == T_STRING) {
         d.indent = params[1].s;
+    } else if (params[1].kind != T_MISSING && params[1].kind != T_NONE) {
+        TRY(arg_string(r, params[1], "indent", &d.indent));
     }
     if (d.indent)
         d.item_sep_len = 1;

@@ -144,6 +144,8 @@ static bool end_mark(struct lexer *x, const char *mark, bool trims)
 
 static int lex_comment(struct lexer *x, size_t start)
 {
+    if (x->pos == x->len) /* Jinja sees none at the very end */
+        return 0;
     for (; x->pos < x->len; x->pos++) {
         if (end_mark(x, "#}", true))
             return 0;

@@ -98,6 +98,7 @@ int call_macro(struct render *r, const struct tmacro *m, const struct args *a, s
     for (size_t i = 0; i < m->def->n_params; i++)
         TRY(bind_param(r, m->def, i, a, &kw_used));
     TRY(bind_rest(r, m->def, a, a->n_kw > kw_used ? a->n_kw - kw_used : 0));
+    TRY(scope_hide(r, &m->def->late));
     r->out = &text;
     TRY(exec(r, m->def->body, &flow));
     r->out = outer;
@@ -114,5 +115,40 @@ int make_macro(struct render *r, const struct stmt *s, struct tval *out)
         return ERR_LIMIT;
     *m = (struct tmacro){ s, r->scope };
     *out = (struct tval){ .kind = T_MACRO, .macro = m };
+    return 0;
+}
+
+/* A name, or None for the macro that a call block makes. */
+static int name_value(struct render *r, const struct symbol *name, struct tval *out)
+{
+    *out = tval_none();
+    return name ? tstr_borrow(r, name->name, name->len, false, out) : 0;
+}
+
+int macro_attr(struct render *r, const struct stmt *def, const struct tstr *name, bool *found,
+               struct tval *out)
+{
+    static const struct {
+        const char *name;
+        unsigned use;
+    } flags[] = { { "catch_varargs", USES_VARARGS },
+                  { "catch_kwargs", USES_KWARGS },
+                  { "caller", USES_CALLER } };
+
+    *found = true;
+    if (tstr_is(name, "name"))
+        return name_value(r, def->name, out);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        if (tstr_is(name, flags[i].name)) {
+            *out = tval_bool(def->uses & flags[i].use);
+            return 0;
+        }
+    }
+    *found = tstr_is(name, "arguments");
+    if (!*found)
+        return 0;
+    TRY(tval_list(r, LIST_TUPLE, def->n_params, out));
+    for (size_t i = 0; i < def->n_params; i++)
+        TRY(name_value(r, def->params[i].name, &out->list->items[i]));
     return 0;
 }

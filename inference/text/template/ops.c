@@ -133,7 +133,7 @@ static int add_lists(struct render *r, const struct tlist *a, const struct tlist
 /* 'ab' * 3, [0] * 3. */
 static int repeat(struct render *r, struct tval v, int64_t times, struct tval *out)
 {
-    struct tbuf b = { 0 };
+    struct tbuf b = { .markup = v.kind == T_STRING && v.s->markup };
     size_t n = times > 0 ? (size_t)times : 0, len;
 
     if (v.kind == T_STRING) {
@@ -161,8 +161,15 @@ static bool is_plain_list(struct tval v)
 static int add_strings(struct render *r, const struct tstr *a, const struct tstr *b,
                        struct tval *out)
 {
-    struct tbuf text = { 0 };
+    struct tbuf text = { .markup = a->markup || b->markup };
+    struct tval left, right;
 
+    if (text.markup) {
+        TRY(tstr_escape(r, a, &left));
+        TRY(tstr_escape(r, b, &right));
+        a = left.s;
+        b = right.s;
+    }
     tbuf_str(r, &text, a);
     tbuf_str(r, &text, b);
     return tbuf_done(r, &text, out);

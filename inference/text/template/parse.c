@@ -254,6 +254,41 @@ static int parse_generation(struct parser *p, struct stmt *s)
     return parse_whole_body(p, "endgeneration", &s->body);
 }
 
+/* Nothing is escaped by itself, so autoescape false is only a scope. */
+static int parse_autoescape(struct parser *p, struct stmt *s)
+{
+    uint32_t at = p->tok->at;
+    struct expr *x;
+
+    TRY(parse_expression(p, true, &x));
+    if (x->kind != EXPR_CONST || tval_truth(x->constant))
+        return template_error(p->t, at, p->e, "only autoescape false is offered");
+    return parse_whole_body(p, "endautoescape", &s->body);
+}
+
+/* {% block name scoped required %}...{% endblock name %} */
+static int parse_block(struct parser *p, struct stmt *s)
+{
+    int loops = p->loops;
+
+    TRY(parse_symbol(p, &s->name));
+    for (const struct stmt *b = p->t->blocks; b; b = b->next_block) {
+        if (b->name == s->name)
+            return template_error(p->t, s->at, p->e, "block '%s' defined twice", s->name->name);
+    }
+    s->next_block = p->t->blocks;
+    p->t->blocks = s;
+    s->scoped = parse_skip_name(p, "scoped");
+    if (parse_skip_name(p, "required"))
+        return template_error(p->t, s->at, p->e, "block '%s' is required, but nothing fills it in",
+                              s->name->name);
+    p->loops = 0;
+    TRY(parse_whole_body(p, "endblock", &s->body));
+    p->loops = loops;
+    parse_skip_name(p, s->name->name);
+    return 0;
+}
+
 static int parse_jump(struct parser *p, struct stmt *s)
 {
     return p->loops ? 0 : template_error(p->t, s->at, p->e, "this tag stands outside of a loop");
@@ -277,6 +312,8 @@ static const struct {
     { "with", STMT_WITH, parse_with },
     { "filter", STMT_FILTER, parse_filter_block },
     { "generation", STMT_WITH, parse_generation },
+    { "block", STMT_BLOCK, parse_block },
+    { "autoescape", STMT_WITH, parse_autoescape },
     { "break", STMT_BREAK, parse_jump },
     { "continue", STMT_CONTINUE, parse_jump },
     { "print", STMT_PRINT, parse_print },
@@ -284,8 +321,7 @@ static const struct {
 
 static int parse_tag(struct parser *p, struct stmt **out)
 {
-    static const char *const others[] = { "include", "import", "from",
-                                          "extends", "block",  "autoescape" };
+    static const char *const others[] = { "include", "import", "from", "extends" };
 
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
         if (!parse_is_name(p, tags[i].name))

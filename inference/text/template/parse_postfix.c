@@ -1,6 +1,7 @@
 /* What follows a value: .name [item] (call), then | filter and `is` test; and signs in front. */
 #include "inference/text/template/parse.h"
 #include "inference/text/template/run.h"
+#include "kernels/base/buf.h"
 
 static int parse_keyword(struct parser *p, struct ptrs *keywords)
 {
@@ -9,6 +10,11 @@ static int parse_keyword(struct parser *p, struct ptrs *keywords)
     if (!k)
         return ERR_NOMEM;
     TRY(parse_symbol(p, &k->name));
+    for (size_t i = 0; i < keywords->n; i++) {
+        if (((struct keyword *)keywords->items[i])->name == k->name)
+            return template_error(p->t, p->tok->at, p->e, "keyword argument '%s' is repeated",
+                                  k->name->name);
+    }
     p->tok++; /* = */
     TRY(parse_expression(p, true, &k->value));
     return parse_push(p, keywords, k);
@@ -86,7 +92,7 @@ static int parse_subscript(struct parser *p, struct expr *a, struct expr **out)
         is_slice = true;
     }
     if (!is_slice && !part[0])
-        return parse_unexpected(p, "an index");
+        TRY(parse_make_list(p, EXPR_TUPLE, at, &(struct ptrs){ 0 }, &part[0]));
     if (!is_slice && parse_is_op(p, ","))
         TRY(parse_tuple_index(p, at, &part[0]));
     TRY(parse_expect_op(p, "]"));
@@ -149,6 +155,28 @@ static int parse_postfix(struct parser *p, struct expr *a, struct expr **out)
     }
 }
 
+/* The name of a filter or test, which may have dots in it. */
+static int parse_dotted(struct parser *p, const struct symbol **out)
+{
+    const struct symbol *part;
+    struct buf b = { 0 };
+    int rc;
+
+    TRY(parse_symbol(p, out));
+    while (parse_is_op(p, ".") && p->tok[1].kind == TOKEN_NAME) {
+        p->tok++;
+        TRY(parse_symbol(p, &part));
+        buf_put(&b, (*out)->name, (*out)->len);
+        buf_put(&b, ".", 1);
+        buf_put(&b, part->name, part->len);
+        rc = b.failed ? err_set(p->e, ERR_NOMEM, "no memory for a name")
+                      : parse_intern(p, b.data, b.len, out);
+        buf_done(&b);
+        TRY(rc);
+    }
+    return 0;
+}
+
 int parse_filters(struct parser *p, struct expr *a, struct expr **out)
 {
     const struct symbol *name;
@@ -157,7 +185,7 @@ int parse_filters(struct parser *p, struct expr *a, struct expr **out)
     do {
         TRY(too_many(p, ++links));
         TRY(parse_make_expr(p, EXPR_FILTER, p->tok->at, out));
-        TRY(parse_symbol(p, &name));
+        TRY(parse_dotted(p, &name));
         (*out)->a = a;
         (*out)->name = name;
         (*out)->fn = filter_find(name->name, name->len);
@@ -187,7 +215,7 @@ static int parse_test(struct parser *p, struct expr *a, struct expr **out)
     p->tok++; /* is */
     negated = parse_skip_name(p, "not");
     TRY(parse_make_expr(p, EXPR_TEST, at, &x));
-    TRY(parse_symbol(p, &x->name));
+    TRY(parse_dotted(p, &x->name));
     x->a = a;
     x->fn = test_find(x->name->name, x->name->len);
     if (parse_is_op(p, "(")) {

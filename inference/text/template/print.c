@@ -130,7 +130,9 @@ int tval_repr(struct render *r, struct tbuf *b, struct tval v)
         return 0;
     case T_STRING:
         TRY(run_charge_bytes(r, v.s->len));
+        tbuf_puts(r, b, v.s->markup ? "Markup(" : "");
         repr_string(r, b, v.s);
+        tbuf_puts(r, b, v.s->markup ? ")" : "");
         return 0;
     case T_LIST:
     case T_DICT:
@@ -153,6 +155,26 @@ int tval_repr(struct render *r, struct tbuf *b, struct tval v)
         tbuf_puts(r, b, text);
         return 0;
     }
+}
+
+int tval_ascii(struct render *r, struct tbuf *b, struct tval v)
+{
+    struct tbuf own = { 0 };
+    struct tval text;
+
+    TRY(tval_repr(r, &own, v));
+    TRY(tbuf_derived(r, &own, false, &text));
+    for (size_t i = 0; i < text.s->len;) {
+        uint32_t c;
+        size_t n = tstr_char_at(text.s, i, &c);
+
+        if (c < 0x80)
+            tbuf_put(r, b, text.s->data + i, n, text.s->untrusted);
+        else
+            repr_char(r, b, c, '\'', text.s->untrusted);
+        i += n;
+    }
+    return 0;
 }
 
 int tval_print(struct render *r, struct tbuf *b, struct tval v)

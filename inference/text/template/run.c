@@ -64,11 +64,13 @@ const struct builtin *builtin_find(const struct builtin *table, const char *name
 
 const struct builtin *filter_find(const char *name, size_t len)
 {
-    const struct builtin *b = builtin_find(template_string_filters, name, len);
+    const struct builtin *const tables[] = { template_string_filters, template_number_filters,
+                                             template_list_filters, template_sort_filters };
+    const struct builtin *b = NULL;
 
-    if (!b)
-        b = builtin_find(template_list_filters, name, len);
-    return b ? b : builtin_find(template_sort_filters, name, len);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables && !b; i++)
+        b = builtin_find(tables[i], name, len);
+    return b;
 }
 
 const struct builtin *test_find(const char *name, size_t len)

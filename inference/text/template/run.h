@@ -22,9 +22,12 @@ struct binding {
 /* Variables set in one body; looked up from the inside out. */
 struct scope {
     struct scope *parent;
-    struct binding *vars;
+    struct binding *vars; /* T_MISSING: undefined, whatever is outside */
     size_t len, cap;
+    bool block; /* what is hidden outside of it is not hidden from it */
 };
+
+enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 
 struct render {
     const struct template *tpl;
@@ -36,7 +39,8 @@ struct render {
     uint32_t at; /* offset into the template of what runs now, for errors */
     struct tdict *context;
     struct scope *scope; /* the innermost */
-    struct tbuf *out;    /* where output goes */
+    struct scope *root;
+    struct tbuf *out; /* where output goes */
 };
 
 struct kwarg {
@@ -80,8 +84,12 @@ struct tmacro {
 };
 
 struct tloop {
-    struct tval *items;
-    size_t len, index; /* index of the current item */
+    struct tval *candidates; /* those from next on have not been looked at */
+    size_t n_candidates, next;
+    bool asks;                          /* candidates have yet to pass the loop's filter */
+    struct tval before, current, after; /* T_MISSING: there is none; after: or not yet known */
+    size_t index;                       /* of the current item */
+    size_t length;                      /* unknown while the loop asks */
     size_t depth0;
     const struct stmt *def;
     struct scope *closure;    /* where a recursive call runs */
@@ -107,7 +115,8 @@ static inline void run_leave(struct render *r)
 /* Tables end with a NULL name. */
 const struct builtin *builtin_find(const struct builtin *table, const char *name, size_t len);
 extern const struct builtin template_string_filters[], template_list_filters[],
-    template_sort_filters[], template_tests[], template_str_methods[], template_list_methods[],
+    template_sort_filters[], template_tests[], template_str_methods[], template_str_questions[],
+    template_str_searches[], template_number_filters[], template_list_methods[],
     template_dict_methods[], template_cycler_methods[], template_loop_methods[], template_globals[];
 const struct builtin *filter_find(const char *name, size_t len);
 const struct builtin *test_find(const char *name, size_t len);
@@ -123,8 +132,15 @@ int get_item(struct render *r, struct tval obj, struct tval key, struct tval *ou
 int get_slice(struct render *r, struct tval obj, const struct tval bounds[3],
               struct tval *out) MUST_CHECK;
 
+/* Bytes [start, end) as a key: a number where they are digits. */
+int get_key(struct render *r, const struct tstr *s, size_t start, size_t end,
+            struct tval *out) MUST_CHECK;
+
 /* "a.b.0" or a number, item by item: what attribute= of the filters means. */
 int get_path(struct render *r, struct tval obj, struct tval path, struct tval *out) MUST_CHECK;
+/* The same; what is undefined on the way becomes fallback, unless that is none or missing. */
+int get_path_or(struct render *r, struct tval obj, struct tval path, struct tval fallback,
+                struct tval *out) MUST_CHECK;
 
 int op_binary(struct render *r, enum op op, struct tval a, struct tval b,
               struct tval *out) MUST_CHECK;
@@ -134,15 +150,34 @@ int eval(struct render *r, const struct expr *x, struct tval *out) MUST_CHECK;
 int eval_args(struct render *r, const struct call_args *c, struct args *out) MUST_CHECK;
 int call_value(struct render *r, struct tval fn, const struct args *a, struct tval *out) MUST_CHECK;
 
-enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 int exec(struct render *r, const struct stmt *s, enum flow *flow) MUST_CHECK;
 int make_macro(struct render *r, const struct stmt *s, struct tval *out) MUST_CHECK;
+int macro_attr(struct render *r, const struct stmt *def, const struct tstr *name, bool *found,
+               struct tval *out) MUST_CHECK;
 int call_macro(struct render *r, const struct tmacro *m, const struct args *a,
                struct tval *out) MUST_CHECK;
 int call_loop(struct render *r, struct tloop *l, const struct args *a, struct tval *out) MUST_CHECK;
 
+/* One pass through what `over` holds; the scope around the loop is r->scope. */
+int run_loop(struct render *r, const struct stmt *s, struct tval over, size_t depth0) MUST_CHECK;
+int loop_length(struct render *r, struct tloop *l, size_t *out) MUST_CHECK;
+/* loop.index and the like; *found tells whether there is such a thing. */
+int loop_attr(struct render *r, struct tloop *l, const struct tstr *name, bool *found,
+              struct tval *out) MUST_CHECK;
+
+/* Runs body in a scope of its own, with output going where it went. */
+int exec_scoped(struct render *r, const struct stmt *body, const struct late *hidden,
+                enum flow *flow) MUST_CHECK;
+int assign(struct render *r, const struct target *t, struct tval v) MUST_CHECK;
+
+/* self.name(): what the block prints. */
+int call_block(struct render *r, const struct stmt *block, struct tval *out) MUST_CHECK;
+
 int lookup(struct render *r, const struct symbol *name, struct tval *out) MUST_CHECK;
 int scope_set(struct render *r, const struct symbol *name, struct tval v) MUST_CHECK;
+
+/* Makes the names undefined in the innermost scope, unless it has them already. */
+int scope_hide(struct render *r, const struct late *names) MUST_CHECK;
 
 /* str.format(), the % operator, json.dumps(): format and values to text. */
 int format_braces(struct render *r, const struct tstr *fmt, const struct args *a,

@@ -5,6 +5,7 @@
 
 #include "inference/text/template/parse.h"
 #include "inference/text/template/run.h"
+#include "inference/text/template/scopes.h"
 
 enum { PARSE_MAX_BYTES = 256 << 20 };
 enum { DEFAULT_MAX_STEPS = 10 * 1000 * 1000, DEFAULT_MAX_BYTES = 64 << 20 };
@@ -26,6 +27,8 @@ int template_parse(struct template **out, const char *src, size_t len, struct er
     if (rc == 0) {
         p.tok = tokens;
         rc = template_parse_body(&p, &t->body);
+        if (rc == 0)
+            rc = template_find_late(&p, t->body, &t->late);
     }
     arena_done(&scratch);
     if (rc)
@@ -69,7 +72,7 @@ int template_render(const struct template *t, const struct value *context, time_
 {
     struct tbuf text = { 0 };
     struct scope root = { 0 };
-    struct render r = { .tpl = t, .err = e, .now = now, .scope = &root, .out = &text };
+    struct render r = { .tpl = t, .err = e, .now = now, .scope = &root, .root = &root };
     struct tval variables;
     enum flow flow;
     int rc;
@@ -83,7 +86,10 @@ int template_render(const struct template *t, const struct value *context, time_
     if (rc)
         goto out;
     r.context = variables.dict;
-    rc = exec(&r, t->body, &flow);
+    r.out = &text;
+    rc = scope_hide(&r, &t->late);
+    if (rc == 0)
+        rc = exec(&r, t->body, &flow);
     if (rc == 0)
         rc = take_output(&r, &text, out);
 out:

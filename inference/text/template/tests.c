@@ -29,10 +29,20 @@ KIND_TEST(iterable, tval_iterable(self))
 KIND_TEST(sequence, self.kind == T_STRING || self.kind == T_DICT || self.kind == T_UNDEFINED ||
                         (self.kind == T_LIST && self.list->flavour <= LIST_RANGE))
 KIND_TEST(callable, self.kind == T_BUILTIN || self.kind == T_MACRO || self.kind == T_JOINER ||
-                        self.kind == T_UNDEFINED || self.kind == T_LOOP)
-KIND_TEST(escaped, false && self.kind)
-KIND_TEST(filter, self.kind == T_STRING && filter_find(self.s->data, self.s->len))
-KIND_TEST(test, self.kind == T_STRING && test_find(self.s->data, self.s->len))
+                        self.kind == T_UNDEFINED || self.kind == T_LOOP || self.kind == T_BLOCK)
+KIND_TEST(escaped, self.kind == T_STRING && self.s->markup)
+
+static int test_filter(BUILTIN_ARGS)
+{
+    *out = tval_bool(self.kind == T_STRING && filter_find(self.s->data, self.s->len));
+    return tval_hashable(r, self);
+}
+
+static int test_test(BUILTIN_ARGS)
+{
+    *out = tval_bool(self.kind == T_STRING && test_find(self.s->data, self.s->len));
+    return tval_hashable(r, self);
+}
 
 /* self % 2 == rest: for 2.5 neither test holds, as in Python. */
 static int parity(struct render *r, struct tval self, int64_t rest, struct tval *out)

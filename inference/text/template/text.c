@@ -87,7 +87,9 @@ static size_t first_span(const struct tstr *s, size_t at)
 
 int tstr_slice(struct render *r, const struct tstr *s, size_t start, size_t end, struct tval *out)
 {
-    struct tstr part = { .data = s->data + start, .len = end - start, .untrusted = s->untrusted };
+    struct tstr part = {
+        .data = s->data + start, .len = end - start, .untrusted = s->untrusted, .markup = s->markup
+    };
     size_t first = first_span(s, start), n = 0;
     struct text_span *spans;
 
@@ -107,6 +109,14 @@ int tstr_slice(struct render *r, const struct tstr *s, size_t start, size_t end,
         part.n_spans = n;
     }
     return wrap(r, part, out);
+}
+
+int tstr_plain(struct render *r, const struct tstr *s, size_t start, size_t end, struct tval *out)
+{
+    struct tstr plain = *s;
+
+    plain.markup = false;
+    return tstr_slice(r, &plain, start, end, out);
 }
 
 size_t tstr_find(const struct tstr *s, const char *what, size_t len, size_t from)
@@ -206,7 +216,7 @@ void tbuf_char(struct render *r, struct tbuf *b, uint32_t cp, bool untrusted)
 
 int tbuf_done(struct render *r, struct tbuf *b, struct tval *out)
 {
-    struct tstr s = { .data = b->data ? b->data : "", .len = b->len };
+    struct tstr s = { .data = b->data ? b->data : "", .len = b->len, .markup = b->markup };
 
     if (b->failed)
         return run_full(r);
@@ -223,5 +233,38 @@ int tbuf_derived(struct render *r, struct tbuf *b, bool tainted, struct tval *ou
 {
     if (b->failed)
         return run_full(r);
-    return tstr_borrow(r, b->data ? b->data : "", b->len, tainted || b->n_spans, out);
+    return wrap(r,
+                (struct tstr){ .data = b->data ? b->data : "",
+                               .len = b->len,
+                               .untrusted = tainted || b->n_spans,
+                               .markup = b->markup },
+                out);
+}
+
+int tstr_escape(struct render *r, const struct tstr *s, struct tval *out)
+{
+    static const struct {
+        char c;
+        const char *text;
+    } entities[] = {
+        { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&#34;" }, { '\'', "&#39;" },
+    };
+    struct tbuf b = { .markup = true };
+    size_t plain = 0;
+
+    *out = (struct tval){ .kind = T_STRING, .s = s };
+    if (s->markup)
+        return 0;
+    TRY(run_charge_bytes(r, s->len));
+    for (size_t i = 0; i < s->len; i++) {
+        for (size_t k = 0; k < sizeof entities / sizeof *entities; k++) {
+            if (s->data[i] != entities[k].c)
+                continue;
+            tbuf_put(r, &b, s->data + plain, i - plain, false);
+            tbuf_puts(r, &b, entities[k].text);
+            plain = i + 1;
+        }
+    }
+    tbuf_put(r, &b, s->data + plain, s->len - plain, false);
+    return tbuf_derived(r, &b, tstr_tainted(s), out);
 }

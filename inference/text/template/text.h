@@ -31,6 +31,7 @@ struct tstr {
     bool untrusted;                /* all of it; else: */
     const struct text_span *spans; /* sorted, disjoint, not empty */
     size_t n_spans;
+    bool markup; /* what | safe and | e give: text joined to it by + or % is escaped for HTML */
 };
 
 static inline bool tstr_tainted(const struct tstr *s)
@@ -60,6 +61,10 @@ int tstr_copy(struct render *r, const char *data, size_t len, bool untrusted,
 int tstr_slice(struct render *r, const struct tstr *s, size_t start, size_t end,
                struct tval *out) MUST_CHECK;
 
+/* The same, without being markup: what walking through a string gives. */
+int tstr_plain(struct render *r, const struct tstr *s, size_t start, size_t end,
+               struct tval *out) MUST_CHECK;
+
 /* First byte offset >= from where what occurs, SIZE_MAX if nowhere. */
 size_t tstr_find(const struct tstr *s, const char *what, size_t len, size_t from);
 
@@ -70,6 +75,7 @@ struct tbuf {
     struct text_span *spans;
     size_t n_spans, cap_spans;
     bool failed;
+    bool markup; /* for the string that it becomes */
 };
 
 void tbuf_put(struct render *r, struct tbuf *b, const char *data, size_t len, bool untrusted);
@@ -79,6 +85,9 @@ void tbuf_char(struct render *r, struct tbuf *b, uint32_t cp, bool untrusted);
 
 /* The string with its exact ranges; the tbuf is used up. */
 int tbuf_done(struct render *r, struct tbuf *b, struct tval *out) MUST_CHECK;
+
+/* s with & < > " ' written as HTML wants them, as markup; markup stays as it is. */
+int tstr_escape(struct render *r, const struct tstr *s, struct tval *out) MUST_CHECK;
 
 /* The string, wholly untrusted if any byte of it is, or if tainted says so. */
 int tbuf_derived(struct render *r, struct tbuf *b, bool tainted, struct tval *out) MUST_CHECK;

@@ -14,7 +14,7 @@ static void put_upper(struct render *r, struct tbuf *b, uint32_t c)
 
 int text_case(struct render *r, const struct tstr *s, enum text_case how, struct tval *out)
 {
-    struct tbuf b = { 0 };
+    struct tbuf b = { .markup = s->markup && how != CASE_WORDS };
     bool inside = false; /* a word that has begun */
 
     TRY(run_charge_bytes(r, s->len));
@@ -45,9 +45,14 @@ int text_case(struct render *r, const struct tstr *s, enum text_case how, struct
 int text_replace(struct render *r, const struct tstr *s, const struct tstr *old,
                  const struct tstr *new, int64_t count, struct tval *out)
 {
-    struct tbuf b = { 0 };
+    struct tbuf b = { .markup = s->markup };
     size_t at = 0, done = 0;
+    struct tval escaped;
 
+    if (s->markup) {
+        TRY(tstr_escape(r, new, &escaped));
+        new = escaped.s;
+    }
     TRY(run_charge_bytes(r, s->len));
     while (count != 0 && !b.failed) {
         struct tval piece;
@@ -94,7 +99,7 @@ int text_replace(struct render *r, const struct tstr *s, const struct tstr *old,
 int text_join(struct render *r, const struct tstr *sep, const struct tval *items, size_t n,
               bool convert, struct tval *out)
 {
-    struct tbuf b = { 0 };
+    struct tbuf b = { .markup = sep->markup && !convert };
 
     TRY(run_charge(r, n / 4));
     for (size_t i = 0; i < n && !b.failed; i++) {
@@ -105,7 +110,14 @@ int text_join(struct render *r, const struct tstr *sep, const struct tval *items
         if (!convert && items[i].kind != T_STRING)
             return run_fail(r, "sequence item %zu: expected str instance, %s found", i,
                             tval_type(items[i]));
-        TRY(tval_print(r, &b, items[i]));
+        if (b.markup) {
+            struct tval escaped;
+
+            TRY(tstr_escape(r, items[i].s, &escaped));
+            tbuf_str(r, &b, escaped.s);
+        } else {
+            TRY(tval_print(r, &b, items[i]));
+        }
     }
     return tbuf_done(r, &b, out);
 }
@@ -289,7 +301,7 @@ int text_lines(struct render *r, const struct tstr *s, bool keep_ends, struct tv
 int text_pad(struct render *r, const struct tstr *s, int64_t width, uint32_t fill, char where,
              struct tval *out)
 {
-    struct tbuf b = { 0 };
+    struct tbuf b = { .markup = s->markup };
     int64_t missing, left;
 
     TRY(run_charge_bytes(r, s->len));

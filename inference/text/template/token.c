@@ -105,25 +105,59 @@ static size_t take_digits(const struct lexer *x, size_t pos, char **to, const ch
     return pos;
 }
 
+/* 0xff, 0o17, 0b1_01; *found: is it one? */
+static int lex_based(struct lexer *x, bool *found)
+{
+    size_t at = x->pos, pos = at + 2;
+    char kind = at + 1 < x->len ? (char)(x->src[at + 1] | 32) : '\0', digits[80];
+    const char *set = kind == 'x' ? "0123456789abcdefABCDEF" : kind == 'o' ? "01234567" : "01";
+    size_t n = 0;
+
+    *found = false;
+    if (x->src[at] != '0' || (kind != 'x' && kind != 'o' && kind != 'b'))
+        return 0;
+    for (;; pos++) {
+        size_t digit = pos + lexer_at(x, pos, "_");
+
+        if (digit >= x->len || !x->src[digit] || !strchr(set, x->src[digit]))
+            break;
+        if (n == sizeof digits - 1)
+            return template_error(x->t, at, x->e, "integers beyond 64 bits are not offered");
+        digits[n++] = x->src[digit];
+        pos = digit;
+    }
+    digits[n] = '\0';
+    *found = n > 0;
+    if (!n)
+        return 0;
+    TRY(lexer_push(x, TOKEN_INT, at, x->src + at, pos - at));
+    x->pos = pos;
+    errno = 0;
+    x->tokens[x->n - 1].integer = strtoll(digits, NULL, kind == 'x' ? 16 : kind == 'o' ? 8 : 2);
+    if (errno)
+        return template_error(x->t, at, x->e, "integers beyond 64 bits are not offered");
+    return 0;
+}
+
+/* The zeros a whole number begins with: it has no other digits then. */
+static size_t take_zeros(const struct lexer *x, size_t pos)
+{
+    while (lexer_at(x, pos, "0") || lexer_at(x, pos, "_0"))
+        pos += lexer_at(x, pos, "_") + 1u;
+    return pos;
+}
+
 int lex_number(struct lexer *x)
 {
     size_t at = x->pos, pos = at, after;
-    char digits[400], *to = digits, *stop;
+    char digits[400], *to = digits;
     const char *limit = digits + sizeof digits - 8;
     bool after_dot = at > 0 && x->src[at - 1] == '.', integer = true;
-    char base = at + 1 < x->len ? (char)(x->src[at + 1] | 32) : '\0';
+    bool based;
 
-    if (x->src[at] == '0' && (base == 'x' || base == 'o' || base == 'b')) {
-        errno = 0;
-        long long v = strtoll(x->src + at + 2, &stop, base == 'x' ? 16 : base == 'o' ? 8 : 2);
-
-        if (errno || stop == x->src + at + 2 || x->src[at + 2] == '-' || x->src[at + 2] == '+')
-            return template_error(x->t, at, x->e, "a bad number");
-        x->pos = (size_t)(stop - x->src);
-        TRY(lexer_push(x, TOKEN_INT, at, x->src + at, x->pos - at));
-        x->tokens[x->n - 1].integer = v;
+    TRY(lex_based(x, &based));
+    if (based)
         return 0;
-    }
     pos = take_digits(x, pos, &to, limit);
     if (!after_dot && lexer_at(x, pos, ".") && is_digit(x, pos + 1)) {
         integer = false;
@@ -139,6 +173,10 @@ int lex_number(struct lexer *x)
         pos = take_digits(x, after, &to, limit + 4);
     }
     *to = '\0';
+    if (integer && x->src[at] == '0') {
+        pos = take_zeros(x, at);
+        memcpy(digits, "0", 2);
+    }
     x->pos = pos;
     TRY(lexer_push(x, integer ? TOKEN_INT : TOKEN_FLOAT, at, x->src + at, pos - at));
     errno = 0;

@@ -251,6 +251,8 @@ const char *tval_type(struct tval v)
         return "Joiner";
     case T_SELF:
         return "TemplateReference";
+    case T_BLOCK:
+        return "BlockReference";
     default:
         return "Undefined";
     }
@@ -276,8 +278,7 @@ int tval_length(struct render *r, struct tval v, size_t *out)
         *out = v.dict->len;
         return 0;
     case T_LOOP:
-        *out = v.loop->len;
-        return 0;
+        return loop_length(r, v.loop, out);
     case T_LIST:
         *out = v.list->len;
         if (v.list->flavour != LIST_ITER)
@@ -319,7 +320,7 @@ int tval_iterate(struct render *r, struct tval v, struct tval **items, size_t *n
             uint32_t cp;
             size_t len = tstr_char_at(v.s, at, &cp);
 
-            TRY(tstr_slice(r, v.s, at, at + len, &(*items)[i]));
+            TRY(tstr_plain(r, v.s, at, at + len, &(*items)[i]));
             at += len;
         }
         return run_charge(r, *n / 16);

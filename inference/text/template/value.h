@@ -16,6 +16,7 @@
 #include "kernels/base/value.h"
 
 struct render;
+struct stmt;
 
 enum tkind {
     T_MISSING, /* an argument that was left out; no expression has this value */
@@ -33,7 +34,8 @@ enum tkind {
     T_LOOP,
     T_CYCLER,
     T_JOINER,
-    T_SELF, /* the template itself, `self` */
+    T_SELF,  /* the template itself, `self` */
+    T_BLOCK, /* self.name, which can be called */
 };
 
 struct tval {
@@ -49,6 +51,7 @@ struct tval {
         const struct tbound *bound;
         const struct tmacro *macro;
         struct tloop *loop;
+        const struct stmt *block;
         struct tcycler *cycler; /* also T_JOINER: "", then the separator for ever */
     };
 };
@@ -173,6 +176,7 @@ int tval_iterate(struct render *r, struct tval v, struct tval **items, size_t *n
 /* str(v) and repr(v), appended.  Bytes of untrusted strings stay marked. */
 int tval_print(struct render *r, struct tbuf *b, struct tval v) MUST_CHECK;
 int tval_repr(struct render *r, struct tbuf *b, struct tval v) MUST_CHECK;
+int tval_ascii(struct render *r, struct tbuf *b, struct tval v) MUST_CHECK; /* ascii(v) */
 
 /* str(v) as a string of its own. */
 int tval_string(struct render *r, struct tval v, const struct tstr **out) MUST_CHECK;

@@ -84,11 +84,49 @@ static void prints_as_python_does(void **state)
         { "{{ strftime_now('%Y-%m') }}", "2025-03" },
         { "{% generation %}{% set x = 1 %}{{ x }}{% endgeneration %}{{ x }}", "17" },
         { "{{ 'in the end' if x is divisibleby 7 else 'not' }}", "in the end" },
+        { "{{ '{:>{}}|{:+06.1f}|{:,}'.format('a', 3, 2.25, x * 1000) }} {{ '%05.1f|%-3s|%c' % (x, "
+          "'a', 66) }}",
+          "  a|+002.2|7,000 007.0|a  |B" },
+        { "{{ '<' | e }}{{ ('<' | safe) + '<' }}", "&lt;<&lt;" },
+        { "{% block a %}{{ x }}{% endblock %}{{ self.a() }}", "77" },
+        { "{{ 0x1_f + 1_000 }}{{ 'a\tb'.expandtabs(4) }}{{ 'A1'.isidentifier() }}",
+          "1031a   bTrue" },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         renders(cases[i].source, "{\"x\": 7, \"m\": {\"k\": 1, \"l\": \"x\"}}", cases[i].expected);
+}
+
+/* What Jinja decides when it compiles a template, and when it asks a loop's filter. */
+static void scopes_and_loops_are_those_of_jinja(void **state)
+{
+    static const struct {
+        const char *source, *expected;
+    } cases[] = {
+        { "{% macro f() %}{{ x }}{% endmacro %}{{ f() }}{% set x = 1 %}{{ f() }}", "1" },
+        { "{{ x }}{% macro f() %}{{ x }}{% endmacro %}{{ f() }}{% set x = 1 %}{{ f() }}", "771" },
+        { "{% if not x %}{% set x = 1 %}{% endif %}{{ x }}", "7" },
+        { "{% for i in [1, 2] %}{{ x }}{% set x = i %}{{ x }}{% endfor %}{{ x }}", "71727" },
+        { "{% for i in [1, 2] %}{% for k in [1] %}{{ x }}{% endfor %}{% set x = i %}{% endfor %}",
+          "" },
+        { "{% set ns = namespace(n=0) %}{% for i in range(9) if ns.n < 2 %}{% set ns.n = ns.n + 1 "
+          "%}"
+          "{{ i }}{% endfor %}",
+          "01" },
+        { "{% set ns = namespace(n=0) %}{% for i in range(9) if ns.n < 2 %}{{ loop.length }}"
+          "{% set ns.n = ns.n + 1 %}{% endfor %}",
+          "999999999" },
+        { "{% for i in [1] %}{% break %}{% else %}none{% endfor %}", "none" },
+        { "{% for i in [3, 1] if i > 2 %}{{ loop.last }}{{ loop.nextitem }}{% endfor %}", "True" },
+        { "{% block b %}{{ x }}{% endblock %}{% for x in [1] %}{% block c %}{{ x }}{% endblock %}"
+          "{% block d scoped %}{{ x }}{% endblock %}{% endfor %}",
+          "771" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        renders(cases[i].source, "{\"x\": 7}", cases[i].expected);
 }
 
 /* Writes the rendering with each untrusted range in angle quotes, and compares. */
@@ -510,6 +548,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_as_python_does),
+        cmocka_unit_test(scopes_and_loops_are_those_of_jinja),
         cmocka_unit_test(remembers_what_a_client_wrote),
         cmocka_unit_test(smollm2_keeps_injected_tokens_plain),
         cmocka_unit_test(trusted_strings_of_the_context),
