@@ -52,7 +52,7 @@ struct config {
     const char *log;    /* file; NULL: stderr */
     enum log_level log_level;
     const char *api_keys;        /* file; NULL: no keys, every client may ask */
-    const char *cors_origin;     /* value of Access-Control-Allow-Origin; NULL: no CORS headers */
+    const char *cors_origin;     /* as cors_begin() takes it */
     const char *models_dir;      /* searched before the default folders; NULL: only those */
     size_t body_size_limit;      /* bytes */
     size_t request_memory_limit; /* bytes of a request's arena */

@@ -50,7 +50,7 @@ const struct config_key config_keys[] = {
     { "listen", KEY_TEXT, SERVER(listen), 0, 0, NULL, "WHERE  socket path, HOST:PORT or [ADDRESS]:PORT" },
     { "listen_mode", KEY_OCTAL, SERVER(listen_mode), 0, 0777, NULL, "MODE  permissions of the socket, such as 0660" },
     { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
-    { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGIN  value of Access-Control-Allow-Origin" },
+    { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGINS  sites whose pages may ask, with commas between; * for all" },
     { "models_dir", KEY_TEXT, SERVER(models_dir), 0, 0, NULL, "DIR  where model names are looked up first" },
     { "body_size_limit", KEY_BYTES, SERVER(body_size_limit), 1, SIZE_MAX / 2, "BODY_SIZE_LIMIT_BYTES", "SIZE  largest request body" },
     { "request_memory_limit", KEY_BYTES, SERVER(request_memory_limit), 64 * KB, SIZE_MAX / 2, NULL, "SIZE  most memory for one request's contents" },

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fcgi/cors.h"
+
 /* Whether pattern matches path; *tail is what its {name} stands for, or "". */
 static bool matches(const char *pattern, const char *path, const char **tail)
 {
@@ -40,21 +42,13 @@ static void list_methods(const struct route *table, const char *path, struct buf
         buf_puts(b, "OPTIONS");
 }
 
-/* Browsers ask before they send JSON or a key to another site; what they want to send is allowed.
- */
 static void answer_options(const char *cors_origin, const char *methods, const struct request *r,
                            struct reply *p)
 {
-    const char *wanted = request_header(r, "access-control-request-headers");
-
     p->status = 204;
     reply_header(p, "Allow", methods);
-    if (!cors_origin)
-        return;
-    reply_header(p, "Access-Control-Allow-Methods", methods);
-    reply_header(p, "Access-Control-Allow-Headers",
-                 wanted && *wanted ? wanted : "Authorization, Content-Type");
-    reply_header(p, "Access-Control-Max-Age", "86400");
+    if (cors_origin)
+        cors_answer(methods, r, p);
 }
 
 const struct route *router_find(const struct route *table, const char *cors_origin,

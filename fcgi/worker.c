@@ -6,6 +6,7 @@
 #include "fcgi/admission.h"
 #include "fcgi/app.h"
 #include "fcgi/conn.h"
+#include "fcgi/cors.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/responder.h"
@@ -28,15 +29,10 @@ static const struct route *respond(struct service *s, struct request *r, struct 
                                    struct reply *p)
 {
     struct app *app = s->app;
-    const char *origin = app->config->cors_origin;
-    const struct route *route;
+    const char *origin = cors_begin(app->config->cors_origin, r, p);
+    const struct route *route = router_find(api_routes, origin, r, p);
     struct err e = { 0 };
 
-    if (origin) {
-        reply_header(p, "Access-Control-Allow-Origin", origin);
-        reply_header(p, "Access-Control-Expose-Headers", "x-request-id");
-    }
-    route = router_find(api_routes, origin, r, p);
     /* A wrong path is told only to those who hold a key; a browser's OPTIONS never carries one. */
     if (route ? !route->open : p->status != 204)
         if (!admission_key(app, r, p))

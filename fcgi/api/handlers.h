@@ -18,6 +18,8 @@ void tokens_tokenize(struct app *app, struct request *r, struct reply *p);
 void tokens_detokenize(struct app *app, struct request *r, struct reply *p);
 void models_list(struct app *app, struct request *r, struct reply *p);
 void models_get(struct app *app, struct request *r, struct reply *p);
+void selftest_report(struct app *app, struct request *r, struct reply *p);
+void selftest_events(struct app *app, struct request *r, struct reply *p);
 void metrics_get(struct app *app, struct request *r, struct reply *p);
 void health_live(struct app *app, struct request *r, struct reply *p);
 void health_ready(struct app *app, struct request *r, struct reply *p);

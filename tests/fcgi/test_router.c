@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "fcgi/cors.h"
 #include "fcgi/router.h"
 #include "tests/fcgi/fake_conn.h"
 
@@ -95,6 +96,48 @@ static void options_for_browsers(void **state)
     fake_conn_done(&c);
 }
 
+static void sites_that_may_ask(void **state)
+{
+    static const char a[] = "https://a.example", b[] = "https://b.example:8443";
+    static const char two[] = "https://a.example,  https://b.example:8443";
+    static const struct {
+        const char *allowed, *origin, *answer; /* NULL: no header */
+        bool varies;
+    } cases[] = {
+        { NULL, a, NULL, false },
+        { "*", a, "*", false },
+        { "*", NULL, "*", false },
+        { a, a, a, false },
+        { a, b, a, false },
+        { two, a, a, true },
+        { two, b, b, true },
+        { two, NULL, NULL, true },
+        { two, "https://a.example,", NULL, true },
+        { two, "https://a", NULL, true },
+        { two, "", NULL, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[100], origin[100];
+        char *params[] = { origin, NULL };
+        struct fake_conn c;
+        struct request r = { .method = "GET", .params = cases[i].origin ? params : NULL };
+        struct reply p;
+
+        snprintf(origin, sizeof origin, "HTTP_ORIGIN=%s", cases[i].origin ? cases[i].origin : "");
+        fake_conn_init(&c, "", 0);
+        reply_init(&p, &c.conn, "id", false);
+        cors_begin(cases[i].allowed, &r, &p);
+        snprintf(line, sizeof line, "Access-Control-Allow-Origin: %s\r\n",
+                 cases[i].answer ? cases[i].answer : "");
+        assert_int_equal(strstr(buf_str(&p.headers), line) != NULL, cases[i].answer != NULL);
+        assert_int_equal(strstr(buf_str(&p.headers), "Vary: Origin\r\n") != NULL, cases[i].varies);
+        reply_done(&p);
+        fake_conn_done(&c);
+    }
+}
+
 static void long_paths_are_cut_in_messages(void **state)
 {
     static char path[5000];
@@ -120,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes),
         cmocka_unit_test(options_for_browsers),
+        cmocka_unit_test(sites_that_may_ask),
         cmocka_unit_test(long_paths_are_cut_in_messages),
     };
 
