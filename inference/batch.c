@@ -166,10 +166,10 @@ void batch_clear(struct batch *b, const struct err *why)
 }
 /* --- a step --- */
 
-/* What was computed with zeros in place of weights is not told. */
+/* What was computed with zeros in place of weights, or by a device that has failed, is not told. */
 static bool is_damaged(const struct batch *b)
 {
-    return b->weights && weights_lost(b->weights);
+    return (b->weights && weights_lost(b->weights)) || forward_check(b->tokens.forward, NULL);
 }
 
 static bool anybody_generates(const struct batch *b)

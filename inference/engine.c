@@ -84,10 +84,13 @@ static void log_failed(const struct engine *g, const struct err *e)
     log_end(&line);
 }
 
-static int check_weights(const struct engine *g, struct err *e)
+/* Are the weights still there, and does the device still work? */
+static int check_damage(const struct engine *g, struct err *e)
 {
-    if (!weights_lost(g->loaded.weights))
-        return 0;
+    const struct loaded *l = &g->loaded;
+
+    if (!weights_lost(l->weights))
+        return l->backend->check ? l->backend->check(l->device, e) : 0;
     return err_set(e, ERR_INTERNAL,
                    "%s was cut short while it was in use; put the file back and load it anew",
                    g->path);
@@ -106,7 +109,7 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
     b->prefix_cache = g->prefix_cache;
     b->near_tokens = l->model.near_tokens;
     b->weights = l->weights;
-    return rc ? rc : check_weights(g, e);
+    return rc ? rc : check_damage(g, e);
 }
 
 static void *run(void *arg)
@@ -133,7 +136,7 @@ static void *run(void *arg)
         struct err damage;
 
         batch_step(&b);
-        if (check_weights(g, &damage)) {
+        if (check_damage(g, &damage)) {
             e = damage;
             log_failed(g, &e);
             scheduler_loaded(g->scheduler, &e);

@@ -256,6 +256,13 @@ void forward_run(struct forward *f, const struct step *s)
     (void)forward_advance(f, SIZE_MAX);
 }
 
+int forward_check(const struct forward *f, struct err *e)
+{
+    const struct backend *b = f->m->backend;
+
+    return b->check ? b->check(f->m->device, e) : 0;
+}
+
 int32_t forward_argmax(const struct forward *f, size_t i)
 {
     const struct model *m = f->m;

@@ -61,6 +61,9 @@ size_t forward_advance(struct forward *f, size_t n);
 /* Both in one go. */
 void forward_run(struct forward *f, const struct step *s);
 
+/* After a part of a step: does the device still work?  ERR_INTERNAL, and results are void. */
+int forward_check(const struct forward *f, struct err *e) MUST_CHECK;
+
 /* After the end: the most likely id of output i, and its logits [n_vocab] (borrowed until the next
  * step). */
 int32_t forward_argmax(const struct forward *f, size_t i);

@@ -233,6 +233,9 @@ static int warm_up(struct loaded *l, struct err *e)
     forward_run(l->tokens, &step);
     id = forward_argmax(l->tokens, 0);
     kvcache_drop(&l->cache, &table);
+    rc = forward_check(l->tokens, e);
+    if (rc)
+        return rc;
     if (id < 0 || (size_t)id >= l->n_vocab)
         return err_set(e, ERR_INTERNAL, "the warm-up step gave token %d of %zu", (int)id,
                        l->n_vocab);

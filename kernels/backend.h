@@ -255,6 +255,10 @@ struct backend {
     /* Host's view of device memory, after sync(); valid until the next enqueue.  The CPU's is the
      * memory itself. */
     const void *(*view)(struct device *d, const void *p, size_t bytes);
+
+    /* After sync(): 0, or what broke the device for good, ERR_INTERNAL; results are void then. NULL
+     * where that cannot happen. */
+    int (*check)(struct device *d, struct err *e);
 };
 
 enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2, WEIGHT_EXACT = 4 };

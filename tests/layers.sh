@@ -21,10 +21,11 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..18
+echo 1..19
 check kernels/base $base
 check kernels/quant $base $quant
-check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h
+check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h kernels/cuda/module.h
+check kernels/cuda $base $quant kernels/backend.h kernels/cuda/
 check kernels/cpu $base $quant kernels/backend.h kernels/cpu/
 check inference/weights $base $quant inference/weights/
 check inference/text $base $quant $text

@@ -1,5 +1,8 @@
-/* battery.h - every test once for each instruction set, and inside it for several numbers of
- * threads. An instruction set that this machine or build lacks is a skip. */
+/* battery.h - every test once for each instruction set of the CPU, and inside it for several numbers
+ * of threads; and once for CUDA. What this machine or build lacks is a skip.
+ *
+ * Tests read and write device memory as their own: the CPU's is, and that of the simulator
+ * (tests/cudasim) is too. */
 #ifndef AIRSTRIP_TEST_BATTERY_H
 #define AIRSTRIP_TEST_BATTERY_H
 
@@ -16,7 +19,7 @@
 #include "kernels/backend.h"
 #include "tests/brief.h"
 
-static const char *const battery_isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" };
+static const char *const battery_isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx", "cuda" };
 static const size_t battery_threads[] = { 1, 2, 3, 5 };
 
 enum {
@@ -32,10 +35,11 @@ struct rig {
 /* The state of a test is the name of its instruction set. */
 static inline struct rig rig_open(void **state, size_t n_threads)
 {
-    struct backend_options o = { .n_threads = n_threads, .isa = *state };
-    struct rig r = { .b = backend_find("cpu", NULL) };
-    struct err e;
-    int rc = r.b->open(&r.d, &o, &e);
+    bool cuda = *state && strcmp(*state, "cuda") == 0;
+    struct backend_options o = { .n_threads = n_threads, .isa = cuda ? NULL : *state };
+    struct err e = { 0 };
+    struct rig r = { .b = backend_find(cuda ? "cuda" : "cpu", &e) };
+    int rc = r.b ? r.b->open(&r.d, &o, &e) : ERR_UNSUPPORTED;
 
     if (rc == ERR_UNSUPPORTED) {
         print_message("# %s\n", e.text);
@@ -43,6 +47,12 @@ static inline struct rig rig_open(void **state, size_t n_threads)
     }
     assert_int_equal(rc, 0);
     return r;
+}
+
+/* How many of battery_threads make a difference. */
+static inline size_t rig_threads(void **state)
+{
+    return strcmp(*state, "cuda") == 0 ? 1 : N_THREADS;
 }
 
 static inline void rig_close(struct rig *r)

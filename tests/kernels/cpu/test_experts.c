@@ -259,7 +259,7 @@ static void company_changes_nothing(void **state)
     static float all[2][MAX_ROWS * COLS];
 
     for (size_t i = 0; i < N_CASES; i++)
-        for (size_t t = 0; t < N_THREADS; t++)
+        for (size_t t = 0; t < rig_threads(state); t++)
             for (int prompt = 0; prompt < 2; prompt++) {
                 struct rig r = rig_open(state, battery_threads[t]);
                 struct mix m;

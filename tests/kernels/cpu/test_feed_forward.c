@@ -128,7 +128,7 @@ static void same_as_its_parts(void **state)
     };
     static const size_t rows[] = { 1, 7, 16, 17, 33, 64, 100, MAX_ROWS };
 
-    for (size_t t = 0; t < N_THREADS; t++)
+    for (size_t t = 0; t < rig_threads(state); t++)
         for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
             struct rig r = rig_open(state, battery_threads[t]);
             struct layer l;

@@ -91,7 +91,7 @@ static void head_norms(void **state)
 
 static void norms(void **state)
 {
-    for (size_t t = 0; t < N_THREADS; t++) {
+    for (size_t t = 0; t < rig_threads(state); t++) {
         struct rig r = rig_open(state, battery_threads[t]);
 
         for (size_t i = 0; i < N_SIZES; i++)
@@ -297,7 +297,7 @@ static void argmaxes(void **state)
 static void the_queue_keeps_order(void **state)
 {
     enum { COLS = 20000 };
-    for (size_t t = 0; t < N_THREADS; t++) {
+    for (size_t t = 0; t < rig_threads(state); t++) {
         struct rig r = rig_open(state, battery_threads[t]);
         float *x = rig_floats(&r, COLS), *one = rig_floats(&r, COLS), *host = malloc(COLS * 4);
         struct norm add = { .kind = NORM_RMS, .x = x, .add = one, .n = 20, .cols = COLS / 20 };

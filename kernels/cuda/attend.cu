@@ -1,0 +1,244 @@
+/* attend.cu - attention of rows over paged keys and values.
+ *
+ * Positions are cut at fixed places, every 256: a split.  Its result is a maximum, a sum and a
+ * vector of weighted values, which are merged in the order of splits (Dao et al. 2023,
+ * FlashAttention-2, section 3.1): by the block of threads that walks all splits of a row, or, where
+ * rows are few, by a kernel behind those that walk one each.  The arithmetic of a row and head is
+ * the same either way, whatever stands beside them.
+ *
+ * A block of four warps has one row and up to HEADS query heads that share a kv head.  A warp takes
+ * every fourth position of a split, its lanes the values of a head. */
+#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/kv.cuh"
+
+enum { WARPS = 4, THREADS = WARPS * WARP, MERGE_THREADS = 128 };
+
+/* A running softmax in shared memory: weighted values, then the maximum and the sum. */
+static __device__ __forceinline__ void merge(float *into, const float *from, unsigned dim,
+                                             unsigned thread, unsigned n_threads)
+{
+    const float top = fmaxf(into[dim], from[dim]);
+    const float a = into[dim] == top ? 1.0f : expf(into[dim] - top),
+                b = from[dim] == top ? 1.0f : expf(from[dim] - top);
+    const float sum = into[dim + 1] * a + from[dim + 1] * b;
+
+    if (from[dim] == -INFINITY)
+        return;
+    for (unsigned d = thread; d < dim; d += n_threads)
+        into[d] = into[d] * a + from[d] * b;
+    __syncwarp(); /* all lanes have read the old maximum */
+    if (thread == 0) {
+        into[dim] = top;
+        into[dim + 1] = sum;
+    }
+}
+
+static __device__ __forceinline__ float score_of(const cuda_attend &op, float s, unsigned head,
+                                                 int pos)
+{
+    if (op.softcap > 0)
+        s = op.softcap * tanhf(s / op.softcap);
+    if (op.slopes)
+        s += op.scale * __bfloat162float(__float2bfloat16_rn(
+                            op.slopes[head] * __bfloat162float(__float2bfloat16_rn((float)pos))));
+    return s;
+}
+
+static __device__ __forceinline__ int first_seen(const cuda_attend &op, int pos)
+{
+    return op.window && pos + 1 > (int)op.window ? pos + 1 - (int)op.window : 0;
+}
+
+/* Positions from .. to - 1 by one warp; mine: [heads][dim + 2] of its results. */
+template <int DTYPE, int PER_LANE, int HEADS>
+static __device__ void walk(const cuda_attend &op, const float (&q)[HEADS][PER_LANE],
+                            const cuda_row &row, unsigned kv_head, unsigned head, unsigned n_heads,
+                            int from, int to, float *mine)
+{
+    const unsigned lane = threadIdx.x % WARP, dim = op.kv.head_dim;
+    float acc[HEADS][PER_LANE] = {}, top[HEADS], sum[HEADS];
+
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+        top[h] = -INFINITY;
+        sum[h] = 0;
+    }
+    for (int pos = from + (int)(threadIdx.x / WARP); pos < to; pos += WARPS) {
+        const unsigned page = (unsigned)op.pages[row.pages + pos / (int)op.kv.page_tokens];
+        const unsigned at = (unsigned)pos % op.kv.page_tokens;
+        const uint8_t *keys = kv_keys(op.kv, op.layer, page, kv_head),
+                      *values = keys + op.kv.head_bytes / 2;
+        float k[PER_LANE], v[PER_LANE];
+
+#pragma unroll
+        for (int i = 0; i < PER_LANE; i++) {
+            const unsigned d = lane + i * WARP;
+            k[i] = d < dim ? kv_load<DTYPE>(op.kv, keys, at, d) : 0;
+            v[i] = d < dim ? kv_load<DTYPE>(op.kv, values, at, d) : 0;
+        }
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) {
+            float s = 0;
+
+            if (h >= (int)n_heads)
+                break;
+#pragma unroll
+            for (int i = 0; i < PER_LANE; i++)
+                s += q[h][i] * k[i];
+            s = score_of(op, warp_sum(s), head + h, pos);
+            const float now = fmaxf(top[h], s), factor = expf(top[h] - now), weight = expf(s - now);
+            top[h] = now;
+            sum[h] = sum[h] * factor + weight;
+#pragma unroll
+            for (int i = 0; i < PER_LANE; i++)
+                acc[h][i] = acc[h][i] * factor + weight * v[i];
+        }
+    }
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+        if (h >= (int)n_heads)
+            break;
+#pragma unroll
+        for (int i = 0; i < PER_LANE; i++)
+            if (lane + i * WARP < dim)
+                mine[h * (dim + 2) + lane + i * WARP] = acc[h][i];
+        if (lane == 0) {
+            mine[h * (dim + 2) + dim] = top[h];
+            mine[h * (dim + 2) + dim + 1] = sum[h];
+        }
+    }
+}
+
+/* y = values / sum, a sink's weight added to sum. */
+static __device__ void finish(const cuda_attend &op, const float *run, unsigned row, unsigned head,
+                              unsigned thread, unsigned n_threads)
+{
+    const unsigned dim = op.kv.head_dim;
+    float factor = 1 / run[dim + 1];
+
+    if (op.sinks) {
+        const float top = fmaxf(run[dim], op.sinks[head]), own = expf(run[dim] - top);
+        factor = own / (run[dim + 1] * own + expf(op.sinks[head] - top));
+    }
+    for (unsigned d = thread; d < dim; d += n_threads)
+        op.y[((size_t)row * op.n_head + head) * dim + d] = run[d] * factor;
+}
+
+/* grid: (rows, parts of all heads, splits or 1).  Shared memory: [WARPS + 1][HEADS][dim + 2]. */
+template <int DTYPE, int PER_LANE, int HEADS>
+static __global__ void __launch_bounds__(THREADS) attend_kernel(const cuda_attend op)
+{
+    extern __shared__ float shared[];
+    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, dim = op.kv.head_dim,
+                   size = dim + 2;
+    const unsigned group = op.n_head / op.kv.n_kv, per_kv = ceil_div(group, HEADS);
+    const unsigned kv_head = blockIdx.y / per_kv, first = blockIdx.y % per_kv * HEADS;
+    const unsigned head = kv_head * group + first, n_heads = min(group - first, (unsigned)HEADS);
+    const cuda_row row = op.rows[blockIdx.x];
+    const int from = first_seen(op, row.pos), to = row.pos + 1;
+    int split = from / CUDA_SPLIT, end = (to - 1) / CUDA_SPLIT + 1;
+    float *run = shared + WARPS * HEADS * size, q[HEADS][PER_LANE];
+
+    if (op.n_splits > 1) { /* one split, merged later */
+        split += (int)blockIdx.z;
+        if (split >= end)
+            return;
+        end = split + 1;
+    }
+#pragma unroll
+    for (int h = 0; h < HEADS; h++)
+#pragma unroll
+        for (int i = 0; i < PER_LANE; i++) {
+            const unsigned d = lane + i * WARP;
+            q[h][i] = h < (int)n_heads && d < dim
+                          ? op.q[((size_t)blockIdx.x * op.n_head + head + h) * dim + d] * op.scale
+                          : 0;
+        }
+    for (bool begun = false; split < end; split++, begun = true) {
+        walk<DTYPE, PER_LANE, HEADS>(op, q, row, kv_head, head, n_heads,
+                                     max(from, split * CUDA_SPLIT),
+                                     min(to, (split + 1) * CUDA_SPLIT),
+                                     shared + warp * HEADS * size);
+        __syncthreads();
+        for (unsigned h = warp; h < n_heads; h += WARPS) { /* a warp merges a head */
+            for (int w = 1; w < WARPS; w++)
+                merge(shared + h * size, shared + (w * HEADS + h) * size, dim, lane, WARP),
+                    __syncwarp();
+            if (begun)
+                merge(run + h * size, shared + h * size, dim, lane, WARP);
+            else
+                for (unsigned d = lane; d < size; d += WARP)
+                    run[h * size + d] = shared[h * size + d];
+        }
+        __syncthreads();
+    }
+    for (unsigned h = warp; h < n_heads; h += WARPS) {
+        float *part =
+            op.parts +
+            (((size_t)blockIdx.x * op.n_head + head + h) * op.n_splits + blockIdx.z) * size;
+
+        if (op.n_splits == 1)
+            finish(op, run + h * size, blockIdx.x, head + h, lane, WARP);
+        else
+            for (unsigned d = lane; d < size; d += WARP)
+                part[d] = run[h * size + d];
+    }
+}
+
+/* grid: (rows, heads); one warp.  Shared memory: [dim + 2]. */
+static __global__ void __launch_bounds__(WARP) merge_kernel(const cuda_attend op)
+{
+    extern __shared__ float run[];
+    const unsigned size = op.kv.head_dim + 2, row = blockIdx.x, head = blockIdx.y;
+    const int pos = op.rows[row].pos, n = pos / CUDA_SPLIT - first_seen(op, pos) / CUDA_SPLIT + 1;
+    const float *part = op.parts + ((size_t)row * op.n_head + head) * op.n_splits * size;
+
+    for (unsigned d = threadIdx.x; d < size; d += WARP)
+        run[d] = part[d];
+    __syncwarp();
+    for (int i = 1; i < n; i++) {
+        merge(run, part + (size_t)i * size, op.kv.head_dim, threadIdx.x, WARP);
+        __syncwarp();
+    }
+    finish(op, run, row, head, threadIdx.x, WARP);
+}
+
+template <int DTYPE, int PER_LANE, int HEADS>
+static void launch(const cuda_attend *op, cudaStream_t s)
+{
+    const unsigned group = op->n_head / op->kv.n_kv,
+                   parts = op->kv.n_kv * ((group + HEADS - 1) / HEADS);
+    const size_t bytes = (WARPS + 1) * HEADS * (op->kv.head_dim + 2) * sizeof(float);
+
+    attend_kernel<DTYPE, PER_LANE, HEADS>
+        <<<dim3(op->n, parts, op->n_splits), THREADS, bytes, s>>>(*op);
+}
+
+template <int DTYPE> static void launch_for(const cuda_attend *op, cudaStream_t s)
+{
+    const bool one = op->n_head == op->kv.n_kv;
+
+    if (op->kv.head_dim > 8 * WARP)
+        launch<DTYPE, 32, 1>(op, s);
+    else if (op->kv.head_dim > 4 * WARP)
+        one ? launch<DTYPE, 8, 1>(op, s) : launch<DTYPE, 8, 4>(op, s);
+    else if (op->kv.head_dim > 2 * WARP)
+        one ? launch<DTYPE, 4, 1>(op, s) : launch<DTYPE, 4, 4>(op, s);
+    else
+        one ? launch<DTYPE, 2, 1>(op, s) : launch<DTYPE, 2, 4>(op, s);
+}
+
+void launch_attend(const struct cuda_attend *op, cudaStream_t s)
+{
+    if (op->kv.dtype == F32)
+        launch_for<F32>(op, s);
+    else if (op->kv.dtype == F16)
+        launch_for<F16>(op, s);
+    else if (op->kv.dtype == BF16)
+        launch_for<BF16>(op, s);
+    else
+        launch_for<Q8_0>(op, s);
+    if (op->n_splits > 1)
+        merge_kernel<<<dim3(op->n, op->n_head), WARP, (op->kv.head_dim + 2) * sizeof(float), s>>>(
+            *op);
+}

@@ -1,0 +1,134 @@
+/* device.h - one GPU as the backend has it: a stream, scratch memory, and what is remembered within
+ * a step.
+ *
+ * Only for the C files of this folder; the engine's thread alone. */
+#ifndef AIRSTRIP_CUDA_DEVICE_H
+#define AIRSTRIP_CUDA_DEVICE_H
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/launch.h"
+
+/* A matrix. */
+struct weight {
+    size_t rows, cols;
+    bool codes;                /* else floats */
+    struct cuda_codes code;    /* pointers into memory */
+    struct cuda_floats floats; /* data is memory */
+    void *memory;              /* device; NULL for a table that is only read row by row */
+    const struct tensor *t;    /* borrowed; of WEIGHT_EMBED */
+};
+
+/* Small arrays of the host on their way to the device: written here, copied by the stream; used
+ * again after sync. */
+struct stage {
+    char *host, *device;
+    size_t bytes, used;
+};
+
+/* Rows of a batch on the device, by the spans that say them. */
+struct batch_rows {
+    const struct seq_span *spans; /* NULL: not in use */
+    size_t n_spans;
+    const struct cuda_row *rows;
+    const int32_t *pages;
+    size_t longest; /* positions of the longest sequence */
+};
+
+struct rope_table {
+    const float *inv_freq; /* NULL: not in use */
+    const struct seq_span *spans;
+    size_t n, n_rot;
+    float mscale;
+};
+
+/* Matrices of experts as an array on the device. */
+struct expert_array {
+    const struct weight *const *of;
+    void *device;
+    struct expert_array *next;
+};
+
+enum { ROPE_TABLES = 4, BATCHES = 4 };
+
+struct device {
+    int ordinal;
+    char name[96];
+    int major, minor;
+    cudaStream_t stream;
+    cudaError_t broken; /* the first error that a kernel or copy left behind */
+
+    struct stage stage;
+    void *view; /* pinned, of view_bytes; views lie one behind the other until the next op */
+    size_t view_bytes, view_used;
+
+    size_t max_rows, max_cols, max_head_dim;
+    struct cuda_acts acts; /* of max_rows x max_cols */
+    float2 *tables;        /* [ROPE_TABLES][max_rows][max_head_dim / 2] */
+    float *parts;          /* of attention, PARTS_BYTES */
+    struct batch_rows batches[BATCHES];
+    struct rope_table ropes[ROPE_TABLES];
+    size_t next_batch, next_rope;
+    struct expert_array *experts;
+};
+
+struct kv {
+    struct kv_shape shape;
+    struct cuda_kv on_device;
+};
+
+/* Remembers the first error of the device; returns e == cudaSuccess. */
+bool device_ok(struct device *d, cudaError_t e);
+
+/* ERR_NOMEM or ERR_INTERNAL with what CUDA says of `what`. */
+int device_error(struct device *d, cudaError_t e, struct err *err, const char *what, size_t bytes);
+
+/* Is there scratch for an op of that size?  What reserve() did not foresee is made now, or breaks
+ * the device. */
+bool device_room(struct device *d, size_t rows, size_t cols, size_t head_dim);
+
+void device_forget_experts(
+    struct device *d); /* their arrays; they are made anew when they are needed */
+
+extern const struct backend backend_cuda;
+
+/* --- weight.c --- */
+int cuda_upload(struct device *d, const struct tensor *t, unsigned use, struct weight **out,
+                struct err *e);
+void cuda_weight_free(struct device *d, struct weight *w);
+/* y[cols] on the host = row `row` of a table, as the file says. */
+void weight_row(const struct weight *w, size_t row, float *y);
+
+/* --- stage.c --- */
+int stage_open(struct device *d, size_t bytes, struct err *e);
+void stage_close(struct device *d);
+/* Room for `bytes` that go to the device once stage_send() is called; where they will be there.
+ * NULL on a device that is broken. */
+void *stage_take(struct device *d, size_t bytes, void **on_device);
+void stage_send(struct device *d, const void *host, void *on_device, size_t bytes);
+/* The rows of a batch, made once in a step. */
+const struct batch_rows *stage_rows(struct device *d, const struct seq_span *spans, size_t n_spans,
+                                    size_t n, size_t page_tokens);
+void stage_forget(struct device *d); /* after sync */
+
+/* --- ops.c --- */
+void cuda_embed(struct device *d, float *y, const struct weight *table, const int32_t *ids,
+                size_t n, float scale);
+void cuda_gather(struct device *d, float *y, const float *x, const int32_t *rows, size_t n,
+                 size_t cols);
+void cuda_norm(struct device *d, const struct norm *op);
+void cuda_matmul(struct device *d, const struct matmul *op);
+void cuda_feed_forward(struct device *d, const struct feed_forward *op);
+void cuda_rope_kv(struct device *d, const struct rope_kv *op);
+void cuda_attend(struct device *d, const struct attend *op);
+void cuda_kv_copy(struct device *d, struct kv *kv, int32_t from, int32_t to, size_t n);
+void cuda_gated_act(struct device *d, float *y, const float *gate, const float *up, size_t count,
+                    enum act_kind kind);
+void cuda_experts(struct device *d, const struct experts *op);
+void cuda_softcap(struct device *d, float *x, size_t count, float cap);
+void cuda_argmax(struct device *d, int32_t *ids, const float *x, size_t rows, size_t cols);
+
+enum { PARTS_BYTES = 32 << 20 };
+
+#endif

@@ -1,0 +1,122 @@
+/* stage.c - small arrays of the host on their way to the device, and the rows of a batch. */
+#include <string.h>
+
+#include "kernels/cuda/device.h"
+
+enum { ALIGN = 64 };
+
+int stage_open(struct device *d, size_t bytes, struct err *e)
+{
+    struct stage *s = &d->stage;
+    cudaError_t r = cudaMallocHost((void **)&s->host, bytes);
+
+    if (r == cudaSuccess)
+        r = cudaMalloc((void **)&s->device, bytes);
+    if (r != cudaSuccess)
+        return device_error(d, r, e, "a buffer for requests", bytes);
+    s->bytes = bytes;
+    return 0;
+}
+
+void stage_close(struct device *d)
+{
+    cudaFreeHost(d->stage.host);
+    cudaFree(d->stage.device);
+    d->stage = (struct stage){ 0 };
+}
+
+void stage_forget(struct device *d)
+{
+    d->stage.used = 0;
+    memset(d->batches, 0, sizeof d->batches);
+    memset(d->ropes, 0, sizeof d->ropes);
+}
+
+/* What was staged has been read once the stream is through; then all of it is free, or a larger one
+ * takes its place. */
+static bool make_room(struct device *d, size_t bytes)
+{
+    struct stage old = d->stage;
+
+    if (!device_ok(d, cudaStreamSynchronize(d->stream)))
+        return false;
+    stage_forget(d);
+    if (bytes <= old.bytes)
+        return true;
+    if (stage_open(d, bytes * 2, NULL) != 0) {
+        d->broken = cudaErrorMemoryAllocation;
+        return false;
+    }
+    cudaFreeHost(old.host);
+    cudaFree(old.device);
+    return true;
+}
+
+void *stage_take(struct device *d, size_t bytes, void **on_device)
+{
+    struct stage *s = &d->stage;
+    size_t at = (s->used + ALIGN - 1) / ALIGN * ALIGN;
+
+    if (at + bytes > s->bytes) {
+        if (!make_room(d, bytes))
+            return NULL;
+        at = 0;
+    }
+    s->used = at + bytes;
+    *on_device = s->device + at;
+    return s->host + at;
+}
+
+void stage_send(struct device *d, const void *host, void *on_device, size_t bytes)
+{
+    device_ok(d, cudaMemcpyAsync(on_device, host, bytes, cudaMemcpyHostToDevice, d->stream));
+}
+
+static size_t pages_of(const struct seq_span *s, size_t page_tokens)
+{
+    return (s->pos + s->n + page_tokens - 1) / page_tokens;
+}
+
+static void fill_rows(struct cuda_row *rows, int32_t *pages, const struct seq_span *spans,
+                      size_t n_spans, size_t page_tokens)
+{
+    int32_t at = 0;
+
+    for (size_t i = 0; i < n_spans; i++) {
+        const struct seq_span *s = &spans[i];
+        size_t n = pages_of(s, page_tokens);
+
+        for (size_t r = 0; r < s->n; r++)
+            rows[s->row + r] = (struct cuda_row){ (int32_t)(s->pos + r), at, s->far, 0 };
+        memcpy(pages + at, s->pages, n * sizeof *pages);
+        at += (int32_t)n;
+    }
+}
+
+const struct batch_rows *stage_rows(struct device *d, const struct seq_span *spans, size_t n_spans,
+                                    size_t n, size_t page_tokens)
+{
+    struct batch_rows *b;
+    size_t n_pages = 0, bytes;
+    struct cuda_row *rows;
+    void *on_device;
+
+    for (size_t i = 0; i < BATCHES; i++)
+        if (d->batches[i].spans == spans && d->batches[i].n_spans == n_spans)
+            return &d->batches[i];
+    for (size_t i = 0; i < n_spans; i++)
+        n_pages += pages_of(&spans[i], page_tokens);
+    bytes = n * sizeof *rows + n_pages * sizeof(int32_t);
+    rows = stage_take(d, bytes, &on_device);
+    if (!rows)
+        return NULL;
+    fill_rows(rows, (int32_t *)(rows + n), spans, n_spans, page_tokens);
+    stage_send(d, rows, on_device, bytes);
+    b = &d->batches[d->next_batch++ % BATCHES];
+    *b = (struct batch_rows){ spans, n_spans, on_device,
+                              (const int32_t *)((struct cuda_row *)on_device + n), 0 };
+    for (size_t i = 0; i < n_spans; i++)
+        b->longest =
+            spans[i].pos + spans[i].n > b->longest ? spans[i].pos + spans[i].n : b->longest;
+    return b;
+}

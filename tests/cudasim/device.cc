@@ -1,0 +1,140 @@
+/* device.cc - what a device says of itself: an sm_90 with the memory of CUDASIM_MEM_MB,
+ * CUDASIM_DEVICES times. */
+#include "sim.h"
+
+#include <cstring>
+
+namespace sim
+{
+
+static thread_local int current;
+
+int device_count()
+{
+    return option("DEVICES", 1);
+}
+int current_device()
+{
+    return current;
+}
+
+enum { SM_COUNT = 132, SHARED_STATIC = 49152, SHARED_MAX = 232448 };
+
+} // namespace sim
+
+using namespace sim;
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    Lock lock;
+
+    *n = device_count();
+    return *n ? cudaSuccess : fail(cudaErrorNoDevice);
+}
+
+cudaError_t cudaSetDevice(int d)
+{
+    Lock lock;
+
+    if (d < 0 || d >= device_count())
+        return fail(cudaErrorInvalidDevice);
+    current = d;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *d)
+{
+    *d = current;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)
+{
+    Lock lock;
+
+    if (d < 0 || d >= device_count())
+        return fail(cudaErrorInvalidDevice);
+    memset(p, 0, sizeof *p);
+    strcpy(p->name, "simulated sm_90");
+    p->totalGlobalMem = (size_t)option("MEM_MB", 80 * 1024) << 20;
+    p->sharedMemPerBlock = SHARED_STATIC;
+    p->sharedMemPerBlockOptin = SHARED_MAX;
+    p->major = 9;
+    p->multiProcessorCount = SM_COUNT;
+    p->warpSize = 32;
+    p->maxThreadsPerBlock = 1024;
+    p->l2CacheSize = 50 << 20;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr a, int d)
+{
+    Lock lock;
+
+    if (d < 0 || d >= device_count())
+        return fail(cudaErrorInvalidDevice);
+    switch (a) {
+    case cudaDevAttrMultiProcessorCount:
+        *value = SM_COUNT;
+        break;
+    case cudaDevAttrComputeCapabilityMajor:
+        *value = 9;
+        break;
+    case cudaDevAttrComputeCapabilityMinor:
+        *value = 0;
+        break;
+    case cudaDevAttrMaxThreadsPerBlock:
+        *value = 1024;
+        break;
+    case cudaDevAttrMaxSharedMemoryPerBlock:
+        *value = SHARED_STATIC;
+        break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+        *value = SHARED_MAX;
+        break;
+    case cudaDevAttrWarpSize:
+        *value = 32;
+        break;
+    default:
+        *value = 0;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int *can, int, int)
+{
+    *can = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int, unsigned)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceReset(void)
+{
+    return cudaDeviceSynchronize();
+}
+cudaError_t cudaSetDeviceFlags(unsigned)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaInitDevice(int d, unsigned, unsigned)
+{
+    return cudaSetDevice(d);
+}
+}
