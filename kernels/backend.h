@@ -80,7 +80,9 @@ struct seq_span {
     size_t pos;    /* position of the first of them */
     const int32_t
         *pages; /* HOST memory: page of position p is pages[p / page_tokens]; valid until sync() */
-    bool far;   /* rope_kv rotates by far_inv_freq */
+    size_t reach; /* attend: 0, a row sees no position behind its own; else it sees those below
+                   * reach, which is behind the last row: all are in the cache by then */
+    bool far;     /* rope_kv rotates by far_inv_freq */
 };
 
 /* Heads of q and k are normalised (where a weight is given), rotated, and k and v are written to
@@ -104,14 +106,15 @@ struct rope_kv {
     size_t n_spans;
 };
 
-/* y = softmax(mask(cap(q k^T * scale))) v, for every row over the positions 0 .. its own (causal),
- * or over the last `window` of them.  Head h reads kv head h / (n_head / n_kv). */
+/* y = softmax(mask(cap(q k^T * scale))) v, for every row over the positions 0 .. its own (causal)
+ * or as far as its span reaches, of these only those less than `window` away.  Head h reads kv head
+ * h / (n_head / n_kv). */
 struct attend {
     float *y;       /* [n, n_head * head_dim]; not q */
     const float *q; /* [n, n_head * head_dim] */
     size_t n, n_head;
     float scale;
-    size_t window;      /* 0 = all; w = positions p-w+1 .. p */
+    size_t window;      /* 0 = all; w = positions p-w+1 .. p, with a reach .. p+w-1 */
     float softcap;      /* 0 = none; cap * tanh(s / cap) */
     const float *sinks; /* [n_head] extra logits in the denominator, or NULL */
     /* [n_head] or NULL: ALiBi (Press et al. 2022) in the BF16 it was trained with: the score of

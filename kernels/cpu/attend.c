@@ -52,7 +52,8 @@ static struct attend_plan plan(const struct device *d, const struct attend *op)
     p.wide = attend_is_wide(d, op);
     p.rows = min_size(TILE_ROWS, TILE_M / p.group_heads);
     for (size_t i = 0; i < op->n_spans; i++)
-        longest = max_size(longest, op->spans[i].pos + op->spans[i].n);
+        longest =
+            max_size(longest, max_size(op->spans[i].pos + op->spans[i].n, op->spans[i].reach));
     if (p.wide)
         attend_wide_cut(d, op, longest, &p);
     for (size_t i = 0; i < op->n_spans; i++)
@@ -82,7 +83,7 @@ struct tile tile_at(const struct attend *op, const struct attend_plan *p, size_t
     t.n_heads = min_size(p->group_heads, (t.kv_head + 1) * (op->n_head / n_kv) - t.head);
     t.m = t.n_rows * t.n_heads;
     t.from = first_seen(op, t.span->pos + t.row);
-    t.to = t.span->pos + t.row + t.n_rows;
+    t.to = end_seen(op, t.span, t.span->pos + t.row + t.n_rows - 1);
     return t;
 }
 
@@ -292,7 +293,8 @@ static void block(const struct device *d, const struct tile *t, struct partial *
         add_slopes(t, t->scores + g0 * KV_LANES, start, n);
     for (size_t r = 0; r < t->n_rows; r++) {
         size_t pos = t->span->pos + t->row + r;
-        size_t lo = max_size(first_seen(t->op, pos), start), hi = min_size(pos + 1, to);
+        size_t lo = max_size(first_seen(t->op, pos), start);
+        size_t hi = min_size(end_seen(t->op, t->span, pos), to);
 
         for (size_t i = r * t->n_heads; i < (r + 1) * t->n_heads; i++) {
             float *s = t->scores + i * BLOCK + g0 * KV_LANES, *acc = run->acc + i * v_cols, factor;

@@ -44,6 +44,14 @@ static inline size_t first_seen(const struct attend *op, size_t pos)
     return op->window != 0 && pos + 1 > op->window ? pos + 1 - op->window : 0;
 }
 
+/* One behind the last position that it sees. */
+static inline size_t end_seen(const struct attend *op, const struct seq_span *s, size_t pos)
+{
+    if (s->reach == 0)
+        return pos + 1;
+    return op->window != 0 && s->reach - pos > op->window ? pos + op->window : s->reach;
+}
+
 /* --- attend_wide.c --- */
 
 /* Whether tiles of many query vectors take this op; then how they are cut: sets p->rows, and

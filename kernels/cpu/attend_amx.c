@@ -99,8 +99,15 @@ static void load(struct wide *w, const float *q, size_t ld)
     for (size_t v = 0; v < n; v += LANE)
         for (size_t dim = 0; dim < w->k_dims; dim += STEP)
             load_some(w, q, ld, v, dim);
-    for (size_t v = 0; v < n; v++)
-        w->at[v] = (int32_t)(w->pos + (v < w->m ? v : w->m - 1) / w->n_heads);
+    for (size_t v = 0; v < n; v++) {
+        size_t pos = w->pos + (v < w->m ? v : w->m - 1) / w->n_heads, last = pos;
+
+        if (w->reach)
+            last =
+                w->window != 0 && w->reach - pos > w->window ? pos + w->window - 1 : w->reach - 1;
+        w->last[v] = (int32_t)last;
+        w->before[v] = w->window != 0 && pos >= w->window ? (int32_t)(pos - w->window) : -1;
+    }
 }
 
 static void start(struct wide *w)
@@ -158,11 +165,9 @@ static void cap_scores(const struct wide *w)
 static void mask_scores(const struct wide *w, float *s, size_t first, size_t block)
 {
     const __m512 none = _mm512_set1_ps(-INFINITY);
-    __m512i last = _mm512_loadu_si512(w->at + first), pos = _mm512_set1_epi32((int)block);
-    __m512i before = _mm512_set1_epi32(-1); /* the last position that is too old */
+    __m512i last = _mm512_loadu_si512(w->last + first), pos = _mm512_set1_epi32((int)block);
+    __m512i before = _mm512_loadu_si512(w->before + first);
 
-    if (w->window != 0)
-        before = _mm512_sub_epi32(last, _mm512_set1_epi32((int)w->window));
     for (size_t p = 0; p < WIDE_BLOCK; p++, s += WIDE_GROUP) {
         __mmask16 seen = _mm512_cmple_epi32_mask(pos, last) & _mm512_cmpgt_epi32_mask(pos, before);
 
@@ -290,13 +295,12 @@ static void block(struct wide *w, size_t block_at, size_t n)
     pack_block(w, n);
     tiles_begin();
     for (size_t g = 0; g < w->n_groups; g++) {
-        size_t first = g * WIDE_GROUP, low = (size_t)w->at[first];
-        size_t high = (size_t)w->at[first + WIDE_GROUP - 1];
-        bool masked =
-            block_at + WIDE_BLOCK - 1 > low || (w->window != 0 && block_at + w->window <= high);
+        size_t first = g * WIDE_GROUP, end = first + WIDE_GROUP - 1; /* neither ever falls */
+        int32_t from = (int32_t)block_at, to = from + WIDE_BLOCK - 1;
+        bool masked = to > w->last[first] || from <= w->before[end];
 
         /* nothing there for any of them: zeros would be added to sums of 0 and more */
-        if (block_at > high || (w->window != 0 && block_at + WIDE_BLOCK + w->window <= low + 1))
+        if (from > w->last[end] || to <= w->before[first])
             continue;
         multiply_keys(w, g);
         if (w->softcap != 0)

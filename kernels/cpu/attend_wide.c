@@ -72,7 +72,8 @@ static size_t lay_out(struct wide *w, char *base, size_t m, size_t head_dim)
         size_t bytes;
     } want[] = {
         { &w->q, n * w->k_dims * sizeof *w->q },
-        { &w->at, n * sizeof *w->at },
+        { &w->last, n * sizeof *w->last },
+        { &w->before, n * sizeof *w->before },
         { &w->k_floats, WIDE_BLOCK * head_dim * sizeof *w->k_floats },
         { &w->v_floats, WIDE_BLOCK * w->v_dims * sizeof *w->v_floats },
         { &w->k, WIDE_BLOCK * w->k_dims * sizeof *w->k },
@@ -129,6 +130,7 @@ static struct wide tile_start(const struct device *d, const struct tile *t, size
     struct wide w = { .m = t->m,
                       .n_heads = t->n_heads,
                       .pos = t->span->pos + t->row,
+                      .reach = t->span->reach,
                       .window = op->window,
                       .softcap = op->softcap,
                       .scale = op->scale };

@@ -25,11 +25,13 @@ struct wide {
     size_t m, n_groups;              /* query vectors, and their groups of 32 */
     size_t n_heads;                  /* vector r * n_heads + h is row r's head h */
     size_t pos;                      /* position of row 0 */
+    size_t reach;                    /* as in struct seq_span */
     size_t window;                   /* as in struct attend, and so softcap */
     float softcap, scale;
     uint16_t *q;
-    struct wide_sums now; /* of the split at hand */
-    int32_t *at;          /* [n_groups * 32] position of each vector */
+    struct wide_sums now;   /* of the split at hand */
+    int32_t *last, *before; /* [n_groups * 32] the last position that each vector sees, and the one
+                             * before the first (or -1) */
 
     /* Of the block at hand, from head to toe in tiles of 1 kB. */
     float *k_floats;   /* [4][head_dim][16] as struct kv has K */

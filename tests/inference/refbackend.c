@@ -275,19 +275,19 @@ static void ref_rope_kv(struct device *d, const struct rope_kv *op)
     free(k);
 }
 
-/* One head of one row: positions first .. pos. */
+/* One head of one row: positions first .. last. */
 static void attend_head(const struct attend *op, const struct seq_span *s, size_t row, size_t head,
-                        size_t first, size_t pos)
+                        size_t first, size_t last)
 {
     size_t hd = op->kv->shape.head_dim, kvh = head / (op->n_head / op->kv->shape.n_kv);
     const float *q = op->q + (row * op->n_head + head) * hd;
     float *y = op->y + (row * op->n_head + head) * hd;
-    double *p = calloc(pos - first + 1 + hd, sizeof *p), *acc = p + (pos - first + 1);
+    double *p = calloc(last - first + 1 + hd, sizeof *p), *acc = p + (last - first + 1);
     double max = op->sinks ? (double)op->sinks[head] : -INFINITY, sum = 0;
 
     if (!p)
         abort();
-    for (size_t t = first; t <= pos; t++) {
+    for (size_t t = first; t <= last; t++) {
         const float *k = kv_at(op->kv, op->kv->k, op->layer, s, t) + kvh * hd;
         double dot = 0;
 
@@ -302,11 +302,11 @@ static void attend_head(const struct attend *op, const struct seq_span *s, size_
         p[t - first] = dot;
         max = dot > max ? dot : max;
     }
-    for (size_t t = first; t <= pos; t++)
+    for (size_t t = first; t <= last; t++)
         sum += p[t - first] = exp(p[t - first] - max);
     if (op->sinks)
         sum += exp((double)op->sinks[head] - max);
-    for (size_t t = first; t <= pos; t++)
+    for (size_t t = first; t <= last; t++)
         for (size_t i = 0; i < hd; i++)
             acc[i] +=
                 p[t - first] * (double)(kv_at(op->kv, op->kv->v, op->layer, s, t) + kvh * hd)[i];
@@ -322,9 +322,12 @@ static void ref_attend(struct device *d, const struct attend *op)
         for (size_t i = 0; i < s->n; i++) {
             size_t pos = s->pos + i;
             size_t first = op->window && pos + 1 > op->window ? pos + 1 - op->window : 0;
+            size_t last = s->reach ? s->reach - 1 : pos;
 
+            if (op->window && last > pos + op->window - 1)
+                last = pos + op->window - 1;
             for (size_t h = 0; h < op->n_head; h++)
-                attend_head(op, s, s->row + i, h, first, pos);
+                attend_head(op, s, s->row + i, h, first, last);
         }
 }
 
