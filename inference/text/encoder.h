@@ -17,6 +17,8 @@ struct spm;
 struct ugm;
 struct unigram;
 struct unigram_end;
+struct wordpiece;
+struct wpm;
 
 struct encoder {
     struct ids *out;
@@ -26,6 +28,7 @@ struct encoder {
     struct wordcache *cache; /* words met lately; NULL where there was no memory for one */
     struct pretok_run run;   /* BPE: the words */
     struct buf segment;      /* SPM: the bytes being merged, a blank as one byte; UGM: the text */
+    const struct wordpiece *wordpiece;
     const struct unigram *unigram;
     struct unigram_end *ends; /* Unigram: the best ways so far; room for ends_cap */
     size_t ends_cap;
@@ -73,6 +76,12 @@ int ugm_create(struct ugm **out, const struct vocab *v, const struct weights *w,
                struct err *e) MUST_CHECK;
 void ugm_free(struct ugm *u);
 int ugm_encode(const struct ugm *u, struct encoder *enc, const char *text, size_t len,
+               struct err *e) MUST_CHECK;
+
+/* hf/hfwpm.c: BERT's, from a GGUF file. */
+int wpm_create(struct wpm **out, const struct vocab *v, struct err *e) MUST_CHECK;
+void wpm_free(struct wpm *w);
+int wpm_encode(const struct wpm *w, struct encoder *enc, const char *text, size_t len,
                struct err *e) MUST_CHECK;
 
 #endif

@@ -27,6 +27,7 @@ struct tokenizer {
     struct bpe *bpe; /* the one that vocab.model says, the others are NULL */
     struct spm *spm;
     struct ugm *ugm;
+    struct wpm *wpm;
     struct hftok *hf; /* tokenizer.json: has its own table of special tokens */
 };
 
@@ -99,8 +100,10 @@ int tokenizer_open(struct tokenizer **out, const struct weights *w, struct err *
         rc = bpe_create(&t->bpe, &t->vocab, w, e);
     else if (t->vocab.model == VOCAB_SPM)
         rc = spm_create(&t->spm, &t->vocab, e);
-    else
+    else if (t->vocab.model == VOCAB_UGM)
         rc = ugm_create(&t->ugm, &t->vocab, w, e);
+    else
+        rc = wpm_create(&t->wpm, &t->vocab, e);
     if (rc || (rc = special_init(&t->special, &t->vocab, e)))
         goto fail;
     if (is_phi3(w))
@@ -185,6 +188,7 @@ void tokenizer_close(struct tokenizer *t)
     bpe_free(t->bpe);
     spm_free(t->spm);
     ugm_free(t->ugm);
+    wpm_free(t->wpm);
     hftok_free(t->hf);
     special_done(&t->special);
     vocab_done(&t->vocab);
@@ -210,7 +214,8 @@ static int encode_text(const struct tokenizer *t, struct encoder *enc, const cha
         if (end > done) {
             rc = t->bpe   ? bpe_encode(t->bpe, enc, text + done, end - done, e)
                  : t->spm ? spm_encode(t->spm, enc, text + done, end - done, e)
-                          : ugm_encode(t->ugm, enc, text + done, end - done, e);
+                 : t->ugm ? ugm_encode(t->ugm, enc, text + done, end - done, e)
+                          : wpm_encode(t->wpm, enc, text + done, end - done, e);
             if (rc)
                 return rc;
         }
@@ -244,8 +249,8 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
         rc = hftok_encode(t->hf, enc, text, len, o, e);
     else if (!rc)
         rc = encode_text(t, enc, text, len, o, e);
-    if (!rc && o->add_special && t->vocab.add_eos && t->vocab.eos >= 0)
-        rc = encoder_emit(enc, t->vocab.eos, e);
+    if (!rc && o->add_special && t->vocab.add_eos && t->vocab.last >= 0)
+        rc = encoder_emit(enc, t->vocab.last, e);
     if (rc)
         out->len = before; /* the caller sees all ids or none */
     give(t->shelf, enc, rc == 0);

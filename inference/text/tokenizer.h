@@ -1,7 +1,8 @@
 /* tokenizer.h - text to token ids and back, as the model file says.
  *
- * Byte-level BPE (tokenizer.ggml.model "gpt2"), SentencePiece-style BPE ("llama") and Unigram
- * ("t5"); or what a tokenizer.json describes (tokenizer.huggingface.json; hf/).  Control tokens
+ * Byte-level BPE (tokenizer.ggml.model "gpt2"), SentencePiece-style BPE ("llama"), Unigram ("t5")
+ * and WordPiece ("bert"); or what a tokenizer.json describes (tokenizer.huggingface.json; hf/).
+ * Control tokens
  * (<|im_end|>, <bos>) are recognised only where the caller says that the text may hold them:
  * what a client wrote stays text.
  * Opened once, then read-only: any thread. */

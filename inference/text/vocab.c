@@ -86,6 +86,16 @@ static void put_spm_piece(struct strtab *t, struct str s)
     }
 }
 
+/* "##ing" to "ing", "word" to " word". */
+static void put_hashes_piece(struct strtab *t, struct str s)
+{
+    bool more = s.len > 2 && memcmp(s.data, "##", 2) == 0;
+
+    if (!more)
+        strtab_put(t, " ", 1);
+    strtab_put(t, s.data + (more ? 2 : 0), s.len - (more ? 2 : 0));
+}
+
 /* "<0x0A>" to 10; -1 where s is not of that form. */
 static int parse_byte(struct str s)
 {
@@ -109,7 +119,8 @@ static int parse_byte(struct str s)
 int vocab_make_pieces(struct vocab *v, struct err *e)
 {
     int16_t byte[0x180];
-    int rc = strtab_init(&v->pieces, v->n, v->texts.bytes, e);
+    size_t bytes = v->texts.bytes + (v->hashes ? v->n : 0);
+    int rc = strtab_init(&v->pieces, v->n, bytes, e);
 
     if (rc)
         return rc;
@@ -128,6 +139,8 @@ int vocab_make_pieces(struct vocab *v, struct err *e)
             strtab_put(&v->pieces, &c, 1);
         else if (vocab_is_control(v, i))
             strtab_put(&v->pieces, s.data, s.len);
+        else if (v->hashes)
+            put_hashes_piece(&v->pieces, s);
         else if (v->model != VOCAB_BPE)
             put_spm_piece(&v->pieces, s);
         else if (v->type[i] == TOKEN_USER)
@@ -323,7 +336,7 @@ static int find_ends(struct vocab *v, const struct weights *w, struct err *e)
     int rc;
 
     vocab_end_texts(v);
-    if (v->eos >= 0)
+    if (v->eos >= 0 && v->model != VOCAB_WPM) /* whose separator ends no answer */
         v->end[v->eos] = true;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if ((rc = load_id(v, w, keys[i], -1, &id, e)))
@@ -332,6 +345,14 @@ static int find_ends(struct vocab *v, const struct weights *w, struct err *e)
             v->end[id] = true;
     }
     return 0;
+}
+
+/* BERT's tokens before and after a text; its files name them otherwise. */
+static int load_frame(struct vocab *v, const struct weights *w, struct err *e)
+{
+    int rc = load_id(v, w, KEY("cls_token_id"), v->bos, &v->bos, e);
+
+    return rc ? rc : load_id(v, w, KEY("seperator_token_id"), v->eos, &v->eos, e);
 }
 
 static int load_model(struct vocab *v, const struct weights *w, struct err *e)
@@ -350,9 +371,12 @@ static int load_model(struct vocab *v, const struct weights *w, struct err *e)
         v->model = VOCAB_SPM;
     else if (name.len == 2 && memcmp(name.data, "t5", 2) == 0)
         v->model = VOCAB_UGM;
+    else if (name.len == 4 && memcmp(name.data, "bert", 4) == 0)
+        v->model = VOCAB_WPM;
     else
-        return err_set(e, ERR_UNSUPPORTED, "%s \"%.*s\" is not supported (only gpt2, llama, t5)",
-                       KEY("model"), (int)(name.len < 60 ? name.len : 60), name.data);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s \"%.*s\" is not supported (only gpt2, llama, t5, bert)", KEY("model"),
+                       (int)(name.len < 60 ? name.len : 60), name.data);
     return 0;
 }
 
@@ -365,23 +389,28 @@ int vocab_load(struct vocab *v, const struct weights *w, struct err *e)
         [VOCAB_BPE] = { -1, -1, -1 },
         [VOCAB_SPM] = { 1, 2, 0 },
         [VOCAB_UGM] = { -1, 1, 2 },
+        [VOCAB_WPM] = { 101, 102, 100 },
     };
+    bool scored;
     int rc;
 
     *v = (struct vocab){ 0 };
     if ((rc = load_model(v, w, e)) || (rc = load_texts(v, w, e)) || (rc = load_types(v, w, e)))
         goto fail;
-    if (v->model != VOCAB_BPE && (rc = load_scores(v, w, e)))
+    scored = v->model == VOCAB_SPM || v->model == VOCAB_UGM;
+    if (scored && (rc = load_scores(v, w, e)))
         goto fail;
     if ((rc = vocab_make_pieces(v, e)))
         goto fail;
     if ((rc = load_id(v, w, KEY("bos_token_id"), usual[v->model].bos, &v->bos, e)) ||
         (rc = load_id(v, w, KEY("eos_token_id"), usual[v->model].eos, &v->eos, e)) ||
         (rc = load_id(v, w, KEY("unknown_token_id"), usual[v->model].unknown, &v->unknown, e)) ||
-        (rc = find_ends(v, w, e)))
+        (v->model == VOCAB_WPM && (rc = load_frame(v, w, e))) || (rc = find_ends(v, w, e)))
         goto fail;
-    v->add_bos = v->add_space_prefix = v->model == VOCAB_SPM;
-    v->add_eos = v->model == VOCAB_UGM;
+    v->last = v->eos;
+    v->add_space_prefix = v->model == VOCAB_SPM || v->model == VOCAB_WPM;
+    v->add_bos = v->add_space_prefix;
+    v->add_eos = v->model == VOCAB_UGM || v->model == VOCAB_WPM;
     if ((rc = optional(weights_bool(w, KEY("add_bos_token"), &v->add_bos, e))) ||
         (rc = optional(weights_bool(w, KEY("add_eos_token"), &v->add_eos, e))) ||
         (rc = optional(weights_bool(w, KEY("add_space_prefix"), &v->add_space_prefix, e))))

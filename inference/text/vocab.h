@@ -11,6 +11,8 @@ enum vocab_model {
     VOCAB_BPE, /* "gpt2": texts are spelled in the byte alphabet, U+0120 for a blank */
     VOCAB_SPM, /* "llama": texts have U+2581 for a blank, <0xXX> stands for a byte */
     VOCAB_UGM, /* "t5": spelled like SPM's */
+    VOCAB_WPM, /* "bert": likewise, U+2581 before a token that begins a word; or (`hashes`, as
+                * tokenizer.json has it) nothing there, and ## before others */
 };
 
 /* tokenizer.ggml.token_type */
@@ -34,7 +36,9 @@ struct vocab {
     float *score;              /* [n]; NULL for BPE */
     bool *end;                 /* [n] does it end a generation? */
     int32_t bos, eos, unknown; /* -1: none */
+    int32_t last;              /* what add_eos puts after a text: mostly eos */
     bool add_bos, add_eos, add_space_prefix;
+    bool hashes; /* see VOCAB_WPM */
 };
 
 /* Errors: ERR_FORMAT naming the key, ERR_UNSUPPORTED naming the tokenizer model.  On error *v needs

@@ -37,6 +37,9 @@ def build(model, texts, normalizer=None, pre=None, post=None, added=(), byte_lev
         t = Tokenizer(models.BPE(unk_token="<unk>"))
         trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIALS, show_progress=False,
                                       initial_alphabet=P.ByteLevel.alphabet() if byte_level else [])
+    elif model == "wordpiece":
+        t = Tokenizer(models.WordPiece(unk_token="<unk>", max_input_chars_per_word=30))
+        trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIALS, show_progress=False)
     else:
         t = Tokenizer(models.Unigram())
         trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=SPECIALS, unk_token="<unk>", show_progress=False)
@@ -45,7 +48,7 @@ def build(model, texts, normalizer=None, pre=None, post=None, added=(), byte_lev
     if pre is not None:
         t.pre_tokenizer = pre
     t.train_from_iterator(texts, trainer)
-    t.decoder = decoders.ByteLevel() if byte_level else decoders.Metaspace()
+    t.decoder = decoders.ByteLevel() if byte_level else decoders.WordPiece() if model == "wordpiece" else decoders.Metaspace()
     if post is not None:
         t.post_processor = post
     for token in added:
@@ -212,6 +215,13 @@ def cases(rng, charsmap):
     n = N.Sequence([N.NFKD(), N.StripAccents(), N.Lowercase()])
     yield "added tokens", build("bpe", texts, n, level, added=added, byte_level=True), \
         ["ab", "xab", "ab ", "kelvin", "\u212aelvin", "é", "e\u0301", "E", " one two ", "one two", "<tool>", " <tool>", "a<tool>b"]
+    for name, n in [("as it is", N.BertNormalizer()), ("cased", N.BertNormalizer(lowercase=False)),
+                    ("accents kept", N.BertNormalizer(strip_accents=False)),
+                    ("not cleaned", N.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False))]:
+        yield f"WordPiece, BertNormalizer {name}", build("wordpiece", [x.replace("\0", "") for x in texts], n, P.BertPreTokenizer()), ["<unk>", "q" * 31, "x" * 30]
+    yield "WordPiece, other words", build("wordpiece", [x.replace("\0", "") for x in texts], N.NFKC(), P.Whitespace()), ()
+    yield "BertPreTokenizer before ByteLevel", \
+        build("bpe", texts, None, P.Sequence([P.BertPreTokenizer(), P.ByteLevel(False, use_regex=False)]), byte_level=True), ()
     yield "Unigram", build("unigram", texts, None, meta), ()
     yield "Unigram without pre_tokenizer", build("unigram", texts, N.Replace(" ", "▁")), ()
     yield "Unigram byte fallback", with_fallback(build("unigram", ["".join(c for c in x if c < "\x7f") for x in texts], None, meta, size=300)), ["<0x41>", "中", "🦙"]
@@ -220,10 +230,62 @@ def cases(rng, charsmap):
         yield "t5", build("unigram", texts, N.Precompiled(charsmap), P.Sequence([P.WhitespaceSplit(), meta])), ()
 
 
+def gguf_wordpiece(t, name, scratch, rng, chars):
+    """The vocabulary as llama.cpp's converter writes it, U+2581 before words in place of ## before the rest; no key says whether
+    letters become small ones."""
+    import gguf
+    j = json.loads(t.to_str())
+    vocab, special = j["model"]["vocab"], {a["content"] for a in j["added_tokens"]}
+    path = pathlib.Path(scratch) / f"{name}.gguf"
+    w = gguf.GGUFWriter(path, "bert")
+    w.add_tokenizer_model("bert")
+    w.add_tokenizer_pre("default")
+    w.add_token_list([k if k in special else k[2:] if k.startswith("##") else "\u2581" + k for k in sorted(vocab, key=vocab.get)])
+    w.add_token_types([3 if k in special else 1 for k in sorted(vocab, key=vocab.get)])
+    first, last, unknown = (vocab[k] for k in (["[CLS]", "[SEP]", "[UNK]"] if "[CLS]" in vocab else ["<pad>", "</s>", "<unk>"]))
+    w.add_key_value("tokenizer.ggml.cls_token_id", first, gguf.GGUFValueType.UINT32)
+    w.add_sep_token_id(last)
+    w.add_unk_token_id(unknown)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    texts = ["", " ", "a", "\u00c9t\u00e9 e\u0301"]
+    while sum(map(len, texts)) < chars:
+        texts.append(some_text(rng, []))
+    found = [a.get("ids", a) for a in lines("tokenize", path, [{"text": x, "add_special": True} for x in texts])]
+    expected = [[first, *e.ids, last] for e in t.encode_batch(texts, add_special_tokens=False)]
+    wrong = [f"{x!r}: {f}, expected {e}" for x, f, e in zip(texts, found, expected) if f != e and not any(s in x for s in special)]
+    tap.ok(not wrong and len(found) == len(texts), f"bert from a GGUF file, {name}: {len(texts)} texts", len(wrong), *wrong[:3])
+
+
+def wordpieces(rng, scratch):
+    """GGUF files of made vocabularies, and the real one: of the folder's own file a megabyte of text."""
+    for name, lower in [("cased", False), ("small letters", True)]:
+        t = build("wordpiece", corpus(rng), N.BertNormalizer(lowercase=lower), P.BertPreTokenizer(), size=900)
+        t.model = models.WordPiece(t.get_vocab(), unk_token="<unk>")  # of words of up to 100, as all such files
+        tap.attempt(gguf_wordpiece, t, name, scratch, rng, CHARS)
+    folder = os.environ.get("AIRSTRIP_MINILM")
+    if not folder:
+        return tap.skip("MiniLM's vocabulary", "AIRSTRIP_MINILM does not name its folder")
+    t = Tokenizer.from_file(str(pathlib.Path(folder) / "tokenizer.json"))
+    t.no_truncation()
+    t.no_padding()
+    tap.attempt(gguf_wordpiece, t, "MiniLM", scratch, rng, CHARS)
+    texts = [""]
+    while sum(len(x.encode()) for x in texts) < 1_000_000:
+        texts += [some_text(rng, ["[CLS]", "[SEP] ", "[MASK]", "[UNK]"]) for _ in range(100)]
+    for add in [False, True]:
+        found = [a.get("ids", a) for a in lines("tokenize", folder, [{"text": x, "special": True, "add_special": add} for x in texts])]
+        wrong = [f"{x!r}: {f}, expected {e.ids}" for x, f, e in zip(texts, found, t.encode_batch(texts, add_special_tokens=add)) if f != e.ids]
+        tap.ok(not wrong and len(found) == len(texts), f"MiniLM, add_special {add}: a megabyte of text", len(wrong), *wrong[:3])
+
+
 def posts(rng, scratch):
     texts = corpus(rng, 100)
     for name, post in [("template", processors.TemplateProcessing(single="<pad> $A </s>", special_tokens=[("<pad>", 2), ("</s>", 1)])),
                        ("template at the end", processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])),
+                       ("that ends with another token than eos", processors.TemplateProcessing(single="$A <pad>", special_tokens=[("<pad>", 2)])),
                        ("Roberta", processors.RobertaProcessing(("</s>", 1), ("<pad>", 2))),
                        ("Sequence", processors.Sequence([processors.ByteLevel(), processors.TemplateProcessing(
                            single="<pad> $A", special_tokens=[("<pad>", 2)])]))]:
@@ -240,6 +302,7 @@ def main():
         for name, t, specials in cases(rng, model and model.normalizer_spec.precompiled_charsmap):
             tap.attempt(compare, name, t, scratch, rng, specials)
         tap.attempt(posts, rng, scratch)
+        tap.attempt(wordpieces, rng, scratch)
         for name in PRE:
             tap.attempt(gguf_pre, name, scratch, rng)
     tap.done()

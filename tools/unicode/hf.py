@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes inference/text/hf/hftables.c: what the package tokenizers takes for lower case, marks and compatibility
-decompositions, asked of the package itself (its tables are of several versions of Unicode).  Needs: tokenizers."""
+"""Writes inference/text/hf/hftables.c: what the package tokenizers takes for lower case, marks, punctuation, control
+characters and compatibility decompositions, asked of the package itself (its tables are of several versions of Unicode).
+Needs: tokenizers."""
 import sys
 import unicodedata as u
 
 import tokenizers
-from tokenizers import normalizers
+from tokenizers import normalizers, pre_tokenizers
 
 CHARS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
@@ -56,6 +57,28 @@ def words():
     return ranges(c for c in CHARS if not t.encode(chr(c) + "ab").ids)
 
 
+def bert(**what):
+    """BertNormalizer with some of its parts only."""
+    return normalizers.BertNormalizer(**{"clean_text": False, "handle_chinese_chars": False, "strip_accents": False,
+                                         "lowercase": False} | what)
+
+
+def nonspacing():
+    """Marks that BertNormalizer strips: fewer than StripAccents does."""
+    strip, nfd = bert(strip_accents=True), normalizers.NFD()
+    return ranges(c for c in CHARS if nfd.normalize_str(chr(c)) == chr(c) and strip.normalize_str(chr(c)) == "")
+
+
+def controls():
+    return ranges(c for c in CHARS if bert(clean_text=True).normalize_str(chr(c)) == "")
+
+
+def punctuation():
+    """What BertPreTokenizer makes a word of its own."""
+    t = pre_tokenizers.BertPreTokenizer()
+    return ranges(c for c in CHARS if len(t.pre_tokenize_str(f"a{chr(c)}b")) == 3)
+
+
 def table(name, type_, rows, per_line):
     cells = ["{ " + ", ".join(r) + " }," for r in rows]
     print(f"\nconst struct {type_} {name}[] = {{")
@@ -67,6 +90,7 @@ def table(name, type_, rows, per_line):
 def main():
     marks = ranges(c for c in CHARS if normalizers.StripAccents().normalize_str(chr(c)) == "")
     small, wide, word, texts = lower(), list(compat()), words(), []
+    more = {"hf_controls": controls(), "hf_nonspacing": nonspacing(), "hf_punctuation": punctuation()}
     print(f"/* hftables.c - written by tools/unicode/hf.py from tokenizers {tokenizers.__version__}: do not edit. */")
     print("/* clang-format off */")
     print('#include "inference/text/hf/hfchars.h"\n#include "inference/text/nfc.h"')
@@ -74,6 +98,9 @@ def main():
     table("hf_lower", "hf_lower", [(hex(a), hex(b), str(d), str(s)) for a, b, d, s in small], 5)
     table("hf_marks", "hf_range", [(hex(a), hex(b)) for a, b in marks], 8)
     table("hf_words", "hf_range", [(hex(a), hex(b)) for a, b in word], 8)
+    print("\nconst size_t " + ", ".join(f"hf_n_{name[3:]} = {len(rows)}" for name, rows in more.items()) + ";")
+    for name, rows in more.items():
+        table(name, "hf_range", [(hex(a), hex(b)) for a, b in rows], 8)
     rows = []
     for c, s in wide:
         rows.append((hex(c), str(len(texts)), str(len(s))))

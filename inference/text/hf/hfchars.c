@@ -72,6 +72,22 @@ bool hf_is_word(uint32_t c)
     return is_among(hf_words, hf_n_words, c);
 }
 
+bool hf_is_punctuation(uint32_t c)
+{
+    return is_among(hf_punctuation, hf_n_punctuation, c);
+}
+
+/* Those that BERT takes for words of their own (its tokenization.py). */
+static bool is_chinese(uint32_t c)
+{
+    static const struct hf_range ranges[] = {
+        { 0x3400, 0x4dbf },   { 0x4e00, 0x9fff },   { 0xf900, 0xfaff },   { 0x20000, 0x2a6df },
+        { 0x2a700, 0x2b81f }, { 0x2b920, 0x2ceaf }, { 0x2f800, 0x2fa1f },
+    };
+
+    return c >= ranges[0].first && is_among(ranges, sizeof ranges / sizeof *ranges, c);
+}
+
 /* What nmt makes of it: nothing (0), a blank, or itself. */
 static uint32_t nmt(uint32_t c)
 {
@@ -87,26 +103,67 @@ static uint32_t nmt(uint32_t c)
     return c;
 }
 
-/* The character c, which takes n bytes, into out; returns how many bytes. */
+/* The character c into out; returns how many bytes. */
 static size_t convert(enum hfchars_kind kind, uint32_t c, char out[8])
 {
     uint32_t to = c;
+    size_t n;
 
-    if (kind == HFCHARS_LOWERCASE) {
+    switch (kind) {
+    case HFCHARS_LOWERCASE:
         if (c == 0x130) { /* the one that becomes two: i and a dot above */
             memcpy(out, "i\xcc\x87", 3);
             return 3;
         }
         to = small_letter(c);
-    } else if (kind == HFCHARS_STRIP_ACCENTS) {
+        break;
+    case HFCHARS_STRIP_ACCENTS:
         if (c >= hf_marks[0].first && is_among(hf_marks, hf_n_marks, c))
             return 0;
-    } else {
+        break;
+    case HFCHARS_STRIP_NONSPACING:
+        if (c >= hf_nonspacing[0].first && is_among(hf_nonspacing, hf_n_nonspacing, c))
+            return 0;
+        break;
+    case HFCHARS_NMT:
         to = nmt(c);
         if (to == 0 && c != 0)
             return 0;
+        break;
+    case HFCHARS_CLEAN:
+        if (is_among(hf_controls, hf_n_controls, c))
+            return 0;
+        to = hf_is_blank(c) ? ' ' : c;
+        break;
+    case HFCHARS_CHINESE:
+        if (!is_chinese(c))
+            break;
+        n = utf8_encode(out + 1, c);
+        out[0] = out[n + 1] = ' ';
+        return n + 2;
+    case HFCHARS_LETTERS:
+        break;
     }
     return utf8_encode(out, to);
+}
+
+/* The characters from byte i on that no kind but some control characters and capitals changes, kept
+ * as they are: how many bytes. */
+static size_t keep_plain(enum hfchars_kind kind, const struct hfsink *s, const struct hftext *t,
+                         size_t i)
+{
+    bool capitals = kind != HFCHARS_LOWERCASE;
+    size_t end = i;
+
+    for (; end < t->len; end++) {
+        unsigned char c = (unsigned char)t->text[end];
+
+        if (c < 0x20 || c >= 0x7f || (!capitals && c >= 'A' && c <= 'Z'))
+            break;
+    }
+    if (end > i)
+        hf_keep(s, t, i, end);
+    return end - i;
 }
 
 void hfchars_run(enum hfchars_kind kind, const struct hfsink *s, const struct hftext *t)
@@ -119,6 +176,8 @@ void hfchars_run(enum hfchars_kind kind, const struct hfsink *s, const struct hf
         if (kind == HFCHARS_LETTERS) {
             n = 1;
             len = vocab_byte_letter((unsigned char)t->text[i], out);
+        } else if ((n = keep_plain(kind, s, t, i)) > 0) {
+            continue;
         } else if ((n = utf8_decode(t->text + i, t->len - i, &c)) > 0) {
             len = convert(kind, c, out);
         } else { /* a byte that is not UTF-8 stays */

@@ -218,7 +218,47 @@ static int put_ids(struct weights *to, const struct vocab *v, struct err *e)
             rc = weights_put_u64(to, more[k++], i, e);
     if (!rc)
         rc = weights_put_bool(to, KEY("add_bos_token"), v->add_bos, e);
+    if (!rc && v->last != v->eos)
+        return weights_put_bool(to, KEY("add_eos_token"), false,
+                                e); /* hfgguf_compare() will tell */
     return rc ? rc : weights_put_bool(to, KEY("add_eos_token"), v->add_eos, e);
+}
+
+/* WordPiece's tokens with U+2581 before those that begin a word, in place of ## before others. */
+static int put_wordpieces(struct weights *to, struct reading *r, size_t n_vocab, struct err *e)
+{
+    const struct vocab *v = &r->vocab;
+    size_t n = v->n > n_vocab ? v->n : n_vocab;
+    struct str *texts = arena_array(&r->arena, n + 1, sizeof *texts);
+    int64_t *types = arena_array(&r->arena, n + 1, sizeof *types);
+    int rc = 0;
+
+    if (!texts || !types)
+        return err_set(e, ERR_NOMEM, "no memory for %zu tokens", n);
+    for (size_t i = 0; i < n; i++) {
+        struct str s = i < v->n ? strtab_get(&v->texts, i) : (struct str){ "", 0 };
+        bool more = s.len > 2 && memcmp(s.data, "##", 2) == 0;
+        char *text = arena_alloc(&r->arena, s.len + PAD_BYTES);
+
+        if (!text)
+            return err_set(e, ERR_NOMEM, "no memory for %zu tokens", n);
+        types[i] = s.len ? v->type[i] : TOKEN_UNUSED;
+        if (!s.len)
+            snprintf(text, PAD_BYTES, "[PAD%zu]", i);
+        else
+            snprintf(text, s.len + PAD_BYTES, "%s%.*s",
+                     more || vocab_is_control(v, i) ? "" : "\xe2\x96\x81",
+                     (int)(s.len - (more ? 2 : 0)), s.data + (more ? 2 : 0));
+        texts[i] = (struct str){ text, strlen(text) };
+    }
+    if ((rc = weights_put_copy(to, KEY("model"), (struct str){ "bert", 4 }, e)) ||
+        (rc = weights_put_copy(to, KEY("pre"), (struct str){ "default", 7 }, e)) ||
+        (rc = weights_put_strs(to, KEY("tokens"), texts, n, e)) ||
+        (rc = weights_put_ints(to, KEY("token_type"), types, n, e)) || (rc = put_ids(to, v, e)))
+        return rc;
+    if (v->bos >= 0 && (rc = weights_put_u64(to, KEY("cls_token_id"), (uint64_t)v->bos, e)))
+        return rc;
+    return v->last < 0 ? 0 : weights_put_u64(to, KEY("seperator_token_id"), (uint64_t)v->last, e);
 }
 
 static int put_all(struct weights *to, struct reading *r, size_t n_vocab, struct err *note,
@@ -230,6 +270,8 @@ static int put_all(struct weights *to, struct reading *r, size_t n_vocab, struct
     const char *name = bytes ? "gpt2" : "llama", *pre = "default";
     int rc = 0;
 
+    if (v->model == VOCAB_WPM)
+        return put_wordpieces(to, r, n_vocab, e);
     if (!merges || merges->kind != VALUE_LIST) {
         err_set(note, ERR_UNSUPPORTED,
                 "GGUF's own keys are not written for a tokenizer of the kind \"%.40s\"; the file "

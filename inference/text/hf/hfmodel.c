@@ -88,17 +88,47 @@ static int open_unigram(struct hfmodel *m, const struct vocab *v, const struct v
     return rc;
 }
 
+static int open_wordpiece(struct hfmodel *m, const struct vocab *v, const struct value *model,
+                          struct err *e)
+{
+    size_t len;
+    const char *mark = hf_string(model, "continuing_subword_prefix", &len);
+    const struct value *most = value_get(model, "max_input_chars_per_word");
+    struct wordpiece_options o = {
+        .first = "", .more = "##", .unknown = v->unknown, .max_chars = 100
+    };
+
+    if (mark && strcmp(mark, "##") != 0)
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "tokenizer.json: a WordPiece model with the prefix \"%.20s\" instead of ## is "
+            "not supported",
+            mark);
+    if (most &&
+        (most->kind != VALUE_INT || most->integer < 1 || most->integer > WORDPIECE_MAX_CHARS))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "tokenizer.json: max_input_chars_per_word is not between 1 and %d",
+                       WORDPIECE_MAX_CHARS);
+    if (most)
+        o.max_chars = (size_t)most->integer;
+    if (o.unknown < 0)
+        return err_set(e, ERR_FORMAT,
+                       "tokenizer.json: model.unk_token is missing, or not in the vocabulary");
+    return wordpiece_create(&m->wordpiece, v, &o, e);
+}
+
 int hfmodel_open(struct hfmodel *m, const struct vocab *v, const struct value *json, bool bytes,
                  struct err *e)
 {
     const struct value *model = value_get(json, "model");
     const char *type = hf_type(model);
 
-    if (strcmp(type, "Unigram") == 0) {
+    if (strcmp(type, "Unigram") == 0 || strcmp(type, "WordPiece") == 0) {
         if (bytes)
             return err_set(e, ERR_UNSUPPORTED,
-                           "tokenizer.json: a Unigram model of bytes (ByteLevel) is not supported");
-        return open_unigram(m, v, model, e);
+                           "tokenizer.json: a %s model of bytes (ByteLevel) is not supported",
+                           type);
+        return *type == 'U' ? open_unigram(m, v, model, e) : open_wordpiece(m, v, model, e);
     }
     /* old files do not name the type of a BPE model */
     if (*type ? strcmp(type, "BPE") != 0 : !value_get(model, "merges"))
@@ -111,5 +141,6 @@ void hfmodel_close(struct hfmodel *m)
 {
     bpe_free(m->bpe);
     unigram_free(m->unigram);
+    wordpiece_free(m->wordpiece);
     *m = (struct hfmodel){ 0 };
 }

@@ -111,15 +111,55 @@ static bool read_simple(struct step *s, const char *type)
     return false;
 }
 
+/* NULL with a sentence where there are too many. */
+static struct step *new_step(struct hfnorm *n, struct err *e)
+{
+    if (n->n < MAX_STEPS)
+        return &n->steps[n->n++];
+    (void)err_set(e, ERR_UNSUPPORTED, "tokenizer.json: more than %d normalizers", MAX_STEPS);
+    return NULL;
+}
+
+/* BERT's, in the order that the library has for them; strip_accents is null where it follows
+ * lowercase. */
+static int read_bert(struct hfnorm *n, const struct value *v, struct err *e)
+{
+    bool lowercase = hf_flag(v, "lowercase", true);
+    bool strips = hf_flag(v, "strip_accents", lowercase);
+    const struct {
+        bool wanted;
+        struct step step;
+    } parts[] = {
+        { hf_flag(v, "clean_text", true), { .kind = STEP_CHARS, .chars = HFCHARS_CLEAN } },
+        { hf_flag(v, "handle_chinese_chars", true),
+          { .kind = STEP_CHARS, .chars = HFCHARS_CHINESE } },
+        { strips, { .kind = STEP_FORM, .form = { false, false } } },
+        { strips, { .kind = STEP_CHARS, .chars = HFCHARS_STRIP_NONSPACING } },
+        { lowercase, { .kind = STEP_CHARS, .chars = HFCHARS_LOWERCASE } },
+    };
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct step *s = parts[i].wanted ? new_step(n, e) : NULL;
+
+        if (parts[i].wanted && !s)
+            return ERR_UNSUPPORTED;
+        if (s)
+            *s = parts[i].step;
+    }
+    return 0;
+}
+
 static int read_step(void *arg, const struct value *v, struct err *e)
 {
     struct hfnorm *n = arg;
     struct step *s;
     const char *type = hf_type(v);
 
-    if (n->n == MAX_STEPS)
-        return err_set(e, ERR_UNSUPPORTED, "tokenizer.json: more than %d normalizers", MAX_STEPS);
-    s = &n->steps[n->n++];
+    if (strcmp(type, "BertNormalizer") == 0)
+        return read_bert(n, v, e);
+    s = new_step(n, e);
+    if (!s)
+        return ERR_UNSUPPORTED;
     if (strcmp(type, "Prepend") == 0) {
         s->kind = STEP_PREPEND;
         return put_text(&s->to, v, "prepend", e);

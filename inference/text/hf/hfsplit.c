@@ -18,7 +18,7 @@ enum { MAX_STEPS = 16 };
 /* What becomes of a match and the piece beside it. */
 enum behavior { ISOLATED, REMOVED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
 
-enum step_kind { STEP_CUT, STEP_METASPACE, STEP_BLANK_FIRST, STEP_LETTERS };
+enum step_kind { STEP_CUT, STEP_METASPACE, STEP_BLANK_FIRST, STEP_LETTERS, STEP_BERT };
 
 struct step {
     enum step_kind kind;
@@ -160,6 +160,8 @@ static int read_step(void *arg, const struct value *v, struct err *e)
         return read_split(p, v, e);
     if (strcmp(type, "ByteLevel") == 0)
         return read_byte_level(p, v, e);
+    if (strcmp(type, "BertPreTokenizer") == 0)
+        return new_step(p, STEP_BERT, e) ? 0 : ERR_UNSUPPORTED;
     if (strcmp(type, "Metaspace") == 0)
         return read_metaspace(p, v, e);
     if (strcmp(type, "Digits") == 0)
@@ -231,8 +233,10 @@ struct cutting {
     bool match;        /* what is held back, or was handed on last, is a match */
 };
 
-static int hand_on(struct cutting *c, size_t start, size_t end, struct err *e)
+static int hand_on(void *arg, size_t start, size_t end, struct err *e)
 {
+    const struct cutting *c = arg;
+
     return run_from(c->p, c->run, c->step + 1, c->s + start, end - start, c->first && start == 0,
                     e);
 }
@@ -347,6 +351,7 @@ static int metaspace(const struct hfsplit *p, struct pretok_run *run, size_t ste
 static int run_from(const struct hfsplit *p, struct pretok_run *run, size_t step, const char *s,
                     size_t len, bool first, struct err *e)
 {
+    struct cutting c = { .p = p, .run = run, .step = step, .s = s, .first = first };
     struct buf b = { 0 };
 
     if (len == 0)
@@ -356,6 +361,8 @@ static int run_from(const struct hfsplit *p, struct pretok_run *run, size_t step
     switch (p->steps[step].kind) {
     case STEP_CUT:
         break;
+    case STEP_BERT:
+        return hfbert_words(s, len, hand_on, &c, e);
     case STEP_METASPACE:
         return metaspace(p, run, step, s, len, first, e);
     case STEP_BLANK_FIRST:

@@ -301,8 +301,10 @@ int hftok_encode(const struct hftok *h, struct encoder *enc, const char *text, s
 
     if (h->model.bpe)
         bpe_begin(h->model.bpe, enc);
-    else
+    else if (h->model.unigram)
         unigram_begin(h->model.unigram, enc);
+    else
+        wordpiece_begin(h->model.wordpiece, enc);
     rc = cut(&c, &h->raw, &q, stretch, true, e);
     hfwork_done(&c.work);
     buf_done(&c.marks);

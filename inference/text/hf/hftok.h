@@ -1,4 +1,4 @@
-/* hftok.h - a tokenizer as Hugging Face's tokenizer.json describes it, with BPE or a Unigram model.
+/* hftok.h - a tokenizer as Hugging Face's tokenizer.json describes it: BPE, Unigram or WordPiece.
  *
  * A text goes through: added tokens that are looked for in it as it is; the normaliser; added
  * tokens that are looked for in normalised text; the pre-tokenizer, which cuts it into words; the
@@ -9,6 +9,7 @@
 
 #include "inference/text/encoder.h"
 #include "inference/text/unigram.h"
+#include "inference/text/wordpiece.h"
 #include "kernels/base/value.h"
 
 struct hftok;
@@ -61,6 +62,7 @@ int hfvocab_load(struct vocab *v, const struct value *json, const struct weights
 struct hfmodel {
     struct bpe *bpe;
     struct unigram *unigram;
+    struct wordpiece *wordpiece;
 };
 int hfmodel_open(struct hfmodel *m, const struct vocab *v, const struct value *json, bool bytes,
                  struct err *e) MUST_CHECK;
@@ -93,5 +95,11 @@ bool hfsplit_gives_bytes(const struct hfsplit *s);
 /* Calls run->word for each word; `first`: the whole text begins with this stretch. */
 int hfsplit_run(const struct hfsplit *s, struct pretok_run *run, const char *text, size_t len,
                 bool first, struct err *e) MUST_CHECK;
+
+/* hfbert.c: words between blanks, each punctuation mark one by itself: word(arg, start, end) for
+ * each. */
+int hfbert_words(const char *s, size_t len,
+                 int (*word)(void *arg, size_t start, size_t end, struct err *e), void *arg,
+                 struct err *e) MUST_CHECK;
 
 #endif

@@ -222,8 +222,14 @@ static int read_decoder(void *arg, const struct value *v, struct err *e)
 static int set_decoding(struct vocab *v, const struct value *json, struct err *e)
 {
     struct decoding d = { 0 };
-    int rc = hf_each(value_get(json, "decoder"), "decoders", read_decoder, &d, e);
+    int rc;
 
+    if (strcmp(hf_type(value_get(json, "model")), "WordPiece") == 0) { /* whatever the decoder is */
+        v->model = VOCAB_WPM;
+        v->add_space_prefix = v->hashes = true;
+        return vocab_make_pieces(v, e);
+    }
+    rc = hf_each(value_get(json, "decoder"), "decoders", read_decoder, &d, e);
     if (rc)
         return rc;
     if (d.bytes == d.blanks)
@@ -389,11 +395,8 @@ static int set_special(struct vocab *v, const struct value *json, const struct v
     if (around.after >= 0 && v->eos < 0)
         v->eos = around.after;
     v->add_eos = around.after >= 0;
-    if (v->add_eos && around.after != v->eos)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "tokenizer.json: a post_processor that ends texts with another token than "
-                       "eos_token is not supported");
     read_flags(v, settings, bos, eos);
+    v->last = around.after >= 0 ? around.after : v->eos;
     v->unknown = unknown ? strindex_find(&v->by_text, unknown, len) : -1;
     if (id && id->kind == VALUE_INT && id->integer >= 0 && (size_t)id->integer < v->n)
         v->unknown = (int32_t)id->integer; /* Unigram's */
