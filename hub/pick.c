@@ -11,11 +11,14 @@
 static const char index_file[] = "model.safetensors.index.json";
 static const char single_file[] = "model.safetensors";
 /* What a folder must have besides weights, and what it may: inference/weights/folder.h reads the
- * first five, transformers the rest as well. */
+ * first six, transformers and sentence-transformers the rest as well. */
 static const char *const needed[] = { "config.json", "tokenizer.json" };
-static const char *const welcome[] = { "generation_config.json", "tokenizer_config.json",
-                                       "chat_template.jinja", "special_tokens_map.json",
-                                       "added_tokens.json" };
+static const char *const welcome[] = {
+    "generation_config.json",    "tokenizer_config.json",
+    "chat_template.jinja",       "modules.json",
+    "special_tokens_map.json",   "added_tokens.json",
+    "sentence_bert_config.json", "config_sentence_transformers.json"
+};
 
 static const char *last_part(const char *path)
 {
@@ -145,6 +148,15 @@ static bool pick_weights(const char *const *files, size_t n, bool *wanted)
     return true;
 }
 
+/* Of sentence-transformers, such as 1_Pooling/config.json. */
+static bool is_module(const char *file)
+{
+    size_t digits = strspn(file, "0123456789");
+    const char *slash = strchr(file, '/');
+
+    return digits && file[digits] == '_' && slash && strcmp(slash, "/config.json") == 0;
+}
+
 static int pick_folder(const char *const *files, size_t n, bool *wanted, struct err *e)
 {
     for (size_t k = 0; k < sizeof needed / sizeof *needed; k++) {
@@ -160,6 +172,8 @@ static int pick_folder(const char *const *files, size_t n, bool *wanted, struct 
         if (i < n)
             wanted[i] = true;
     }
+    for (size_t i = 0; i < n; i++)
+        wanted[i] |= is_module(files[i]);
     if (!pick_weights(files, n, wanted))
         return err_set(e, ERR_NOTFOUND,
                        "it has neither a GGUF file nor %s, whole or in parts with an index",

@@ -103,7 +103,7 @@ void batch_keep(struct batch *b, struct job *j)
 
     if (b->prefix_cache == PREFIX_CACHE_PROMPTS && n > j->n_prompt)
         n = j->n_prompt;
-    if (b->prefix_cache != PREFIX_CACHE_OFF && !j->far)
+    if (batch_shares(b, j))
         kvcache_keep(b->cache, &j->table, j->ids, n);
 }
 

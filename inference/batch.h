@@ -13,6 +13,7 @@
 #include "inference/kvcache.h"
 #include "inference/pace.h"
 #include "inference/pass.h"
+#include "inference/pooling.h"
 #include "inference/sampler.h"
 #include "inference/scheduler.h"
 
@@ -28,8 +29,10 @@ struct batch {
     struct pass prompts; /* under way for as many steps as it has slices */
     struct pass tokens;  /* of this step */
     struct pace pace;
-    enum prefix_cache prefix_cache; /* set after batch_open(), as the next one */
+    enum prefix_cache prefix_cache; /* set after batch_open(), as the next four */
     size_t near_tokens;             /* struct model's */
+    bool encoder;                   /* likewise: prompts are evaluated whole, and then forgotten */
+    enum pooling pooling;
     const struct weights
         *weights; /* borrowed; where their file was cut short nothing more is told */
     struct drafts drafts;

@@ -16,7 +16,7 @@ void batch_go_far(struct batch *b)
             continue;
         batch_keep(b, j);
         kvcache_drop(b->cache, &j->table);
-        j->n_done = 0;
+        batch_forget(j);
         j->far = true;
     }
 }
@@ -44,7 +44,7 @@ static bool preempt_behind(struct batch *b, const struct job *j)
         batch_keep(b,
                    last); /* as long as nobody takes the pages, they need not be evaluated again */
         kvcache_drop(b->cache, &last->table);
-        last->n_done = 0;
+        batch_forget(last);
         last->preempted = !last->over;
         return true;
     }
@@ -76,7 +76,7 @@ static void look_up_prefix(struct batch *b, struct job *j)
 {
     bool again = j->n_ids > j->n_prompt; /* it was preempted, and has its first token */
 
-    if (j->n_done || j->far || b->prefix_cache == PREFIX_CACHE_OFF)
+    if (j->n_done || !batch_shares(b, j))
         return;
     j->n_done = kvcache_reuse(b->cache, &j->table, j->ids, again ? j->n_prompt : j->n_prompt - 1);
     if (!again)
@@ -84,11 +84,19 @@ static void look_up_prefix(struct batch *b, struct job *j)
     b->step.cached += j->n_done;
 }
 
-/* Prompts in order, as much of each as there is room for. */
+/* The rows of j that were just added, and become part of its vector. */
+static void want_hidden(struct batch *b, const struct job *j, size_t n)
+{
+    size_t first, n_hidden = pooling_rows(b->pooling, j->n_done, n, j->n_prompt, &first);
+
+    pass_add_hidden(&b->prompts, first, n_hidden);
+}
+
+/* Prompts in order, as much of each as there is room for; an encoder's only whole. */
 void batch_compose_prompts(struct batch *b, bool others_generate)
 {
     struct pass *p = &b->prompts;
-    size_t max_rows = pace_rows(&b->pace, p->max_rows, others_generate);
+    size_t max_rows = b->encoder ? p->max_rows : pace_rows(&b->pace, p->max_rows, others_generate);
 
     pass_clear(p);
     for (size_t i = 0; i < b->n_jobs && p->n_rows < max_rows; i++) {
@@ -99,11 +107,16 @@ void batch_compose_prompts(struct batch *b, bool others_generate)
             continue;
         look_up_prefix(b, j);
         n = j->n_prompt - j->n_done;
+        if (n > max_rows - p->n_rows && b->encoder)
+            continue;
         if (n > max_rows - p->n_rows)
             n = max_rows - p->n_rows;
-        if (n && add_rows(b, p, j, j->ids + j->n_done, n,
-                          j->n_done + n == j->n_ids && j->max_new ? 1 : 0))
-            j->in_prompts = true;
+        if (!n || !add_rows(b, p, j, j->ids + j->n_done, n,
+                            j->n_done + n == j->n_ids && j->max_new ? 1 : 0))
+            continue;
+        j->in_prompts = true;
+        if (batch_embeds(j))
+            want_hidden(b, j, n);
     }
     if (p->n_rows)
         pass_begin(p, pace_attend_rows(&b->pace, p->n_rows, pass_positions(p), others_generate));

@@ -158,19 +158,39 @@ static void take_output(struct batch *b, const struct pass *pass, size_t i)
     take_token(b, j, id, j->top_logprobs >= 0 ? lp : NULL);
 }
 
+/* Hidden states of a pass that j gets, from number `at` on; the end, where they are all there. */
+static void take_hidden(struct batch *b, struct job *j, size_t at, size_t n)
+{
+    struct event *ev = &j->last->event;
+
+    for (size_t i = at; i < at + n; i++)
+        pooled_add(&j->pooled, forward_hidden(b->prompts.forward, i));
+    if (!batch_is_generating(j))
+        return;
+    pooled_mean(&j->pooled, ev->vector);
+    j->first_ms = clock_ms();
+    batch_finish(j, FINISH_STOP);
+}
+
 void batch_harvest_prompts(struct batch *b)
 {
     struct pass *p = &b->prompts;
+    size_t hidden = 0;
 
     for (size_t i = 0; i < p->n_spans; i++) {
         struct job *j = p->span_jobs[i];
 
         j->in_prompts = false;
         j->n_done += p->spans[i].n;
+        if (batch_embeds(j))
+            take_hidden(b, j, hidden, p->span_hidden[i]);
+        hidden += p->span_hidden[i];
         if (!batch_is_generating(j))
             continue;
         /* Others with the same beginning need not wait for the end of the answer. */
         batch_keep(b, j);
+        if (batch_embeds(j))
+            continue;
         if (!j->max_new)
             batch_finish(j, FINISH_LENGTH);
         else if (j->n_ids == j->n_prompt && b->max_drafted_rows && !j->no_speculation)

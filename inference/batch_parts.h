@@ -10,6 +10,25 @@ static inline bool batch_is_generating(const struct job *j)
     return j->n_done >= j->n_prompt;
 }
 
+static inline bool batch_embeds(const struct job *j)
+{
+    return j->pooled.sum != NULL;
+}
+
+/* Whether keys and values of others will do: not where its own rows are all wanted. */
+static inline bool batch_shares(const struct batch *b, const struct job *j)
+{
+    return b->prefix_cache != PREFIX_CACHE_OFF && !j->far &&
+           (!batch_embeds(j) || b->pooling == POOLING_LAST);
+}
+
+/* Nothing of it is evaluated any more. */
+static inline void batch_forget(struct job *j)
+{
+    j->n_done = 0;
+    j->pooled.n = 0;
+}
+
 /* --- batch.c: endings --- */
 
 /* The job is over; its client is told when the step has been counted. */

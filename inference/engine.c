@@ -106,8 +106,10 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
         return rc;
     f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows, l->max_drafted_rows };
     rc = batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
-    b->prefix_cache = g->prefix_cache;
+    b->prefix_cache = l->model.encoder ? PREFIX_CACHE_OFF : g->prefix_cache;
     b->near_tokens = l->model.near_tokens;
+    b->encoder = b->prompts.encoder = l->model.encoder;
+    b->pooling = l->pooling;
     b->weights = l->weights;
     return rc ? rc : check_damage(g, e);
 }
@@ -276,6 +278,11 @@ void engine_status(const struct engine *g, struct engine_status *out)
                                    .max_batch = g->loaded.max_batch,
                                    .kv_pages = g->loaded.kv_shape.n_pages,
                                    .has_chat_template = g->loaded.template != NULL,
+                                   .writes = !g->loaded.model.headless,
+                                   .pooling = g->loaded.no_embeddings.code
+                                                  ? NULL
+                                                  : pooling_name(g->loaded.pooling),
+                                   .n_embd = g->loaded.model.n_embd,
                                    .load_percent = atomic_load(&g->load_percent) };
     if (atomic_load(&g->serving))
         describe(g, out);
@@ -304,6 +311,21 @@ void engine_status(const struct engine *g, struct engine_status *out)
 
 /* --- submitting --- */
 
+/* Is it what this model answers with, text or a vector? */
+static int check_kind(const struct engine *g, const struct job_request *r, struct err *e)
+{
+    const struct loaded *l = &g->loaded;
+
+    if (!r->embed && l->model.headless)
+        return err_param(e, "model", ERR_UNSUPPORTED,
+                         "this model gives embeddings and cannot write text: it answers "
+                         "/v1/embeddings only");
+    if (r->embed && l->no_embeddings.code)
+        return err_param(e, "model", ERR_UNSUPPORTED, "this model gives no embeddings: %s",
+                         l->no_embeddings.text);
+    return 0;
+}
+
 /* The grammar that is asked for; none: *out is NULL. */
 static int find_shape(struct engine *g, const struct spec *s, struct shape **out, struct err *e)
 {
@@ -328,27 +350,29 @@ int engine_submit(struct engine *g, const struct job_request *r, struct inbox *i
     struct ids ids = { 0 }, prediction = { 0 };
     struct shape *shape = NULL;
     struct job *j = NULL;
-    size_t room;
+    size_t room, n_vector = r->embed ? g->loaded.model.n_embd : 0;
     int rc;
 
     /* Turned away before the work, not after it; queueing looks again. */
     rc = scheduler_accepts(g->scheduler, e);
     if (rc == 0)
+        rc = check_kind(g, r, e);
+    if (rc == 0 && !r->embed)
         rc = job_request_check(r, g->loaded.n_vocab, e);
     if (rc == 0)
         rc = prompt_encode(&g->loaded, r, &ids, e);
-    if (rc == 0)
+    if (rc == 0 && !r->embed)
         rc = prompt_encode_prediction(&g->loaded, r, &prediction, e);
-    if (rc == 0)
+    if (rc == 0 && !r->embed)
         rc = find_shape(g, &r->spec, &shape, e);
     if (rc) {
         ids_done(&ids);
         ids_done(&prediction);
         return rc;
     }
-    room = g->loaded.n_ctx - ids.len; /* above 0: see prompt_encode() */
+    room = r->embed ? 0 : g->loaded.n_ctx - ids.len; /* else above 0: see prompt_encode() */
     rc = job_create(&j, g->scheduler, g->loaded.tokenizer, r, &ids, &prediction,
-                    r->max_tokens < room ? r->max_tokens : room, in, tag, e);
+                    r->max_tokens < room ? r->max_tokens : room, n_vector, in, tag, e);
     if (rc) {
         shape_unref(shape);
         return rc;
@@ -400,13 +424,14 @@ int engine_render(struct engine *g, const struct value *context, struct buf *out
     return rc == 0 && out->failed ? err_set(e, ERR_NOMEM, "no memory for a prompt's text") : rc;
 }
 
-int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids, size_t *n,
-                    struct err *e)
+int engine_prompt_ids(struct engine *g, const struct job_request *r, int32_t **ids, size_t *n,
+                      struct err *e)
 {
-    const struct job_request r = { .kind = PROMPT_CHAT, .context = context };
     struct ids found = { 0 };
-    int rc = prompt_encode(&g->loaded, &r, &found, e);
+    int rc = check_kind(g, r, e);
 
+    if (rc == 0)
+        rc = prompt_encode(&g->loaded, r, &found, e);
     if (rc) {
         ids_done(&found);
         return rc;
@@ -414,6 +439,14 @@ int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids
     *ids = found.data;
     *n = found.len;
     return 0;
+}
+
+int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids, size_t *n,
+                    struct err *e)
+{
+    const struct job_request r = { .kind = PROMPT_CHAT, .context = context };
+
+    return engine_prompt_ids(g, &r, ids, n, e);
 }
 
 int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf *out,

@@ -1,5 +1,7 @@
 /* engine.h - one loaded model that answers: submit a job, wait for its events.
  *
+ * A job's answer is text, or (embed) the vector that stands for its prompt.
+ *
  * The engine knows nothing of HTTP.  A job is checked, rendered and tokenised on the caller's
  * thread by engine_submit(); from then on the engine's own thread owns it, and tells what happens
  * through the caller's inbox.  Several jobs may share an inbox (one request with n choices): events
@@ -55,6 +57,8 @@ struct engine_config {
     size_t max_step_rows; /* prompt tokens evaluated per step; 0 = 512 */
     enum prefix_cache prefix_cache; /* whose keys and values later prompts may begin with */
     enum speculation speculation;
+    const char *pooling; /* how vectors are made of tokens: "mean", "cls", "last"; NULL: as the
+                          * model says */
 };
 
 enum engine_state { ENGINE_LOADING, ENGINE_READY, ENGINE_FAILED, ENGINE_CLOSING };
@@ -75,6 +79,9 @@ struct engine_status {
     double last_step_ms_ago;  /* since the last step ended or idleness did, whichever came later:
                                * with  running > 0 a large value means a stalled engine */
     size_t n_ctx, n_vocab, max_batch;
+    bool writes;         /* false: an encoder or the like, which answers with vectors only */
+    const char *pooling; /* of its vectors; static.  NULL: it has none */
+    size_t n_embd;       /* how long they are */
     size_t kv_pages, kv_pages_used;       /* used: by running sequences */
     size_t kv_pages_cached;               /* free, but holding what a later prompt may begin with */
     size_t prefix_pages;                  /* holding that, free or in use */
@@ -166,6 +173,7 @@ struct job_request {
     size_t text_len;
     const int32_t *ids; /* PROMPT_IDS */
     size_t n_ids;
+    bool embed; /* a vector is wanted: of the rest only priority counts */
     struct sampling sampling;
     size_t
         max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
@@ -211,7 +219,7 @@ enum event_kind {
     EVENT_STARTED, /* left the queue: prompt evaluation begins */
     EVENT_TEXT, /* text: valid UTF-8 (but for show_control), possibly empty when only logprobs came
                  */
-    EVENT_DONE, /* the last one: finish and usage are set */
+    EVENT_DONE, /* the last one: finish and usage are set, and the vector where one was wanted */
     EVENT_FAILED, /* the last one: err is set */
 };
 
@@ -226,6 +234,9 @@ struct event {
         *logprobs;     /* [n_logprobs * (1 + top_logprobs)]: the token taken, then the best */
     size_t n_logprobs; /* ordered; id -1 fills where there are fewer */
     enum finish finish;
+    float *vector; /* [n_vector] as its tokens' hidden states make it, not of length 1.  Whoever
+                    * keeps it sets this to NULL, and frees it with free() */
+    size_t n_vector;
     struct usage usage;
     struct err err;
 };
@@ -243,7 +254,8 @@ void event_done(struct event *ev);
 /* Checks, renders, tokenises and queues.  Everything in *r is copied or used up before it returns.
  * Errors (nothing was queued): ERR_LOADING, ERR_CLOSING, ERR_BUSY (queue full), ERR_CONTEXT (with
  * both numbers), ERR_INVALID (template's own complaint, bad id or number, with its param),
- * ERR_UNSUPPORTED (no chat template), or what the loading failed of. */
+ * ERR_UNSUPPORTED (no chat template, no text from a model without a head, no vectors from this
+ * model), or what the loading failed of. */
 int engine_submit(struct engine *g, const struct job_request *r, struct inbox *in, size_t tag,
                   struct job **out, struct err *e) MUST_CHECK;
 
@@ -269,6 +281,11 @@ const char *engine_chat_template(const struct engine *g);
 /* The text that a chat's context becomes.  Errors as engine_submit()'s. */
 int engine_render(struct engine *g, const struct value *context, struct buf *out,
                   struct err *e) MUST_CHECK;
+
+/* What engine_submit() would make of a request's prompt, with all its errors about that: for
+ * requests of several prompts, none of which is to run if another is wrong.  Freed with free(). */
+int engine_prompt_ids(struct engine *g, const struct job_request *r, int32_t **ids, size_t *n,
+                      struct err *e) MUST_CHECK;
 
 /* The ids of a chat's prompt, as engine_submit() has them; freed with free(). */
 int engine_chat_ids(struct engine *g, const struct value *context, int32_t **ids, size_t *n,

@@ -67,11 +67,14 @@ static int lists(struct forward *f, struct err *e)
     if (!__builtin_mul_overflow(f->max_rows, (size_t)2, &n_pieces)) {
         f->parts = calloc(f->max_rows, sizeof *f->parts);
         f->part_spans = calloc(n_pieces, sizeof *f->part_spans);
-        f->out_spans = calloc(f->max_outputs, sizeof *f->out_spans);
+        f->out_spans = calloc(f->max_rows, sizeof *f->out_spans);
         if (f->m->positions)
             f->positions = calloc(f->max_rows, sizeof *f->positions);
+        if (f->m->types)
+            f->types = calloc(f->max_rows, sizeof *f->types);
     }
-    if (f->parts && f->part_spans && f->out_spans && (f->positions || !f->m->positions))
+    if (f->parts && f->part_spans && f->out_spans && (f->positions || !f->m->positions) &&
+        (f->types || !f->m->types))
         return 0;
     return err_set(e, ERR_NOMEM, "no memory for a step of %zu rows", f->max_rows);
 }
@@ -124,6 +127,7 @@ void forward_close(struct forward *f)
     free(f->part_spans);
     free(f->out_spans);
     free(f->positions);
+    free(f->types);
     free(f);
 }
 
@@ -143,7 +147,8 @@ static size_t cut_spans(const struct step *s, size_t row, size_t n, struct seq_s
             out[n_out++] = (struct seq_span){ .row = lo - row,
                                               .n = hi - lo,
                                               .pos = from->pos + lo - from->row,
-                                              .pages = from->pages };
+                                              .pages = from->pages,
+                                              .reach = from->reach };
     }
     return n_out;
 }
@@ -197,7 +202,7 @@ static double attend_work(const struct forward *f, size_t layer, const struct pa
 
     for (size_t i = p->span; i < p->span + p->n_spans; i++) {
         const struct seq_span *s = &f->part_spans[i];
-        size_t seen = s->pos + s->n / 2; /* on average */
+        size_t seen = s->reach ? s->reach : s->pos + s->n / 2; /* on average */
 
         if (window && seen > window)
             seen = window;
@@ -214,7 +219,8 @@ enum stage_kind forward_stage(const struct forward *f, size_t i, double *work)
     if (kind == STAGE_ATTEND)
         *work = attend_work(f, layer, &f->parts[part]);
     else
-        *work = (double)(kind == STAGE_FINISH ? f->step.n_outputs : f->step.n_rows);
+        *work =
+            (double)(kind == STAGE_FINISH ? f->step.n_outputs + f->step.n_hidden : f->step.n_rows);
     return kind;
 }
 
@@ -277,4 +283,11 @@ const float *forward_logits(const struct forward *f, size_t i)
     const struct model *m = f->m;
 
     return m->backend->view(m->device, f->logits + i * m->n_vocab, m->n_vocab * sizeof *f->logits);
+}
+
+const float *forward_hidden(const struct forward *f, size_t i)
+{
+    const struct model *m = f->m;
+
+    return m->backend->view(m->device, f->hidden + i * m->n_embd, m->n_embd * sizeof *f->hidden);
 }

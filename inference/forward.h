@@ -2,7 +2,10 @@
  *
  *   ids -> embed -> [ norm -> q,k,v -> rope_kv -> attend -> o -> (+) norm -> gate,up -> act -> down
  * -> (+) ] x n_layers
- *       -> gather the rows that need logits -> norm -> head -> logits, argmax
+ *       -> gather the rows that are wanted -> norm -> head -> logits, argmax
+ *
+ * (an encoder's norms come after each (+), and its last one is the layer's).  What the head would
+ * read, a row's hidden state, can be had in place of logits.
  *
  * A layer is a stage up to rope_kv, attend in one or more, and one from o on.  A step may be
  * evaluated a few stages at a time (forward_begin, forward_advance); between them another forward
@@ -24,17 +27,20 @@ int forward_open(struct forward **out, const struct model *m, struct kvcache *ca
                  size_t max_rows, size_t max_outputs, struct err *e) MUST_CHECK;
 void forward_close(struct forward *f); /* NULL is fine */
 
-/* Any number of rows of any number of sequences, any of which may want logits. */
+/* Any number of rows of any number of sequences, any of which may want logits or a hidden state. */
 struct step {
     bool prompt; /* the rows are given tokens, see struct matmul; not those that want logits, from
                   * the last layer's attention on: they are few */
     size_t attend_rows; /* rows of an attend stage, whose time grows with the position; 0 = all */
     const int32_t *ids; /* [n_rows], each within the vocabulary */
     size_t n_rows;
-    const struct seq_span *spans; /* cover the rows in order; their pages are allocated */
+    const struct seq_span *spans; /* cover the rows in order; their pages are allocated; an
+                                   * encoder's are whole sequences, and reach to their ends */
     size_t n_spans;
-    const int32_t *out_rows; /* [n_outputs] rows whose logits are wanted */
-    size_t n_outputs;        /* 0: only the cache is filled */
+    const int32_t *out_rows;    /* [n_outputs] rows whose logits are wanted */
+    size_t n_outputs;           /* 0: only the cache is filled; always, if there is no head */
+    const int32_t *hidden_rows; /* [n_hidden] rows whose hidden state is wanted */
+    size_t n_hidden;
 };
 
 /* Starts a step, in place of one that is under way.  What *s points to stays valid and unchanged
@@ -68,5 +74,8 @@ int forward_check(const struct forward *f, struct err *e) MUST_CHECK;
  * step). */
 int32_t forward_argmax(const struct forward *f, size_t i);
 const float *forward_logits(const struct forward *f, size_t i);
+
+/* After the end: hidden state i [n_embd] (borrowed likewise). */
+const float *forward_hidden(const struct forward *f, size_t i);
 
 #endif

@@ -51,6 +51,15 @@ static void norm_heads(const struct forward *f, float *x, const float *w, size_t
                                                     .eps = m->norm_eps });
 }
 
+/* x = norm(x + add), over n rows of the residual stream; add may be NULL. */
+static void norm_stream(const struct forward *f, float *x, const float *add, const float *w,
+                        const float *bias, size_t n)
+{
+    if (add)
+        norm(f, NULL, x, add, NULL, NULL, n);
+    norm(f, x, x, NULL, w, bias, n);
+}
+
 /* x += add, and what the next part of a layer reads: its norm in h, or x itself where the family
  * has no norm there. */
 static const float *part_input(const struct forward *f, float *h, float *x, const float *add,
@@ -59,6 +68,12 @@ static const float *part_input(const struct forward *f, float *h, float *x, cons
     if (w || add)
         norm(f, w ? h : NULL, x, add, w, bias, n);
     return w ? h : x;
+}
+
+/* Of layer `layer` in the cache.  An encoder forgets each layer for the next one. */
+static size_t cache_layer(const struct model *m, size_t layer)
+{
+    return m->encoder ? 0 : layer;
 }
 
 /* Queries, keys and values of the step's rows, h W^T each; the latter two go to the cache, k
@@ -93,7 +108,7 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
         .far_inv_freq = m->far_inv_freq,
         .mscale = l->mscale,
         .kv = f->cache->kv,
-        .layer = layer,
+        .layer = cache_layer(m, layer),
         .spans = s->spans,
         .n_spans = s->n_spans,
     };
@@ -110,8 +125,8 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
     m->backend->rope_kv(m->device, &rope);
 }
 
-/* n rows of q, causal over what the cache holds of each row's own sequence, the step's own rows
- * included: project_qkv() has put them there. */
+/* n rows of q over what the cache holds of each row's own sequence, the step's own rows included:
+ * project_qkv() has put them there. */
 static void attend(struct forward *f, size_t layer, float *y, const float *q, size_t n,
                    const struct seq_span *spans, size_t n_spans, bool prompt)
 {
@@ -127,7 +142,7 @@ static void attend(struct forward *f, size_t layer, float *y, const float *q, si
                                                     .sinks = m->layers[layer].sinks,
                                                     .slopes = m->slopes,
                                                     .kv = f->cache->kv,
-                                                    .layer = layer,
+                                                    .layer = cache_layer(m, layer),
                                                     .spans = spans,
                                                     .n_spans = n_spans,
                                                     .prompt = prompt });
@@ -161,7 +176,7 @@ static void feed_forward(struct forward *f, const struct model_layer *l, const f
 }
 
 /* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
- * part's output in y, not yet added to x. */
+ * part's output in y, not yet added to x unless its norm is of the sum. */
 static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
                            float *x, float *h, size_t n, bool prompt)
 {
@@ -177,7 +192,10 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
                                                     .n = n,
                                                     .prompt = prompt });
     norm_in_place(f, f->y, l->attn_post_norm, NULL, n, m->n_embd);
-    if (m->parallel) {
+    if (l->attn_out_norm) {
+        norm_stream(f, x, f->y, l->attn_out_norm, l->attn_out_norm_bias, n);
+        in = x;
+    } else if (m->parallel) {
         in = part_input(f, h, x, NULL, l->ffn_norm, l->ffn_norm_bias, n);
         norm(f, NULL, x, f->y, NULL, NULL, n); /* only adds */
     } else {
@@ -188,17 +206,8 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
     else
         feed_forward(f, l, in, n, prompt);
     norm_in_place(f, f->y, l->ffn_post_norm, NULL, n, m->n_embd);
-}
-
-/* True of every step that only decodes: then nothing needs to be moved. */
-static bool wants_all_rows(const struct step *s)
-{
-    if (s->n_outputs != s->n_rows)
-        return false;
-    for (size_t i = 0; i < s->n_rows; i++)
-        if (s->out_rows[i] != (int32_t)i)
-            return false;
-    return true;
+    if (l->ffn_out_norm)
+        norm_stream(f, x, f->y, l->ffn_out_norm, l->ffn_out_norm_bias, n);
 }
 
 void forward_output(struct forward *f, size_t layer)
@@ -208,49 +217,91 @@ void forward_output(struct forward *f, size_t layer)
     output_and_ffn(f, &f->m->layers[layer], f->att, f->x, f->h, s->n_rows, s->prompt);
 }
 
-/* Each wanted row as a span of its own. */
-static void make_out_spans(struct forward *f)
+static bool are_all(const int32_t *rows, size_t n, const struct step *s)
 {
-    const struct step *s = &f->step;
-
-    for (size_t i = 0; i < s->n_outputs; i++) {
-        size_t row = (size_t)s->out_rows[i];
-        const struct seq_span *from = s->spans;
-
-        while (row < from->row || row >= from->row + from->n)
-            from++;
-        f->out_spans[i] = (struct seq_span){
-            .row = i, .n = 1, .pos = from->pos + row - from->row, .pages = from->pages
-        };
-    }
+    if (n != s->n_rows)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (rows[i] != (int32_t)i)
+            return false;
+    return true;
 }
 
-/* The last layer from attention on, the head, and the most likely ids, for the rows that want them:
- * seldom more than one of a prompt, so that the arithmetic for many would not pay. */
-void forward_finish(struct forward *f)
+/* Spans of n wanted rows, in their order: rows side by side are one.  Returns how many. */
+static size_t make_spans(const struct step *s, const int32_t *rows, size_t n, struct seq_span *out)
 {
-    const struct step *s = &f->step;
+    size_t n_spans = 0, end = 0; /* rows of the step before `end` are in the last one's sequence */
+
+    for (size_t i = 0; i < n; i++) {
+        size_t row = (size_t)rows[i];
+        const struct seq_span *from = s->spans;
+
+        if (i > 0 && rows[i] == rows[i - 1] + 1 && row < end) {
+            out[n_spans - 1].n++;
+            continue;
+        }
+        while (row < from->row || row >= from->row + from->n)
+            from++;
+        end = from->row + from->n;
+        out[n_spans++] = (struct seq_span){ .row = i,
+                                            .n = 1,
+                                            .pos = from->pos + row - from->row,
+                                            .pages = from->pages,
+                                            .reach = from->reach };
+    }
+    return n_spans;
+}
+
+/* Rows that go through the last layer together. */
+struct wanted {
+    const int32_t *rows;
+    size_t n;
+    bool prompt;
+    float *q, *att, *x, *h; /* what becomes of them; q and x hold them */
+    const struct seq_span *spans;
+    size_t n_spans;
+};
+
+/* The last layer from attention on, and the norm behind it: returns what the head reads. */
+static float *finish(struct forward *f, const struct wanted *w)
+{
+    const struct model *m = f->m;
+    size_t last = m->n_layers - 1;
+    const float *add = m->layers[last].ffn_out_norm ? NULL : f->y;
+
+    attend(f, last, w->att, w->q, w->n, w->spans, w->n_spans, w->prompt);
+    output_and_ffn(f, &m->layers[last], w->att, w->x, w->h, w->n, w->prompt);
+    if (!m->final_norm && add)
+        norm(f, NULL, w->x, add, NULL, NULL, w->n);
+    if (!m->final_norm)
+        return w->x;
+    norm(f, w->h, w->x, add, m->final_norm, m->final_norm_bias, w->n);
+    return w->h;
+}
+
+/* Takes wanted rows over to where nothing is needed any more, from row `at` there on. */
+static void take_over(struct forward *f, struct wanted *w, size_t at)
+{
+    const struct model *m = f->m;
+    size_t n_q = m->n_head * m->head_dim;
+
+    if (w->n == 0)
+        return;
+    m->backend->gather(m->device, f->att + at * n_q, f->q, w->rows, w->n, n_q);
+    m->backend->gather(m->device, f->h + at * m->n_embd, f->x, w->rows, w->n, m->n_embd);
+    w->n_spans = make_spans(&f->step, w->rows, w->n, f->out_spans + at);
+    w->spans = f->out_spans + at;
+    w->q = f->att + at * n_q;
+    w->att = f->q + at * n_q;
+    w->x = f->h + at * m->n_embd;
+    w->h = f->x + at * m->n_embd;
+}
+
+static void head(struct forward *f, const float *h, size_t n)
+{
     const struct model *m = f->m;
     const struct backend *b = m->backend;
-    float *q = f->q, *att = f->att, *x = f->x, *h = f->h;
-    size_t n = s->n_outputs, n_q = m->n_head * m->head_dim, last = m->n_layers - 1;
 
-    if (n == 0)
-        return;
-    if (wants_all_rows(s)) {
-        attend(f, last, att, q, n, s->spans, s->n_spans, false);
-    } else { /* h is free now: take the wanted rows over there */
-        b->gather(m->device, f->att, f->q, s->out_rows, n, n_q);
-        b->gather(m->device, f->h, f->x, s->out_rows, n, m->n_embd);
-        q = f->att;
-        att = f->q;
-        x = f->h;
-        h = f->x;
-        make_out_spans(f);
-        attend(f, last, att, q, n, f->out_spans, n, false);
-    }
-    output_and_ffn(f, &m->layers[last], att, x, h, n, false);
-    norm(f, h, x, f->y, m->final_norm, m->final_norm_bias, n);
     b->matmul(m->device, &(struct matmul){ .n_out = 1,
                                            .w = { m->head },
                                            .y = { f->logits },
@@ -260,6 +311,34 @@ void forward_finish(struct forward *f)
     if (m->final_softcap > 0)
         b->softcap(m->device, f->logits, n * m->n_vocab, m->final_softcap);
     b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
+}
+
+/* The last layer from attention on for the rows that are wanted; the head, and the most likely ids,
+ * for those that want logits: seldom more than one of a prompt, so that the arithmetic for many
+ * would not pay.  Hidden states are as many as there are given tokens. */
+void forward_finish(struct forward *f)
+{
+    const struct step *s = &f->step;
+    struct wanted all = {
+        .q = f->q, .att = f->att, .x = f->x, .h = f->h, .spans = s->spans, .n_spans = s->n_spans
+    };
+    struct wanted out = all, hidden = all;
+
+    out.rows = s->out_rows;
+    out.n = s->n_outputs;
+    hidden.rows = s->hidden_rows;
+    hidden.n = s->n_hidden;
+    hidden.prompt = s->prompt;
+    /* of a step that only decodes nothing needs to be moved, nor of one that wants all hidden */
+    if (!(hidden.n == 0 && are_all(out.rows, out.n, s)) &&
+        !(out.n == 0 && are_all(hidden.rows, hidden.n, s))) {
+        take_over(f, &out, 0);
+        take_over(f, &hidden, out.n);
+    }
+    if (out.n)
+        head(f, finish(f, &out), out.n);
+    if (hidden.n)
+        f->hidden = finish(f, &hidden);
 }
 
 /* Rows of the table of positions, to be added to the embeddings; false where the model has none. */
@@ -277,18 +356,38 @@ static bool embed_positions(struct forward *f)
     return true;
 }
 
+/* All embeddings of the rows, in x; true: of what is added to them, y has the last part still to
+ * be added. */
+static bool embed(struct forward *f)
+{
+    const struct model *m = f->m;
+    const struct step *s = &f->step;
+    bool adds;
+
+    m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
+    adds = embed_positions(f);
+    if (m->types) {
+        if (adds)
+            norm(f, NULL, f->x, f->y, NULL, NULL, s->n_rows);
+        m->backend->embed(m->device, f->y, m->types, f->types, s->n_rows, 1.0f);
+        adds = true;
+    }
+    if (!m->embed_norm)
+        return adds;
+    norm_stream(f, f->x, adds ? f->y : NULL, m->embed_norm, m->embed_norm_bias, s->n_rows);
+    return false;
+}
+
 void forward_qkv(struct forward *f, size_t layer)
 {
     const struct step *s = &f->step;
     const struct model *m = f->m;
     const struct model_layer *l = &m->layers[layer];
-    bool adds = layer > 0;
+    bool adds = layer > 0 && !m->layers[layer - 1].ffn_out_norm;
     const float *h;
 
-    if (layer == 0) {
-        m->backend->embed(m->device, f->x, m->embed, s->ids, s->n_rows, m->embed_scale);
-        adds = embed_positions(f);
-    }
+    if (layer == 0)
+        adds = embed(f);
     /* y still holds what the layer before, or the position, has to add */
     h = part_input(f, f->h, f->x, adds ? f->y : NULL, l->attn_norm, l->attn_norm_bias, s->n_rows);
     project_qkv(f, s, layer, h);

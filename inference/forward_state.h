@@ -24,8 +24,9 @@ struct forward {
     size_t n_parts;   /* attend stages of a layer */
     struct part *parts;
     struct seq_span *part_spans; /* the step's, cut where parts end */
-    struct seq_span *out_spans;  /* [max_outputs] of a row each */
+    struct seq_span *out_spans;  /* [max_rows] of the rows that are wanted */
     int32_t *positions; /* [max_rows] of the step's rows; NULL where nothing asks for them */
+    int32_t *types;     /* [max_rows] zeros; likewise */
     /* Device memory; rows are max_rows, or max_outputs where it says outputs. */
     float *x, *h, *y; /* [rows, n_embd] */
     float *q, *att;   /* [rows, n_head * head_dim] */
@@ -36,8 +37,9 @@ struct forward {
     float *expert_gate, *expert_up;       /* [rows * used, n_ff_expert] */
     float *expert_scores, *expert_shares; /* [rows, n_expert], [rows, used + 1] */
     int32_t *expert_places;
-    float *logits;   /* [outputs, n_vocab] */
-    int32_t *argmax; /* [outputs] */
+    const float *hidden; /* [n_hidden, n_embd] of the step, in one of the above */
+    float *logits;       /* [outputs, n_vocab] */
+    int32_t *argmax;     /* [outputs] */
 };
 
 /* --- forward_ops.c: each enqueues one stage --- */

@@ -71,7 +71,8 @@ static int translate(struct hf *h, struct folder *f, const char *path, struct er
     if ((rc = weights_put_copy(h->w, "general.architecture",
                                (struct str){ h->arch->name, strlen(h->arch->name) }, e)) ||
         (rc = weights_put_bool(h->w, HF_KEY, true, e)) || (rc = put_name(h, path, e)) ||
-        (rc = hf_put_config(h, e)) || (rc = hf_put_tensors(h, e)) || (rc = hf_put_text(h, e)))
+        (rc = hf_put_config(h, e)) || (rc = hf_put_tensors(h, e)) || (rc = hf_put_text(h, e)) ||
+        (rc = hf_put_pooling(h, e)))
         return rc;
     rc = weights_seal(h->w, e);
     return rc ? rc : hf_check_flags(h, e);

@@ -17,6 +17,9 @@ int hf_open(struct weights **out, const char *path, struct err *e) MUST_CHECK;
 /* The key that only a folder has: its tensors are as arch->hf says. */
 #define HF_KEY "general.huggingface"
 
+/* A key of folders that were saved without a head. */
+#define HF_NO_HEAD "general.huggingface.no_head"
+
 /* What a folder of the family calls the tensor that a GGUF file calls `name`, into buf; returns
  * buf. For sentences: of a fused tensor the whole. */
 enum { HF_NAME_BYTES = 128 };
@@ -31,6 +34,7 @@ struct hf {
     const struct value *config, *defaults; /* config.json's, or the family's */
     size_t n_head, n_kv, head_dim;         /* for fused projections; 0 where unknown */
     size_t n_stacked, n_stack_rows;        /* rows of HF_STACKED matrices put, and that there are */
+    size_t n_skip;                         /* rows of positions that are not used: HF_SKIP_PAD */
     bool second_norm;                      /* see HF_SECOND_NORM */
     bool fp8;                              /* matrices may be of 8-bit floats */
     const struct st_tensor **by_name;      /* where they may: the folder's tensors in order */
@@ -88,6 +92,10 @@ int hf_check_flags(const struct hf *h, struct err *e) MUST_CHECK;
 
 /* Of a GGUF file whose family keeps several projections in one tensor: each under its own name. */
 int hf_split_fused(struct weights *w, struct err *e) MUST_CHECK;
+
+/* How a text's vector is made of its tokens, as the key pooling_type; why it cannot be, as
+ * POOLING_REFUSED. */
+int hf_put_pooling(struct hf *h, struct err *e) MUST_CHECK;
 
 /* The tokenizer's files, chat template, and ids that end a text. */
 int hf_put_text(struct hf *h, struct err *e) MUST_CHECK;

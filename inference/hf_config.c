@@ -98,7 +98,7 @@ static int put_numbers(struct hf *h, struct err *e)
 
         if (!v && rows[i].kind == REQUIRED)
             return err_set(e, ERR_FORMAT, "config.json: %s is missing", rows[i].names[0]);
-        if (!v)
+        if (!v || (h->n_skip && strcmp(rows[i].suffix, "context_length") == 0))
             continue;
         if (!hf_is_number(v))
             return err_set(e, ERR_FORMAT, "config.json: %s is not a number", rows[i].names[0]);
@@ -127,6 +127,26 @@ static int put_inner(struct hf *h, struct err *e)
         hf_setting(h, "ffn_hidden_size") || !n_embd)
         return 0;
     return weights_put_u64(h->w, hf_key(h, "feed_forward_length").text, 4 * n_embd, e);
+}
+
+/* RoBERTa's positions begin behind the padding token's id, and are counted with what comes before.
+ */
+static int put_positions(struct hf *h, struct err *e)
+{
+    const struct value *pad = hf_setting(h, "pad_token_id");
+    size_t n = hf_count(h, "max_position_embeddings", "n_positions");
+    bool skips = false;
+
+    for (size_t i = 0; i < sizeof h->hf->tensors / sizeof *h->hf->tensors; i++)
+        for (const struct arch_hf_tensor *t = h->hf->tensors[i]; t && t->from; t++)
+            skips |= (t->how & HF_SKIP_PAD) != 0;
+    if (!skips)
+        return 0;
+    if (!pad || pad->kind != VALUE_INT || pad->integer < 0 || pad->integer + 1 >= (int64_t)n)
+        return err_set(e, ERR_FORMAT,
+                       "config.json: pad_token_id is not below max_position_embeddings, %zu", n);
+    h->n_skip = (size_t)pad->integer + 1;
+    return weights_put_u64(h->w, hf_key(h, "context_length").text, n - h->n_skip, e);
 }
 
 /* Falcon's, whose old form has one for all queries unless it says otherwise; 0: as many as queries.
@@ -259,7 +279,9 @@ static int refuse_others(const struct hf *h, struct err *e)
         { "use_bidirectional_attention", false },
         { "alibi", false },
         { "add_cross_attention", false },
+        { "is_decoder", false },
     };
+    const struct value *positions = hf_setting(h, "position_embedding_type");
 
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         const struct value *v = hf_setting(h, flags[i].name);
@@ -270,6 +292,10 @@ static int refuse_others(const struct hf *h, struct err *e)
             return err_set(e, ERR_UNSUPPORTED, "config.json: %s is %s, which is not supported",
                            flags[i].name, v->boolean ? "true" : "false");
     }
+    if (positions && h->arch->encoder && !is_text(positions, "absolute"))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "config.json: position_embedding_type is \"%.40s\", which is not supported",
+                       positions->kind == VALUE_STRING ? positions->string.data : "?");
     return 0;
 }
 
@@ -313,9 +339,10 @@ int hf_put_config(struct hf *h, struct err *e)
     read_heads(h);
     h->tied = hf_is_true(hf_setting(h, "tie_word_embeddings"));
     if ((rc = put_activation(h, e)) || (rc = put_parallel(h, e)) || (rc = refuse_others(h, e)) ||
-        (rc = put_quantisation(h, e)) || (rc = put_numbers(h, e)) || (rc = put_inner(h, e)) ||
-        (rc = hf_put_rope(h, e)) || (rc = hf_put_window(h, e)) || (rc = put_scale(h, e)) ||
-        (rc = put_gpt2_scale(h, e)) || (rc = put_experts(h, e)) || (rc = put_falcon(h, e)))
+        (rc = put_quantisation(h, e)) || (rc = put_positions(h, e)) || (rc = put_numbers(h, e)) ||
+        (rc = put_inner(h, e)) || (rc = hf_put_rope(h, e)) || (rc = hf_put_window(h, e)) ||
+        (rc = put_scale(h, e)) || (rc = put_gpt2_scale(h, e)) || (rc = put_experts(h, e)) ||
+        (rc = put_falcon(h, e)))
         return rc;
     return 0;
 }

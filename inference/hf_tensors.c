@@ -167,6 +167,21 @@ static int ungroup(struct hf *h, struct tensor *t, struct err *e)
     return 0;
 }
 
+/* What is left of a table without its first rows. */
+static int skip_rows(const struct hf *h, struct tensor *t, struct err *e)
+{
+    size_t row = t->shape[0] ? t->bytes / t->shape[0] : 0;
+
+    if (t->n_dims != 2 || t->shape[0] <= h->n_skip)
+        return err_param(e, t->name, ERR_FORMAT,
+                         "tensor %.100s has %zu rows, expected more than the %zu that are skipped",
+                         t->name, t->shape[0], h->n_skip);
+    t->data = (const unsigned char *)t->data + h->n_skip * row;
+    t->bytes -= h->n_skip * row;
+    t->shape[0] -= h->n_skip;
+    return 0;
+}
+
 /* Rows (of a vector: values) of part i of a fused tensor of `all` rows; 0 where they do not come
  * out even. */
 static size_t part_rows(const struct hf *h, const struct arch_hf_tensor *row, size_t i, size_t all)
@@ -307,6 +322,8 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
         rc = plus_one(h, &t, e);
     if (rc == 0 && row->how & HF_GROUPED)
         rc = ungroup(h, &t, e);
+    if (rc == 0 && row->how & HF_SKIP_PAD)
+        rc = skip_rows(h, &t, e);
     if (rc)
         return rc;
     if (row->how & HF_STACKED)
@@ -318,9 +335,21 @@ static int put_tensor(struct hf *h, const struct st_tensor *s, struct err *e)
     return weights_put_tensor(h->w, &t, e);
 }
 
+/* Was the model saved as its body alone?  "Qwen3Model", not "Qwen3ForCausalLM". */
+static bool is_body(const struct hf *h)
+{
+    const struct value *list = value_get(h->config, "architectures");
+    const struct value *name =
+        list && list->kind == VALUE_LIST && list->list.len == 1 ? list->list.items[0] : NULL;
+    size_t n = strlen("Model");
+
+    return name && name->kind == VALUE_STRING && name->string.len > n &&
+           strcmp(name->string.data + name->string.len - n, "Model") == 0;
+}
+
 int hf_put_tensors(struct hf *h, struct err *e)
 {
-    bool head = h->tied;
+    bool head = h->tied || h->arch->encoder;
     int rc = h->fp8 ? hf_fp8_begin(h, e) : 0;
 
     if (rc)
@@ -338,6 +367,8 @@ int hf_put_tensors(struct hf *h, struct err *e)
     if (h->n_stacked != h->n_stack_rows)
         return err_set(e, ERR_FORMAT, "the folder has norms of %zu heads, expected %zu",
                        h->n_stacked, h->n_stack_rows);
+    if (!head && is_body(h))
+        return weights_put_bool(h->w, HF_NO_HEAD, true, e);
     if (!head)
         return err_param(e, "lm_head.weight", ERR_FORMAT,
                          "tensor lm_head.weight is missing, and config.json does not tie the head "

@@ -37,8 +37,10 @@ void event_done(struct event *ev)
 {
     free(ev->text);
     free(ev->logprobs);
+    free(ev->vector);
     ev->text = NULL;
     ev->logprobs = NULL;
+    ev->vector = NULL;
     ev->text_len = ev->n_logprobs = 0;
 }
 

@@ -109,9 +109,21 @@ static int take_ids(struct job *j, struct ids *ids, size_t max_new)
     return 0;
 }
 
+/* The sum of its hidden states, and what they become. */
+static int make_vector(struct job *j, size_t n)
+{
+    struct event *ev = &j->last->event;
+
+    if (!n)
+        return 0;
+    ev->vector = calloc(n, sizeof *ev->vector);
+    ev->n_vector = n;
+    return ev->vector ? pooled_init(&j->pooled, n, NULL) : ERR_NOMEM;
+}
+
 int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
                const struct job_request *r, struct ids *ids, struct ids *prediction, size_t max_new,
-               struct inbox *in, size_t tag, struct err *e)
+               size_t n_vector, struct inbox *in, size_t tag, struct err *e)
 {
     struct job *j = calloc(1, sizeof *j);
     int rc = ERR_NOMEM;
@@ -134,8 +146,9 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     if (!j->started || !j->last || (r->id && !j->id) || (r->owner && !j->owner))
         goto out;
     if (copy_stops(j, r) || copy_stop_ids(j, r) || copy_sampling(j, &r->sampling) ||
-        take_ids(j, ids, max_new) ||
-        sampler_begin(&j->sampler, &j->sampling, job_max_tokens(j), NULL))
+        take_ids(j, ids, max_new) || make_vector(j, n_vector))
+        goto out;
+    if (!n_vector && sampler_begin(&j->sampler, &j->sampling, job_max_tokens(j), NULL))
         goto out;
     j->prediction = prediction->data;
     j->n_prediction = prediction->len;
@@ -160,6 +173,7 @@ void job_destroy(struct job *j)
         return;
     answer_done(&j->answer);
     guide_done(&j->guide);
+    pooled_done(&j->pooled);
     speculate_done(&j->speculate);
     event_node_free(j->started);
     event_node_free(j->last);

@@ -11,6 +11,7 @@
 #include "inference/engine.h"
 #include "inference/guide.h"
 #include "inference/kvcache.h"
+#include "inference/pooling.h"
 #include "inference/sampler.h"
 #include "inference/speculate.h"
 
@@ -54,6 +55,7 @@ struct job {
     size_t n_cached;  /* of the prompt, found there and not evaluated */
     struct kv_table table;
     struct sampler_state sampler;
+    struct pooled pooled; /* of a job that wants a vector; so far */
     struct answer answer;
     struct guide guide;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
@@ -65,11 +67,11 @@ struct job {
 };
 
 /* Copies what it needs of r; takes ids and prediction (ids not empty; freed by the job or, on
- * error, here).  max_new: what r->max_tokens comes to within the context.  One reference, the
- * caller's. */
+ * error, here).  max_new: what r->max_tokens comes to within the context, or 0 where a vector of
+ * n_vector values is wanted.  One reference, the caller's. */
 int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
                const struct job_request *r, struct ids *ids, struct ids *prediction, size_t max_new,
-               struct inbox *in, size_t tag, struct err *e) MUST_CHECK;
+               size_t n_vector, struct inbox *in, size_t tag, struct err *e) MUST_CHECK;
 
 /* After the last reference is gone. */
 void job_destroy(struct job *j);

@@ -16,6 +16,8 @@
 
 enum {
     DEFAULT_BATCH = 16,
+    ENCODER_BATCH = 64,    /* texts are short, and leave nothing behind */
+    ENCODER_TOKENS = 8192, /* a text is one pass: its length is paid for in buffers */
     MAX_BATCH = 4096,
     DEFAULT_ROWS = 512,
     MAX_ROWS = 65536,
@@ -62,12 +64,18 @@ static int open_template(struct loaded *l, const struct engine_config *c, struct
     return rc;
 }
 
+/* An encoder's keys and values are those of the layer at hand. */
+static size_t cached_layers(const struct model *m)
+{
+    return m->encoder ? 1 : m->n_layers;
+}
+
 /* Keys and values of one page: two of [n_layers, page_tokens, n_kv, head_dim]. */
 static int page_bytes(const struct model *m, enum dtype type, size_t *out, struct err *e)
 {
     size_t n = 2 * PAGE_TOKENS;
 
-    if (__builtin_mul_overflow(n, m->n_layers, &n) || __builtin_mul_overflow(n, m->n_kv, &n) ||
+    if (__builtin_mul_overflow(n, cached_layers(m), &n) || __builtin_mul_overflow(n, m->n_kv, &n) ||
         __builtin_mul_overflow(n, kv_bytes(type, m->head_dim), &n) || n == 0)
         return err_set(e, ERR_FORMAT,
                        "keys and values of %zu layers, %zu heads of %zu are out of range",
@@ -106,7 +114,7 @@ static int plan_cache(struct loaded *l, const struct engine_config *c, struct er
                 pages * PAGE_TOKENS, l->n_ctx);
         l->n_ctx = pages * PAGE_TOKENS;
     }
-    l->kv_shape = (struct kv_shape){ .n_layers = m->n_layers,
+    l->kv_shape = (struct kv_shape){ .n_layers = cached_layers(m),
                                      .n_kv = m->n_kv,
                                      .head_dim = m->head_dim,
                                      .n_pages = pages,
@@ -160,7 +168,7 @@ static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
         return err_set(e, ERR_FORMAT,
                        "%s: the tokenizer has %zu tokens, the embedding only %zu rows",
                        c->model_path, tokenizer_n_vocab(l->tokenizer), m->n_vocab);
-    l->max_batch = c->max_batch ? c->max_batch : DEFAULT_BATCH;
+    l->max_batch = c->max_batch ? c->max_batch : m->encoder ? ENCODER_BATCH : DEFAULT_BATCH;
     if (l->max_batch > MAX_BATCH)
         return err_param(e, "max_batch", ERR_INVALID, "max_batch is %zu, the most is %d",
                          l->max_batch, MAX_BATCH);
@@ -171,13 +179,33 @@ static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
     if (c->speculation == SPECULATION_NGRAM)
         l->max_drafted_rows = m->multiplies_floats ? FLOAT_ROWS : DRAFTS_MAX_ROWS;
     l->n_ctx = c->n_ctx ? c->n_ctx : m->n_ctx_train;
+    if (m->encoder && !c->n_ctx && l->n_ctx > ENCODER_TOKENS)
+        l->n_ctx = ENCODER_TOKENS;
     if (l->n_ctx > m->n_ctx_train) /* would run, and answer nonsense beyond it */
         return err_param(e, "n_ctx", ERR_INVALID,
                          "a context of %zu tokens was asked for, the model was trained for %zu",
                          l->n_ctx, m->n_ctx_train);
     if (l->n_ctx < 2)
         return err_param(e, "n_ctx", ERR_INVALID, "a context of %zu tokens is too short", l->n_ctx);
+    if (m->encoder && l->n_ctx > MAX_ROWS)
+        return err_param(e, "n_ctx", ERR_INVALID,
+                         "a context of %zu tokens was asked for, the most of an encoder is %d",
+                         l->n_ctx, MAX_ROWS);
+    if (m->encoder && l->max_rows < l->n_ctx)
+        l->max_rows = l->n_ctx;
     return plan_cache(l, c, e);
+}
+
+/* Only a model without a head is of no use without. */
+static int read_pooling(struct loaded *l, const struct engine_config *c, struct err *e)
+{
+    int rc = pooling_read(&l->pooling, &l->model, l->weights, c->pooling, &l->no_embeddings);
+
+    if (rc == ERR_UNSUPPORTED && !l->model.headless)
+        return 0;
+    if (rc && e)
+        *e = l->no_embeddings;
+    return rc;
 }
 
 int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
@@ -199,6 +227,9 @@ int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
     if (rc)
         goto out;
     read_sampling(l);
+    rc = read_pooling(l, c, e);
+    if (rc)
+        goto out;
     rc = plan(l, c, e);
     if (rc)
         goto out;
@@ -221,16 +252,25 @@ static int warm_up(struct loaded *l, struct err *e)
 {
     int32_t bos = tokenizer_bos(l->tokenizer), id = bos >= 0 ? bos : 0, row = 0;
     struct kv_table table = { 0 };
-    struct seq_span span = { .n = 1 };
-    struct step step = {
-        .ids = &id, .n_rows = 1, .spans = &span, .n_spans = 1, .out_rows = &row, .n_outputs = 1
-    };
+    struct seq_span span = { .n = 1, .reach = l->model.encoder };
+    struct step step = { .ids = &id,
+                         .n_rows = 1,
+                         .spans = &span,
+                         .n_spans = 1,
+                         .out_rows = &row,
+                         .n_outputs = !l->model.headless,
+                         .hidden_rows = &row,
+                         .n_hidden = l->model.headless };
     int rc = kvcache_grow(&l->cache, &table, 1, e);
 
     if (rc)
         return rc;
     span.pages = table.pages;
     forward_run(l->tokens, &step);
+    if (l->model.headless) {
+        kvcache_drop(&l->cache, &table);
+        return 0;
+    }
     id = forward_argmax(l->tokens, 0);
     kvcache_drop(&l->cache, &table);
     rc = forward_check(l->tokens, e);

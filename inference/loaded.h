@@ -10,6 +10,7 @@
 #include "inference/forward.h"
 #include "inference/kvcache.h"
 #include "inference/model.h"
+#include "inference/pooling.h"
 #include "inference/text/template.h"
 #include "inference/text/tokenizer.h"
 #include "inference/weights/weights.h"
@@ -29,6 +30,8 @@ struct loaded {
     struct kv_shape kv_shape;
     size_t kv_bytes;          /* what that shape takes */
     struct sampling sampling; /* see engine_sampling() */
+    enum pooling pooling;     /* of vectors */
+    struct err no_embeddings; /* code 0: it gives some */
 
     /* after loaded_upload() */
     struct kvcache cache;

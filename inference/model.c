@@ -75,16 +75,20 @@ static int upload_matrices(struct upload *u, struct err *e)
 {
     struct model *m = u->m;
     const struct tensor *head = weights_tensor(u->w, "output.weight");
+    const struct tensor *types = weights_tensor(u->w, "token_types.weight");
+    bool tied = !head && !m->headless;
     int rc = upload_matrix(u, weights_tensor(u->w, "token_embd.weight"),
-                           head ? WEIGHT_EMBED : WEIGHT_EMBED | WEIGHT_MATMUL, &m->embed, e);
+                           tied ? WEIGHT_EMBED | WEIGHT_MATMUL : WEIGHT_EMBED, &m->embed, e);
 
     if (rc == 0 && m->arch->positions)
         rc = upload_matrix(u, weights_tensor(u->w, "position_embd.weight"), WEIGHT_EMBED,
                            &m->positions, e);
-    if (rc == 0 && head)
-        rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
-    else
+    if (rc == 0 && types)
+        rc = upload_matrix(u, types, WEIGHT_EMBED, &m->types, e);
+    if (tied)
         m->head = m->embed;
+    else if (rc == 0 && !m->headless)
+        rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
     for (size_t l = 0; rc == 0 && l < m->n_layers; l++) {
         for (int s = SLOT_FIRST_MATRIX; rc == 0 && s < SLOT_FIRST_EXPERTS; s++) {
             const struct tensor *t = slot_tensor(m, u->w, l, (enum arch_slot)s);
@@ -198,6 +202,10 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
     m->inv_freq[1] = local ? pack_inv_freq(p, m, true, NULL) : NULL;
     m->far_inv_freq =
         m->near_tokens ? pack_inv_freq(p, m, false, weights_tensor(w, ROPE_LONG)) : NULL;
+    if (m->arch->embed_norm) {
+        m->embed_norm = pack_tensor(p, weights_tensor(w, "token_embd_norm.weight"));
+        m->embed_norm_bias = pack_tensor(p, weights_tensor(w, "token_embd_norm.bias"));
+    }
     m->final_norm = pack_scaled(p, weights_tensor(w, "output_norm.weight"), m->logit_scale);
     m->final_norm_bias = pack_scaled(p, weights_tensor(w, "output_norm.bias"), m->logit_scale);
     m->head_bias = pack_scaled(p, weights_tensor(w, "output.bias"), m->logit_scale);
@@ -286,6 +294,8 @@ void model_close(struct model *m)
         b->weight_free(m->device, m->head);
     if (m->positions)
         b->weight_free(m->device, m->positions);
+    if (m->types)
+        b->weight_free(m->device, m->types);
     if (m->embed)
         b->weight_free(m->device, m->embed);
     if (m->vectors)

@@ -24,6 +24,7 @@ struct model_layer {
         *wo; /* [n_head*head_dim, n_embd], [n_kv*head_dim, n_embd] x2, [n_embd, n_head*head_dim] */
     float *bq, *bk, *bv, *bo, *bgate, *bup, *bdown;
     float *attn_norm_bias, *ffn_norm_bias;
+    float *attn_out_norm, *attn_out_norm_bias, *ffn_out_norm, *ffn_out_norm_bias;
     float *sinks;                                /* [n_head] */
     float *router, *router_bias, *shared_router; /* NULL: a dense layer; see enum arch_slot */
     float *bgate_exps, *bup_exps, *bdown_exps;   /* [n_expert, ...] */
@@ -44,6 +45,8 @@ struct model {
     bool huggingface;    /* read from a folder */
     enum rope_kind rope; /* the family's, as the file at hand stores q and k */
     enum act_kind act;   /* of the feed-forward part */
+    bool encoder;        /* every position sees all others */
+    bool headless;       /* it cannot write: an encoder, or a folder without a head */
     bool parallel;       /* see enum arch_parallel */
     double max_alibi;    /* the exponent of ALiBi's slopes; 0: there are none */
     const struct backend *backend;
@@ -76,9 +79,12 @@ struct model {
      * was evaluated while it was shorter does not count.  0: none ever is. */
     size_t near_tokens;
 
-    struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied */
+    struct weight *embed, *head; /* [n_vocab, n_embd]; the same one where they are tied; head is
+                                  * NULL where the model is headless */
     struct weight *positions;    /* [n_ctx_train, n_embd], added to the embeddings; or NULL */
-    float *final_norm, *final_norm_bias; /* [n_embd]; the latter may be NULL */
+    struct weight *types;        /* [.., n_embd] whose first row is added, too; or NULL */
+    float *embed_norm, *embed_norm_bias; /* [n_embd] of that sum; or NULL */
+    float *final_norm, *final_norm_bias; /* [n_embd]; both may be NULL */
     float *head_bias;                    /* [n_vocab] or NULL */
     float *slopes;                       /* [n_head] of ALiBi, or NULL */
     float *inv_freq[2];         /* global, and local (sliding-window layers) where it differs */

@@ -55,7 +55,7 @@ int model_read_attention(struct model *m, const struct keys *k, struct err *e)
     char name[MAX_KEY_BYTES];
     int rc;
 
-    if ((rc = key_real(k, eps_key, true, 1e-12, 1.0, &eps, e)) ||
+    if ((rc = key_real(k, eps_key, true, 1e-13, 1.0, &eps, e)) ||
         (rc = key_real(k, "attention.scale", false, 0.0, 1e3, &scale, e)) ||
         (rc = key_real(k, "attn_logit_softcapping", false, 0.0, 1e6, &attn_cap, e)) ||
         (rc = key_real(k, "final_logit_softcapping", false, 0.0, 1e6, &final_cap, e)))

@@ -111,6 +111,22 @@ static int read_multipliers(struct model *m, const struct keys *k, struct err *e
     return 0;
 }
 
+/* Does a position see those behind it, too?  A decoder's file may say so: then it is an encoder. */
+static int read_sight(struct model *m, const struct keys *k, struct err *e)
+{
+    char name[MAX_KEY_BYTES];
+    bool causal = !m->arch->encoder;
+    int rc = weights_bool(k->w, key_name(k, "attention.causal", name), &causal, e);
+
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (causal && m->arch->encoder)
+        return err_set(e, ERR_UNSUPPORTED, "metadata key %s is true, which is not supported", name);
+    m->encoder = !causal;
+    m->headless = m->encoder || weights_has(k->w, HF_NO_HEAD);
+    return 0;
+}
+
 /* How a layer's parts stand to each other, and the feed-forward part's function. */
 static int read_block(struct model *m, const struct keys *k, struct err *e)
 {
@@ -132,6 +148,9 @@ static int read_block(struct model *m, const struct keys *k, struct err *e)
         if (rc && rc != ERR_NOTFOUND)
             return rc;
     }
+    rc = read_sight(m, k, e);
+    if (rc)
+        return rc;
     rc = key_real(k, "attention.max_alibi_bias", false, 0, 1e3, &m->max_alibi, e);
     if (rc)
         return rc;
@@ -209,6 +228,7 @@ static int check_globals(struct model *m, const struct keys *k, struct err *e)
     const struct tensor *embed = weights_tensor(w, "token_embd.weight");
     const struct tensor *head = weights_tensor(w, "output.weight");
     const struct tensor *factors = weights_tensor(w, "rope_freqs.weight");
+    const struct tensor *types = weights_tensor(w, "token_types.weight");
     struct weights_array tokens;
     int rc;
 
@@ -242,12 +262,23 @@ static int check_globals(struct model *m, const struct keys *k, struct err *e)
     if (m->arch->head_bias &&
         (rc = check_tensor(m, weights_tensor(w, "output.bias"), "output.bias", 0, m->n_vocab, e)))
         return rc;
+    if (m->arch->embed_norm && ((rc = check_tensor(m, weights_tensor(w, "token_embd_norm.weight"),
+                                                   "token_embd_norm.weight", 0, m->n_embd, e)) ||
+                                (rc = check_tensor(m, weights_tensor(w, "token_embd_norm.bias"),
+                                                   "token_embd_norm.bias", 0, m->n_embd, e))))
+        return rc;
+    if (m->arch->token_types && types &&
+        (rc = check_tensor(m, types, "token_types.weight",
+                           tensor_rows(types) ? tensor_rows(types) : 1, m->n_embd, e)))
+        return rc;
     if ((m->arch->positions &&
          (rc = check_tensor(m, weights_tensor(w, "position_embd.weight"), "position_embd.weight",
                             m->n_ctx_train, m->n_embd, e))) ||
         (m->arch->final_norm_bias && (rc = check_tensor(m, weights_tensor(w, "output_norm.bias"),
                                                         "output_norm.bias", 0, m->n_embd, e))))
         return rc;
+    if (m->arch->encoder)
+        return 0;
     return check_tensor(m, weights_tensor(w, "output_norm.weight"), "output_norm.weight", 0,
                         m->n_embd, e);
 }
@@ -293,8 +324,7 @@ static int check_layers(const struct model *m, const struct weights *w, struct e
 /* Does the forward pass use this tensor, or is it known to change nothing? */
 static bool tensor_known(const struct model *m, const char *name)
 {
-    static const char *const globals[] = { "token_embd.weight", "output.weight",
-                                           "output_norm.weight" };
+    static const char *const heads[] = { "output.weight", "output_norm.weight" };
     /* Frequencies that old converters wrote down; they follow from the metadata. */
     static const char *const harmless[] = { "attn_rot_embd", "attn_rot_embd.weight",
                                             "rope_freqs.weight" };
@@ -302,9 +332,15 @@ static bool tensor_known(const struct model *m, const char *name)
     size_t layer = 0;
     int used = 0;
 
-    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
-        if (strcmp(name, globals[i]) == 0)
-            return true;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (strcmp(name, heads[i]) == 0)
+            return !m->arch->encoder;
+    if (strcmp(name, "token_embd.weight") == 0)
+        return true;
+    if (strcmp(name, "token_embd_norm.weight") == 0 || strcmp(name, "token_embd_norm.bias") == 0)
+        return m->arch->embed_norm;
+    if (strcmp(name, "token_types.weight") == 0)
+        return m->arch->token_types;
     if (strcmp(name, "position_embd.weight") == 0)
         return m->arch->positions;
     if (strcmp(name, "output_norm.bias") == 0)
@@ -365,7 +401,7 @@ static int survey(struct model *m, const struct weights *w, struct err *e)
         if (quant_format(t->dtype)->code_bits && !m->exact)
             m->kv_dtype = DTYPE_F16;
         /* an untied embedding table gives a row per token, everything else is read whole */
-        if (head && strcmp(t->name, "token_embd.weight") == 0)
+        if ((head || m->headless) && strcmp(t->name, "token_embd.weight") == 0)
             continue;
         m->bytes_per_token += (uint64_t)((double)t->bytes * experts_share(m, t->name));
         if (!quant_format(t->dtype)->code_bits && !is_vector(m, t->name))

@@ -17,7 +17,10 @@ int pass_open(struct pass *p, struct forward *f, bool prompt, size_t max_rows, s
     p->spans = calloc(max_spans, sizeof *p->spans);
     p->span_jobs = calloc(max_spans, sizeof *p->span_jobs);
     p->out_jobs = calloc(max_outputs, sizeof *p->out_jobs);
-    if (p->ids && p->out_rows && p->spans && p->span_jobs && p->out_jobs)
+    p->hidden_rows = calloc(max_rows, sizeof *p->hidden_rows);
+    p->span_hidden = calloc(max_spans, sizeof *p->span_hidden);
+    if (p->ids && p->out_rows && p->spans && p->span_jobs && p->out_jobs && p->hidden_rows &&
+        p->span_hidden)
         return 0;
     pass_close(p);
     return err_set(e, ERR_NOMEM, "no memory for a pass of %zu rows", max_rows);
@@ -30,27 +33,42 @@ void pass_close(struct pass *p)
     free(p->spans);
     free(p->span_jobs);
     free(p->out_jobs);
+    free(p->hidden_rows);
+    free(p->span_hidden);
     *p = (struct pass){ 0 };
 }
 
 void pass_clear(struct pass *p)
 {
-    p->n_rows = p->n_spans = p->n_outputs = 0;
+    p->n_rows = p->n_spans = p->n_outputs = p->n_hidden = 0;
     p->stage = p->n_left = 0;
 }
 
 void pass_add(struct pass *p, struct job *j, const int32_t *ids, size_t n, size_t n_outputs)
 {
     memcpy(p->ids + p->n_rows, ids, n * sizeof *ids);
-    p->spans[p->n_spans] = (struct seq_span){
-        .row = p->n_rows, .n = n, .pos = j->n_done, .pages = j->table.pages, .far = j->far
-    };
+    p->spans[p->n_spans] = (struct seq_span){ .row = p->n_rows,
+                                              .n = n,
+                                              .pos = j->n_done,
+                                              .pages = j->table.pages,
+                                              .reach = p->encoder ? j->n_prompt : 0,
+                                              .far = j->far };
+    p->span_hidden[p->n_spans] = 0;
     p->span_jobs[p->n_spans++] = j;
     p->n_rows += n;
     for (size_t i = n_outputs; i > 0; i--) {
         p->out_rows[p->n_outputs] = (int32_t)(p->n_rows - i);
         p->out_jobs[p->n_outputs++] = j;
     }
+}
+
+void pass_add_hidden(struct pass *p, size_t first, size_t n)
+{
+    size_t row = p->spans[p->n_spans - 1].row + first;
+
+    for (size_t i = 0; i < n; i++)
+        p->hidden_rows[p->n_hidden++] = (int32_t)(row + i);
+    p->span_hidden[p->n_spans - 1] = n;
 }
 
 size_t pass_positions(const struct pass *p)
@@ -72,7 +90,9 @@ void pass_begin(struct pass *p, size_t attend_rows)
                                               .spans = p->spans,
                                               .n_spans = p->n_spans,
                                               .out_rows = p->out_rows,
-                                              .n_outputs = p->n_outputs });
+                                              .n_outputs = p->n_outputs,
+                                              .hidden_rows = p->hidden_rows,
+                                              .n_hidden = p->n_hidden });
     p->stage = 0;
     p->n_left = forward_stages(p->forward);
 }

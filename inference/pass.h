@@ -13,13 +13,16 @@
 struct pass {
     struct forward *forward; /* borrowed */
     bool prompt;             /* as in struct step */
+    bool encoder;            /* spans are whole prompts, and reach to their ends */
     size_t max_rows, max_spans, max_outputs;
 
     int32_t *ids, *out_rows;
     struct seq_span *spans;
     struct job **span_jobs; /* [n_spans], no job twice */
     struct job **out_jobs;  /* [n_outputs] */
-    size_t n_rows, n_spans, n_outputs;
+    int32_t *hidden_rows;   /* [n_hidden] in the order of the spans */
+    size_t *span_hidden;    /* [n_spans] how many of them are each one's */
+    size_t n_rows, n_spans, n_outputs, n_hidden;
     size_t stage, n_left; /* stages done, and to do; n_left > 0: the pass is under way */
 };
 
@@ -34,6 +37,9 @@ void pass_clear(struct pass *p);
 /* The next n rows are of j, from position j->n_done on, for which its table has pages; the last
  * n_outputs of them want logits.  ids: [n], copied.  Between pass_clear() and pass_begin(). */
 void pass_add(struct pass *p, struct job *j, const int32_t *ids, size_t n, size_t n_outputs);
+
+/* Of the rows added last, n from number first on give their hidden states. */
+void pass_add_hidden(struct pass *p, size_t first, size_t n);
 
 /* Then evaluate: as many stages at a time as are thought to be a slice, until none is left. */
 void pass_begin(struct pass *p, size_t attend_rows);

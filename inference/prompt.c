@@ -231,7 +231,7 @@ int prompt_encode(const struct loaded *l, const struct job_request *r, struct id
         return rc;
     if (!out->len)
         return err_param(e, "prompt", ERR_INVALID, "the prompt is empty");
-    if (out->len >= l->n_ctx)
+    if (r->embed ? out->len > l->n_ctx : out->len >= l->n_ctx)
         return too_long(l, out->len, "", e);
     return 0;
 }

@@ -7,8 +7,9 @@
 
 #include "inference/loaded.h"
 
-/* Appends the prompt's ids to *out (empty before), at least one and fewer than n_ctx.
- * Errors: ERR_INVALID, ERR_CONTEXT, ERR_UNSUPPORTED (no template), ERR_LIMIT, ERR_NOMEM. */
+/* Appends the prompt's ids to *out (empty before), at least one and fewer than n_ctx (with embed,
+ * at most as many). Errors: ERR_INVALID, ERR_CONTEXT, ERR_UNSUPPORTED (no template), ERR_LIMIT,
+ * ERR_NOMEM. */
 int prompt_encode(const struct loaded *l, const struct job_request *r, struct ids *out,
                   struct err *e) MUST_CHECK;
 

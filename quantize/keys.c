@@ -76,8 +76,17 @@ static enum gguf_how of_new(const void *arg, struct str key)
 static int put_implied(struct weights *to, const struct weights *w, const struct model *m,
                        struct err *e)
 {
+    const struct tensor *types = weights_tensor(w, "token_types.weight");
     char key[96];
+    int rc = 0;
 
+    snprintf(key, sizeof key, "%s.attention.causal", m->arch->name);
+    if (m->encoder && !weights_has(w, key))
+        rc = weights_put_bool(to, key, false, e);
+    if (!rc && types)
+        rc = weights_put_u64(to, "tokenizer.ggml.token_type_count", tensor_rows(types), e);
+    if (rc)
+        return rc;
     snprintf(key, sizeof key, "%s.expert_feed_forward_length", m->arch->name);
     return m->n_expert && !weights_has(w, key) ? weights_put_u64(to, key, m->n_ff_expert, e) : 0;
 }

@@ -12,6 +12,7 @@ static const struct {
 } subcommands[] = {
     { "constrain", "MODEL <lines >lines", probe_constrain },
     { "dequant", "TYPE <blocks >float32", probe_dequant },
+    { "embed", "MODEL <requests >answers", probe_embed },
     { "logits", "MODEL <requests >answers", probe_logits },
     { "render", "<requests >texts", probe_render },
     { "tokenize", "MODEL <lines >lines", probe_tokenize },

@@ -33,4 +33,8 @@ int probe_constrain(int argc, char **argv, struct err *e) MUST_CHECK;
  * line each; see probe_logits.c. */
 int probe_logits(int argc, char **argv, struct err *e) MUST_CHECK;
 
+/* embed MODEL: JSON requests with a text or token ids on stdin, vectors on stdout, a line each; see
+ * probe_embed.c. */
+int probe_embed(int argc, char **argv, struct err *e) MUST_CHECK;
+
 #endif

@@ -68,6 +68,8 @@ static int run_open(struct run *r, const char *path, struct err *e)
     if ((rc = r->backend->open(&r->device, &o, e)) ||
         (rc = model_open(&r->model, r->w, r->backend, r->device, NULL, NULL, e)))
         return rc;
+    if (r->model.headless)
+        return err_set(e, ERR_UNSUPPORTED, "%s: a model without a head has no logits", path);
     if ((rc = kvcache_type(getenv("AIRSTRIP_KV"), &r->model.kv_dtype, e)))
         return rc;
     r->max_tokens = r->model.n_ctx_train < MAX_TOKENS ? r->model.n_ctx_train : MAX_TOKENS;

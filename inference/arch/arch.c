@@ -4,10 +4,11 @@
 #include <string.h>
 
 static const struct arch *const families[] = {
-    &arch_llama,     &arch_falcon,  &arch_gemma,    &arch_gemma2,     &arch_gemma3,
-    &arch_gpt2,      &arch_gptneox, &arch_gpt_oss,  &arch_granite,    &arch_olmo2,
-    &arch_phi2,      &arch_phi3,    &arch_qwen2,    &arch_qwen2_moe,  &arch_qwen3,
-    &arch_qwen3_moe, &arch_smollm3, &arch_stablelm, &arch_starcoder2,
+    &arch_llama,      &arch_bert,  &arch_falcon,    &arch_gemma,   &arch_gemma2,
+    &arch_gemma3,     &arch_gpt2,  &arch_gptneox,   &arch_gpt_oss, &arch_granite,
+    &arch_nomic_bert, &arch_olmo2, &arch_phi2,      &arch_phi3,    &arch_qwen2,
+    &arch_qwen2_moe,  &arch_qwen3, &arch_qwen3_moe, &arch_smollm3, &arch_stablelm,
+    &arch_starcoder2,
 };
 
 const struct arch *const *arch_all(size_t *n)

@@ -32,29 +32,34 @@ enum arch_slot {
     SLOT_BO,             /* [n] */
     SLOT_ATTN_NORM_BIAS, /* [n], of a layer norm, as the next one */
     SLOT_FFN_NORM_BIAS,  /* [n] */
-    SLOT_BGATE,          /* [n_ff], of a dense part, as the next one */
-    SLOT_BUP,            /* [n_ff] */
-    SLOT_BDOWN,          /* [n] */
-    SLOT_SINKS,          /* [n_head] logits that only take part in the softmax's sum */
-    SLOT_ROUTER,         /* [n_expert, n]; a layer that has it has experts, x = their width */
-    SLOT_ROUTER_BIAS,    /* [n_expert] */
-    SLOT_BGATE_EXPS,     /* [n_expert, x] */
-    SLOT_BUP_EXPS,       /* [n_expert, x] */
-    SLOT_BDOWN_EXPS,     /* [n_expert, n] */
-    SLOT_SHARED_ROUTER,  /* [n] what the shared expert's output counts */
-    SLOT_WQ,             /* [a, n]; from here on matrices */
-    SLOT_WK,             /* [b, n] */
-    SLOT_WV,             /* [b, n] */
-    SLOT_WO,             /* [n, a] */
-    SLOT_GATE,           /* [n_ff, n]; where a family has none, act(up) goes down */
-    SLOT_UP,             /* [n_ff, n] */
-    SLOT_DOWN,           /* [n, n_ff] */
-    SLOT_SHARED_GATE,    /* [n_ff_shared, n] an expert that all rows go to */
-    SLOT_SHARED_UP,      /* [n_ff_shared, n] */
-    SLOT_SHARED_DOWN,    /* [n, n_ff_shared] */
-    SLOT_GATE_EXPS,      /* [n_expert, x, n]; from here on of each expert one */
-    SLOT_UP_EXPS,        /* [n_expert, x, n] */
-    SLOT_DOWN_EXPS,      /* [n_expert, n, x] */
+    SLOT_ATTN_OUT_NORM,  /* [n] of the residual stream itself, once attention's output has joined
+                          * it: what goes on is the norm.  As the next three, of encoders */
+    SLOT_ATTN_OUT_NORM_BIAS, /* [n] */
+    SLOT_FFN_OUT_NORM,       /* [n] the same after the feed-forward part */
+    SLOT_FFN_OUT_NORM_BIAS,  /* [n] */
+    SLOT_BGATE,              /* [n_ff], of a dense part, as the next one */
+    SLOT_BUP,                /* [n_ff] */
+    SLOT_BDOWN,              /* [n] */
+    SLOT_SINKS,              /* [n_head] logits that only take part in the softmax's sum */
+    SLOT_ROUTER,             /* [n_expert, n]; a layer that has it has experts, x = their width */
+    SLOT_ROUTER_BIAS,        /* [n_expert] */
+    SLOT_BGATE_EXPS,         /* [n_expert, x] */
+    SLOT_BUP_EXPS,           /* [n_expert, x] */
+    SLOT_BDOWN_EXPS,         /* [n_expert, n] */
+    SLOT_SHARED_ROUTER,      /* [n] what the shared expert's output counts */
+    SLOT_WQ,                 /* [a, n]; from here on matrices */
+    SLOT_WK,                 /* [b, n] */
+    SLOT_WV,                 /* [b, n] */
+    SLOT_WO,                 /* [n, a] */
+    SLOT_GATE,               /* [n_ff, n]; where a family has none, act(up) goes down */
+    SLOT_UP,                 /* [n_ff, n] */
+    SLOT_DOWN,               /* [n, n_ff] */
+    SLOT_SHARED_GATE,        /* [n_ff_shared, n] an expert that all rows go to */
+    SLOT_SHARED_UP,          /* [n_ff_shared, n] */
+    SLOT_SHARED_DOWN,        /* [n, n_ff_shared] */
+    SLOT_GATE_EXPS,          /* [n_expert, x, n]; from here on of each expert one */
+    SLOT_UP_EXPS,            /* [n_expert, x, n] */
+    SLOT_DOWN_EXPS,          /* [n_expert, n, x] */
     N_SLOTS,
     SLOT_FIRST_MATRIX = SLOT_WQ,
     SLOT_FIRST_EXPERTS = SLOT_GATE_EXPS,
@@ -79,6 +84,7 @@ enum arch_hf_how {
     HF_EXPERTS = 32,     /* [n_expert, ...]; what else is said holds for each of them */
     HF_ALTERNATING = 64, /* rows of the two parts take turns; with HF_EXPERTS only */
     HF_MXFP4 = 128,      /* codes of blocks, their exponents in a tensor beside; the same */
+    HF_SKIP_PAD = 256,   /* rows begin with those up to the padding token's, which are not used */
 };
 
 struct arch_hf_tensor {
@@ -136,7 +142,10 @@ struct arch {
     enum norm_kind norm;
     enum rope_kind rope;
     enum act_kind act;
-    bool positions;       /* position_embd.weight [n_ctx, n] is added to the embeddings */
+    bool encoder;     /* each token sees the whole text, and there is no head: not for writing */
+    bool embed_norm;  /* token_embd_norm.weight and .bias, of the sum of all embeddings */
+    bool token_types; /* token_types.weight [types, n]: its first row is added to all of them */
+    bool positions;   /* position_embd.weight [n_ctx, n] is added to the embeddings */
     bool final_norm_bias; /* output_norm.bias */
     bool head_bias;       /* output.bias */
     bool alibi;           /* attention.max_alibi_bias is obeyed: nothing is rotated then */
@@ -162,7 +171,8 @@ struct arch {
 
 extern const struct arch arch_llama, arch_gemma3, arch_gpt2, arch_qwen2, arch_qwen3, arch_gemma2,
     arch_starcoder2, arch_olmo2, arch_smollm3, arch_granite, arch_phi3, arch_gptneox,
-    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon, arch_gpt_oss, arch_qwen2_moe;
+    arch_qwen3_moe, arch_gemma, arch_phi2, arch_stablelm, arch_falcon, arch_gpt_oss, arch_qwen2_moe,
+    arch_bert, arch_nomic_bert;
 
 /* The family called `name` (len bytes, not terminated), or NULL. */
 const struct arch *arch_find(const char *name, size_t len);

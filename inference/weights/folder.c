@@ -1,5 +1,8 @@
 /* folder - config.json and the safetensors files must be there, everything else may.
  *
+ * modules.json is of the library sentence-transformers: it lists what makes a vector of a text,
+ * each with a folder of settings.
+ *
  * Weights are in model.safetensors, or in shards that model.safetensors.index.json lists:
  *   {"metadata": {...}, "weight_map": {"TENSOR": "model-00001-of-00002.safetensors", ...}} */
 #include "inference/weights/folder.h"
@@ -13,8 +16,9 @@
 #include "kernels/base/buf.h"
 #include "kernels/base/json.h"
 
-#define INDEX  "model.safetensors.index.json"
-#define SINGLE "model.safetensors"
+#define INDEX   "model.safetensors.index.json"
+#define SINGLE  "model.safetensors"
+#define MODULES "modules.json"
 
 enum { MAX_DEPTH = 64, MAX_FILES = 4096 };
 
@@ -63,12 +67,49 @@ static int read_json(struct folder *f, const char *path, const char *name, struc
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
     rc = json_parse((const char *)m.base, m.bytes, MAX_DEPTH, &f->arena, out, e);
-    if (rc == 0 && (*out)->kind != VALUE_MAP)
+    if (rc == 0 && (*out)->kind != VALUE_MAP && strcmp(name, MODULES) != 0)
         rc = err_set(e, ERR_FORMAT, "expected a JSON object");
     if (rc && e)
         err_prefix(e, "%s/%s: ", path, name);
     if (text)
         *text = (struct str){ (const char *)m.base, m.bytes };
+    return rc;
+}
+
+static bool ends_with(const struct value *v, const char *end)
+{
+    size_t n = strlen(end);
+
+    return v && v->kind == VALUE_STRING && v->string.len >= n &&
+           memcmp(v->string.data + v->string.len - n, end, n) == 0;
+}
+
+/* The settings of the module called Pooling.  Outside data names its folder: only one in this. */
+static int read_modules(struct folder *f, const char *path, struct err *e)
+{
+    const struct value *list;
+    int rc = read_json(f, path, MODULES, &f->modules, NULL, e);
+
+    if (rc || !f->modules)
+        return rc;
+    list = f->modules;
+    if (list->kind != VALUE_LIST)
+        return err_set(e, ERR_FORMAT, "%s/" MODULES ": expected a JSON array", path);
+    for (size_t i = 0; i < list->list.len && !rc; i++) {
+        const struct value *in = value_get(list->list.items[i], "path");
+        struct buf name = { 0 };
+
+        if (!ends_with(value_get(list->list.items[i], "type"), "Pooling"))
+            continue;
+        if (!in || in->kind != VALUE_STRING || !*in->string.data || *in->string.data == '.' ||
+            strchr(in->string.data, '/'))
+            return err_set(e, ERR_FORMAT, "%s/" MODULES ": expected the name of a folder as path",
+                           path);
+        buf_printf(&name, "%s/config.json", in->string.data);
+        rc = name.failed ? err_set(e, ERR_NOMEM, "no memory for the files of a folder")
+                         : read_json(f, path, name.data, &f->pooling, NULL, e);
+        buf_done(&name);
+    }
     return rc;
 }
 
@@ -222,6 +263,7 @@ int folder_open(struct folder *f, const char *path, struct err *e)
     if ((rc = read_json(f, path, "generation_config.json", &f->generation, NULL, e)) ||
         (rc = read_json(f, path, "tokenizer_config.json", &f->tokenizer_config,
                         &f->tokenizer_settings, e)) ||
+        (rc = read_modules(f, path, e)) ||
         (rc = read_text(f, path, "tokenizer.json", &f->tokenizer, e)) ||
         (rc = read_text(f, path, "chat_template.jinja", &f->chat_template, e)))
         return rc;

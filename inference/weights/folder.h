@@ -15,6 +15,8 @@ struct folder {
     struct value *config;           /* config.json: a map */
     struct value *generation;       /* generation_config.json; NULL where there is none */
     struct value *tokenizer_config; /* tokenizer_config.json; NULL where there is none */
+    struct value *modules;          /* modules.json, a list; NULL where there is none */
+    struct value *pooling;          /* config.json of the pooling that it names; NULL likewise */
     struct str tokenizer;           /* tokenizer.json's text; data NULL where there is none */
     struct str tokenizer_settings;  /* tokenizer_config.json's text; data NULL likewise */
     struct str chat_template;       /* chat_template.jinja's text; data NULL likewise */

@@ -2,8 +2,11 @@
 in float32 (eager attention, no cache) in expected.json: logits of the last position and 32 greedy ids of three prompts.
 
 Seeds are tried until the two best logits of every greedy step stand at least GAP apart, so that no rounding changes an id.
+
+And tests/data/encoders/NAME: models that give vectors, some with the files of sentence-transformers; expected.json has of the same
+prompts the mean of the last hidden states, the first and the last of them.
 Needs torch, transformers and tokenizers.  `make_models.py [--out FOLDER] [NAME ...]`; the files in the tree were written by
-transformers 5.23.0 and torch 2.15.0.
+transformers 5.23.0 (encoders: 5.24.0) and torch 2.15.0.
 """
 import argparse
 import json
@@ -13,7 +16,7 @@ import shutil
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 GAP = 0.02
@@ -105,6 +108,27 @@ MODELS = {
 }
 
 
+# name: class, settings, type of the weights, tokenizer (what it is made of, and the token behind a text), flags of 1_Pooling
+ENCODERS = {
+    "bert": ("BertModel", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=80, pad_token_id=0,
+                                 max_position_embeddings=512), torch.float32, ("uncased", "[SEP]"), ["mean_tokens"]),
+    # with what it was trained with, and names with a prefix
+    "bert_masked": ("BertForMaskedLM", common(hidden_size=40, num_hidden_layers=3, num_attention_heads=5, intermediate_size=56, pad_token_id=0,
+                                              type_vocab_size=3, hidden_act="gelu_new", max_position_embeddings=256),
+                    torch.bfloat16, ("cased", "[SEP]"), ["cls_token"]),
+    "roberta": ("RobertaModel", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, pad_token_id=1,
+                                       type_vocab_size=1, max_position_embeddings=322), torch.float16, ("bytes", "</s>"), None),
+    "xlm_roberta": ("XLMRobertaModel", common(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+                                              pad_token_id=1, type_vocab_size=1, max_position_embeddings=514),
+                    torch.float32, ("unigram", "</s>"), ["cls_token"]),
+    "nomic_bert": ("NomicBertModel", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=64, pad_token_id=0,
+                                            max_position_embeddings=2048), torch.float32, ("uncased", "[SEP]"), ["mean_tokens"]),
+    # a decoder without its head, whose texts end with a token of their own
+    "qwen3_last": ("Qwen3Model", common(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=20,
+                                        intermediate_size=64), torch.bfloat16, ("bytes", "<|stop|>"), ["lasttoken"]),
+}
+
+
 FP8 = {
     "fp8_block": {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
     "fp8_tensor": {"quant_method": "fp8", "activation_scheme": "static"},
@@ -120,6 +144,32 @@ def tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=t, eos_token="<|end|>")
 
 
+def framed_tokenizer(kind, last):
+    """One that puts a token before a text (of encoders) and `last` behind it."""
+    first = {"[SEP]": "[CLS]", "</s>": "<s>"}.get(last)
+    special = {"[CLS]": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], "<s>": ["<s>", "<pad>", "</s>", "<unk>"]}.get(first, ["<|end|>", last])
+    texts = [PROMPTS["short"], PROMPTS["long"]] * 4
+    options = {"vocab_size": VOCAB, "special_tokens": special, "show_progress": False}
+    if kind == "bytes":
+        t = Tokenizer(models.BPE())
+        t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        t.train_from_iterator(texts, trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **options))
+    elif kind == "unigram":
+        t = Tokenizer(models.Unigram())
+        t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace("  ", " ")])
+        t.pre_tokenizer, t.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        t.train_from_iterator(texts, trainers.UnigramTrainer(unk_token="<unk>", **options))
+    else:
+        t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        t.normalizer = normalizers.BertNormalizer(lowercase=kind == "uncased")
+        t.pre_tokenizer, t.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+        t.train_from_iterator(texts, trainers.WordPieceTrainer(**options))
+    names = [n for n in (first, last) if n]
+    t.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}" if first else f"$A {last}",
+                                                     special_tokens=[(n, t.token_to_id(n)) for n in names])
+    return PreTrainedTokenizerFast(tokenizer_object=t, **({"cls_token": first, "sep_token": last} if first else {"eos_token": "<|end|>"}))
+
+
 def randomise(model, seed, dtype):
     """Noise of 1.6 / sqrt(inputs) in matrices, of 0.3 around what vectors are at first; rounded to the type that is stored."""
     g = torch.Generator().manual_seed(seed)
@@ -129,7 +179,7 @@ def randomise(model, seed, dtype):
             if p.dim() >= 2:  # experts' matrices lie in one tensor
                 p.copy_(noise * (0.5 if "embed" in name else 1.6 / p.shape[-1] ** 0.5))
             else:
-                p.copy_((p if "norm" in name or "ln_" in name else 0) + noise * 0.3)
+                p.copy_((p if "norm" in name.lower() or "ln_" in name else 0) + noise * 0.3)
             p.copy_(p.to(dtype).float())
 
 
@@ -239,11 +289,66 @@ def make(name, out):
           sum(f.stat().st_size for f in folder.iterdir()), "bytes", flush=True)
 
 
+def store_pooling(folder, flags, width):
+    """As sentence-transformers writes it."""
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    (folder / "modules.json").write_text(json.dumps([{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                                                     for i, (kind, path) in enumerate(kinds)], indent=2) + "\n")
+    (folder / "1_Pooling").mkdir()
+    modes = ["cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": width} | {
+        f"pooling_mode_{mode}": mode in flags for mode in modes} | {"include_prompt": True}, indent=2) + "\n")
+
+
+def make_encoder(name, out):
+    kind, settings, dtype, frame, flags = ENCODERS[name]
+    text = framed_tokenizer(*frame)
+    config = getattr(transformers, kind.removesuffix("ForMaskedLM").removesuffix("Model") + "Config")(**settings)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, kind)(config).eval()
+    randomise(model, 1, dtype)
+    prompts = []
+    for key, prompt in PROMPTS.items():
+        ids = text.encode(prompt)
+        with torch.no_grad():
+            hidden = (model if kind.endswith("Model") else model.base_model)(torch.tensor([ids])).last_hidden_state[0].double()
+        prompts.append({"name": key, "text": prompt, "ids": ids} | {
+            how: [round(float(x), 6) for x in v] for how, v in [("mean", hidden.mean(0)), ("cls", hidden[0]), ("last", hidden[-1])]})
+    folder = out / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.to(dtype).save_pretrained(folder)
+    text.save_pretrained(folder)
+    if flags:
+        store_pooling(folder, flags, config.hidden_size)
+    (folder / "expected.json").write_text(json.dumps(
+        {"by": f"transformers {transformers.__version__}, torch {torch.__version__}", "texts": prompts}) + "\n")
+    print(name, [len(p["ids"]) for p in prompts], sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()), "bytes", flush=True)
+
+
+def record_minilm(folder, out):
+    """The real all-MiniLM-L6-v2 of conf/fetch-model: some texts' means in float32."""
+    text, model = transformers.AutoTokenizer.from_pretrained(folder), transformers.AutoModel.from_pretrained(folder).eval()
+    texts = []
+    for prompt in [*PROMPTS.values(), "a", "The cat sits on the mat.", "A kitten is resting on a rug.", "Interest rates rose again in March."]:
+        ids = text(prompt, split_special_tokens=True)["input_ids"]
+        with torch.no_grad():
+            mean = model(torch.tensor([ids])).last_hidden_state[0].double().mean(0)
+        texts.append({"text": prompt, "tokens": len(ids), "mean": [round(float(x), 7) for x in mean]})
+    (out / "minilm.json").write_text(json.dumps({"by": f"transformers {transformers.__version__}", "texts": texts}) + "\n")
+
+
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
-    options.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent / "models")
+    options.add_argument("--minilm", type=pathlib.Path, help="only record vectors of this folder")
+    options.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent)
     options.add_argument("names", nargs="*")
     asked = options.parse_args()
     torch.set_num_threads(1)
-    for each in asked.names or MODELS:
-        make(each, asked.out)
+    if asked.minilm:
+        record_minilm(asked.minilm, asked.out)
+        raise SystemExit
+    for each in asked.names or [*MODELS, *ENCODERS]:
+        if each in ENCODERS:
+            make_encoder(each, asked.out / "encoders")
+        else:
+            make(each, asked.out / "models")

@@ -21,7 +21,9 @@ static void run(const struct model *m, struct kvcache *cache)
         abort();
     for (size_t pos = 0; pos < 3; pos += 2) {
         size_t n = pos ? 1 : 2;
-        struct seq_span span = { .n = n, .pos = pos, .pages = t.pages };
+        struct seq_span span = {
+            .n = n, .pos = pos, .pages = t.pages, .reach = m->encoder ? pos + n : 0
+        };
         int32_t last = (int32_t)n - 1, best;
 
         forward_run(f, &(struct step){ .ids = ids + pos,
@@ -29,7 +31,11 @@ static void run(const struct model *m, struct kvcache *cache)
                                        .spans = &span,
                                        .n_spans = 1,
                                        .out_rows = &last,
-                                       .n_outputs = 1 });
+                                       .n_outputs = !m->headless,
+                                       .hidden_rows = &last,
+                                       .n_hidden = m->headless });
+        if (m->headless)
+            continue;
         best = forward_argmax(f, 0);
         if (best < 0 || (size_t)best >= m->n_vocab)
             abort();

@@ -98,7 +98,7 @@ static struct job *make_job(struct scheduler *s, const char *owner, size_t n_pro
     sampling_default(&r.sampling);
     r.sampling.bias = &bias;
     r.sampling.n_bias = 1;
-    assert_int_equal(job_create(&j, s, NULL, &r, &ids, &prediction, max_new, in, tag, NULL), 0);
+    assert_int_equal(job_create(&j, s, NULL, &r, &ids, &prediction, max_new, 0, in, tag, NULL), 0);
     assert_null(ids.data);
     assert_null(prediction.data);
     return j;
