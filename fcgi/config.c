@@ -305,5 +305,6 @@ void config_engine(const struct model_config *m, struct engine_config *out)
         .prefix_cache = (enum prefix_cache)m->prefix_cache,
         .speculation =
             m->speculation && !strcmp(m->speculation, "off") ? SPECULATION_OFF : SPECULATION_NGRAM,
+        .pooling = m->pooling,
     };
 }

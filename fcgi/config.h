@@ -37,6 +37,7 @@ struct model_config {
     size_t prefill_chunk_size;
     size_t prefix_cache;     /* enum prefix_cache */
     const char *tool_format; /* a name of formats; NULL: by the chat template */
+    const char *pooling;     /* "mean", "cls", "last"; NULL: as the model says */
     size_t split_reasoning;  /* 1: reasoning_content, 0: left in the content */
     size_t client_priority;  /* 1: requests say how early they come */
     /* Of requests that name none; below 0, and SIZE_MAX: as the model suggests. */

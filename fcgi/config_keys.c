@@ -40,6 +40,7 @@ const struct config_key config_keys[] = {
     { "chat_template_file", KEY_TEXT, MODEL(chat_template_file), 0, 0, NULL, "FILE  the same, from a file" },
     { "tool_format", KEY_TEXT, MODEL(tool_format), 0, 0, NULL, "NAME  how the model writes tool calls; without it by its chat template" },
     { "split_reasoning", KEY_SWITCH, MODEL(split_reasoning), 0, 0, NULL, "on|off  whether reasoning is told apart, as reasoning_content, or stays in the content" },
+    { "pooling", KEY_TEXT, MODEL(pooling), 0, 0, NULL, "NAME  how an embedding is made of a text's tokens: mean, cls or last; without it as the model says" },
     { "aliases", KEY_TEXT, MODEL(aliases), 0, 0, NULL, "A,B  further names that clients may ask for" },
     { "default_temperature", KEY_REAL, MODEL(default_temperature), 0, 2, NULL, "X  temperature of requests that name none; without it the model's own" },
     { "default_top_p", KEY_REAL, MODEL(default_top_p), 0, 1, NULL, "X  the same for top_p" },

@@ -12,6 +12,7 @@ void chat_handle(struct app *app, struct request *r, struct reply *p);
 void responses_handle(struct app *app, struct request *r, struct reply *p);
 void responses_count(struct app *app, struct request *r, struct reply *p);
 void completions_handle(struct app *app, struct request *r, struct reply *p);
+void embeddings_handle(struct app *app, struct request *r, struct reply *p);
 void tokens_apply_template(struct app *app, struct request *r, struct reply *p);
 void tokens_count(struct app *app, struct request *r, struct reply *p);
 void tokens_tokenize(struct app *app, struct request *r, struct reply *p);

@@ -8,6 +8,7 @@ const struct route api_routes[] = {
     { "POST", "/v1/completions", completions_handle, false },
     { "POST", "/v1/responses", responses_handle, false },
     { "POST", "/v1/responses/input_tokens", responses_count, false },
+    { "POST", "/v1/embeddings", embeddings_handle, false },
     { "POST", "/apply-template", tokens_apply_template, false },
     { "POST", "/tokenize", tokens_tokenize, false },
     { "POST", "/detokenize", tokens_detokenize, false },
