@@ -10,6 +10,7 @@
 #include "fcgi/api/fields.h"
 #include "fcgi/api/handlers.h"
 #include "fcgi/api/vectors.h"
+#include "fcgi/tally.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/json.h"
 
@@ -31,6 +32,8 @@ struct run {
     struct input *inputs;     /* [q.n] */
     size_t next, open, width; /* to submit next; in the engine's hands, and how many may be */
     size_t n_embd, n_tokens;
+    struct tally tally;
+    double last_ms; /* tally's own */
     char id[48];
     double deadline_ms; /* 0: none */
 };
@@ -63,9 +66,12 @@ static int submit(struct run *u, struct err *e)
 {
     while (u->next < u->q.n && u->open < u->width) {
         struct input *in = &u->inputs[u->next];
-        const struct job_request job = {
-            .id = u->id, .kind = PROMPT_IDS, .ids = in->ids, .n_ids = in->n_ids, .embed = true
-        };
+        const struct job_request job = { .id = u->id,
+                                         .owner = admission_name(u->r),
+                                         .kind = PROMPT_IDS,
+                                         .ids = in->ids,
+                                         .n_ids = in->n_ids,
+                                         .embed = true };
         int rc = request_stopped(u->r);
 
         if (rc)
@@ -89,8 +95,14 @@ static int take(struct run *u, struct event *ev, struct err *e)
         *e = ev->err;
         return e->code;
     }
+    tally_event(&u->tally, ev, &u->last_ms);
+    if (ev->kind == EVENT_STARTED)
+        admission_charge(u->r, in->n_ids);
     if (ev->kind != EVENT_DONE)
         return 0;
+    metrics_observe(u->model->metrics, METRIC_QUEUE, ev->usage.queue_ms / 1e3, 1);
+    metrics_observe(u->model->metrics, METRIC_PROMPT, ev->usage.prompt_ms / 1e3, 1);
+    metrics_observe(u->model->metrics, METRIC_GIVEN, (double)in->n_ids, 1);
     if (ev->n_vector != u->n_embd)
         return err_set(e, ERR_INTERNAL, "a vector has %zu values, expected %zu", ev->n_vector,
                        u->n_embd);
@@ -175,6 +187,7 @@ static void answer(struct run *u)
     json_write_string(b, u->model->name, strlen(u->model->name));
     buf_printf(b, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", u->n_tokens,
                u->n_tokens);
+    metrics_observe(u->model->metrics, METRIC_TOTAL, (clock_ms() - u->r->start_ms) / 1e3, 1);
     u->p->note.has_usage = true;
     u->p->note.prompt_tokens = u->n_tokens;
 }
@@ -191,6 +204,7 @@ static int open_run(struct run *u, struct err *e)
     if (!u->model)
         return e->code;
     u->p->note.model = u->model->name;
+    u->tally = (struct tally){ .metrics = u->model->metrics, .start_ms = u->r->start_ms };
     engine_status(u->model->engine, &s);
     u->n_embd = s.n_embd;
     u->width = 2 * s.max_batch;
@@ -217,6 +231,8 @@ void embeddings_handle(struct app *app, struct request *r, struct reply *p)
         request_on_stop(r, wake, u.inbox);
         rc = follow(&u, &e);
         request_on_stop(r, NULL, NULL);
+        if (rc)
+            tally_broken(&u.tally, rc == ERR_CANCELLED);
     }
     p->note.cancelled = rc == ERR_CANCELLED;
     if (rc)
