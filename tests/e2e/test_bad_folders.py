@@ -14,7 +14,8 @@ import tap
 
 OWN = pathlib.Path(TOP) / "tests" / "data" / "models"
 SHARED = pathlib.Path(os.environ.get("AIRSTRIP_SHARED", pathlib.Path(TOP).parent / "shared")) / "golden" / "models"
-FOLDERS = [f for top in (OWN, SHARED) if top.is_dir() for f in sorted(top.iterdir()) if (f / "config.json").exists()]
+ENCODERS = pathlib.Path(TOP) / "tests" / "data" / "encoders"
+FOLDERS = [f for top in (OWN, ENCODERS, SHARED) if top.is_dir() for f in sorted(top.iterdir()) if (f / "config.json").exists()]
 CASES = int(os.environ.get("AIRSTRIP_DAMAGES", 6))  # of each family
 VALUES = [None, True, False, 0, 1, 2, 3, 7, -1, 64, 65, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 63) - 1, 1 << 70, 0.5, -0.5, 1e-30, 1e30,
           "", "x", "gelu", [], [1], ["full_attention"] * 3, {}, {"rope_type": "yarn", "factor": 0}, {"rope_type": "longrope"}]
@@ -87,10 +88,12 @@ def one(family, number, scratch):
     folder = pathlib.Path(scratch) / f"{family.name}-{number}"
     folder.mkdir()
     for f in family.iterdir():
-        if f.name not in ("expected.json", "tokenizer_cases.json"):
+        if f.is_dir():
+            shutil.copytree(f, folder / f.name)
+        elif f.name not in ("expected.json", "tokenizer_cases.json"):
             shutil.copyfile(f, folder / f.name)
     what = [change_settings, change_header, change_settings, change_index][number % 4](rng, folder)
-    run = subprocess.run([program("airstrip-probe", sanitized=True), "logits", folder], input=REQUESTS, capture_output=True, timeout=120)
+    run = subprocess.run([program("airstrip-probe", sanitized=True), "embed" if family.parent == ENCODERS else "logits", folder], input=REQUESTS, capture_output=True, timeout=120)
     said = run.stderr.decode(errors="replace")
     shutil.rmtree(folder)
     clean = "Sanitizer" not in said and "runtime error" not in said

@@ -1,14 +1,17 @@
 /* Any bytes as a folder's config.json, and behind a NUL as its model.safetensors: refused with a
- * sentence, or a model that loads and runs two steps. */
+ * sentence, or a model that loads and runs two steps.  Where the former has a byte 1, what follows
+ * is modules.json, and after another the config.json of 1_Pooling. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inference/forward.h"
 #include "inference/hf.h"
+#include "inference/pooling.h"
 #include "kernels/backend.h"
 #include "kernels/base/log.h"
 
@@ -31,25 +34,51 @@ static void write_file(const char *name, const void *data, size_t n)
 
 static void remove_folder(void)
 {
-    static const char *const names[] = { "config.json", "model.safetensors", "tokenizer.json" };
+    static const char *const names[] = { "config.json", "model.safetensors", "tokenizer.json",
+                                         "modules.json", "1_Pooling/config.json" };
     char path[PATH];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         (void)unlink(path);
     }
+    snprintf(path, sizeof path, "%s/1_Pooling", folder);
+    (void)rmdir(path);
     (void)rmdir(folder);
+}
+
+/* config.json, and what follows it behind bytes 1. */
+static void write_settings(const char *text, size_t n)
+{
+    static const char *const names[] = { "config.json", "modules.json", "1_Pooling/config.json" };
+    char path[PATH];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *end = i < 2 ? memchr(text, 1, n) : NULL;
+        size_t len = end ? (size_t)(end - text) : n;
+
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        (void)unlink(path);
+        if (i == 0 || len)
+            write_file(names[i], text, len);
+        text += end ? len + 1 : n;
+        n -= end ? len + 1 : n;
+    }
 }
 
 static void make_folder(void)
 {
     static const char tokenizer[] =
         "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}";
+    char path[PATH];
 
     if (folder[0])
         return;
     strcpy(folder, "/tmp/fuzz-folder-XXXXXX");
     if (!mkdtemp(folder) || atexit(remove_folder))
+        abort();
+    snprintf(path, sizeof path, "%s/1_Pooling", folder);
+    if (mkdir(path, 0700))
         abort();
     write_file("tokenizer.json", tokenizer, sizeof tokenizer - 1);
 }
@@ -90,6 +119,7 @@ static void run(const struct model *m, struct kvcache *cache)
 
 static void load(const struct weights *w)
 {
+    enum pooling pooling;
     const struct backend_options o = { .n_threads = 1, .isa = "scalar" };
     const struct backend *b = backend_find("cpu", NULL);
     struct model m = { 0 };
@@ -102,6 +132,8 @@ static void load(const struct weights *w)
             abort();
         return;
     }
+    if (pooling_read(&pooling, &m, w, NULL, &e) && (!e.code || !e.text[0]))
+        abort();
     if (m.n_ctx_train < 3)
         return;
     if (!b || b->open(&d, &o, &e) || model_open(&m, w, b, d, NULL, NULL, &e) ||
@@ -129,7 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     log_set_level(LOG_ERROR);
     make_folder();
-    write_file("config.json", data, n);
+    write_settings((const char *)data, n);
     write_file("model.safetensors", data + (nul ? n + 1 : n), size - (nul ? n + 1 : n));
     if (hf_open(&w, folder, &e) == 0)
         load(w);

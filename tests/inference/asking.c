@@ -15,6 +15,8 @@
 void answered_done(struct answered *a)
 {
     buf_done(&a->text);
+    free(a->vector);
+    a->vector = NULL;
     buf_done(&a->bytes);
 }
 
@@ -107,6 +109,9 @@ void asking_collect(struct inbox *in, struct answered *a)
         case EVENT_DONE:
             a->finish = ev.finish;
             a->usage = ev.usage;
+            a->vector = ev.vector;
+            a->n_vector = ev.n_vector;
+            ev.vector = NULL;
             over = true;
             break;
         case EVENT_FAILED:

@@ -19,6 +19,8 @@ struct answered {
     enum finish finish;
     struct usage usage;
     struct err err;
+    float *vector; /* [n_vector] or NULL */
+    size_t n_vector;
 };
 void answered_done(struct answered *a);
 
