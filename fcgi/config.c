@@ -15,9 +15,12 @@
 #include <unistd.h>
 
 #include "fcgi/api/sampling_fields.h"
+#include "fcgi/access_log.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/parts/format.h"
 #include "kernels/base/buf.h"
+
+#define DEFAULT_ACCESS_FORMAT "%R - %u [%t] \"%m %r%q\" %s %d %M %p %g %I"
 
 enum { FILE_MAX_BYTES = 4 * 1024 * 1024, NAME_MAX_BYTES = 128 };
 
@@ -25,6 +28,7 @@ void config_init(struct config *c)
 {
     *c = (struct config){
         .log_level = LOG_INFO,
+        .access_format = DEFAULT_ACCESS_FORMAT,
         .body_size_limit = 16 * 1024 * 1024,
         .request_memory_limit = 64 * 1024 * 1024,
         .upload_memory_limit = 256 * 1024 * 1024,
@@ -283,7 +287,8 @@ int config_finish(struct config *c, struct err *e)
         if (rc)
             return rc;
     }
-    return check_ids(c, e);
+    rc = access_log_check(c->access_format, e);
+    return rc ? rc : check_ids(c, e);
 }
 
 void config_engine(const struct model_config *m, struct engine_config *out)

@@ -50,8 +50,13 @@ struct model_config {
 
 struct config {
     const char *listen; /* "/path", "host:port", "[::1]:port"; NULL: the socket we were handed */
-    const char *log;    /* file; NULL: stderr */
+    const char *status_listen; /* the same for the status socket; NULL: there is none */
+    const char *log;           /* file; NULL: stderr */
     enum log_level log_level;
+    const char *access_log;      /* file; NULL: none */
+    const char *access_format;   /* see access_log.h */
+    size_t log_prompts;          /* 1: requests' bodies go into the log */
+    size_t slow_ms;              /* longer requests are told in the log; 0: none are */
     const char *api_keys;        /* file; NULL: no keys, every client may ask */
     const char *cors_origin;     /* as cors_begin() takes it */
     const char *models_dir;      /* searched before the default folders; NULL: only those */

@@ -50,6 +50,7 @@ const struct config_key config_keys[] = {
     { "default_max_tokens", KEY_COUNT, MODEL(default_max_tokens), 0, HUGE_COUNT, NULL, "N  the same for max_tokens of a chat; 0: until the context is full" },
     { "listen", KEY_TEXT, SERVER(listen), 0, 0, NULL, "WHERE  socket path, HOST:PORT or [ADDRESS]:PORT" },
     { "listen_mode", KEY_OCTAL, SERVER(listen_mode), 0, 0777, NULL, "MODE  permissions of the socket, such as 0660" },
+    { "status_listen", KEY_TEXT, SERVER(status_listen), 0, 0, NULL, "WHERE  a socket of its own for status and metrics, over FastCGI or HTTP, without keys" },
     { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
     { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGINS  sites whose pages may ask, with commas between; * for all" },
     { "models_dir", KEY_TEXT, SERVER(models_dir), 0, 0, NULL, "DIR  where model names are looked up first" },
@@ -69,6 +70,10 @@ const struct config_key config_keys[] = {
     { "read_timeout", KEY_DURATION, SERVER(read_timeout_ms), 1, DAY_MS, NULL, "TIME  the web server may pause while it sends a request" },
     { "write_timeout", KEY_DURATION, SERVER(write_timeout_ms), 1, DAY_MS, NULL, "TIME  the web server may refuse to take the answer" },
     { "log", KEY_TEXT, SERVER(log), 0, 0, NULL, "FILE  log file; without it standard error" },
+    { "access_log", KEY_TEXT, SERVER(access_log), 0, 0, NULL, "FILE  a line for each request in a file of its own" },
+    { "access_format", KEY_TEXT, SERVER(access_format), 0, 0, NULL, "FORMAT  what such a line says, with PHP-FPM's letters" },
+    { "slow_request", KEY_DURATION, SERVER(slow_ms), 0, DAY_MS, NULL, "TIME  requests that take longer are told in the log, while they do; 0: none are" },
+    { "log_prompts", KEY_SWITCH, SERVER(log_prompts), 0, 0, NULL, "on|off  whether what clients send goes into the log" },
     { "log_level", KEY_LEVEL, SERVER(log_level), 0, 0, "LOG_LEVEL", "LEVEL  debug, info, warn or error" },
     { NULL, KEY_TEXT, false, 0, 0, 0, NULL, NULL },
 };

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "fcgi/access_log.h"
 #include "fcgi/notify.h"
 #include "fcgi/signals.h"
+#include "fcgi/slow_log.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
@@ -19,7 +21,7 @@ static void reopen_log(void)
 {
     struct err e;
 
-    if (log_reopen(&e))
+    if (log_reopen(&e) || access_log_reopen(&e))
         log_msg(LOG_ERROR, "log", "%s", e.text);
     else
         log_msg(LOG_INFO, "log", "reopened");
@@ -45,10 +47,14 @@ static void warn_of_change(const char *key, const char *was, const char *now)
 
 static int use_log(const struct config *now, const struct config *was, struct err *e)
 {
+    int rc = 0;
+
     log_set_level(now->log_level);
     if (now->log && (!was->log || strcmp(now->log, was->log)))
-        return log_open(now->log, e);
-    return 0;
+        rc = log_open(now->log, e);
+    if (!rc && now->access_log && (!was->access_log || strcmp(now->access_log, was->access_log)))
+        rc = access_log_open(now->access_log, e);
+    return rc;
 }
 
 /* A model that can never be opened is known at once. */
@@ -73,6 +79,7 @@ static void begin_reload(struct keeper *k)
         return;
     }
     warn_of_change("listen", was->listen, c->listen);
+    warn_of_change("status_listen", was->status_listen, c->status_listen);
     if (app_create(&k->coming, k->server, c, k->server->current, &e))
         refuse(k, e.text);
 }
@@ -191,6 +198,7 @@ int keeper_serve(struct keeper *k)
             return 1;
         if (k->coming)
             look_at_coming(k);
+        slow_log_look(k->server, k->server->current->config->slow_ms);
         if (look_for_stall(k)) {
             log_msg(LOG_ERROR, "stop", "stall_exit is on: ending, to be started anew");
             return 1;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fcgi/acceptor.h"
+#include "fcgi/access_log.h"
 #include "fcgi/app.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/keeper.h"
@@ -15,6 +16,7 @@
 #include "fcgi/reading.h"
 #include "fcgi/responder.h"
 #include "fcgi/server.h"
+#include "fcgi/sidedoor.h"
 #include "fcgi/signals.h"
 #include "kernels/base/log.h"
 
@@ -96,13 +98,16 @@ static void log_start(const struct config *c, const struct listener *l)
  * load. */
 static int run(const struct reading *reading, struct config *c, struct err *e)
 {
-    struct listener listener;
+    struct listener listener, status = { .fd = -1 };
     struct acceptor *acceptor = NULL;
+    struct sidedoor *sidedoor = NULL;
     struct server server;
     struct keeper keeper = { .server = &server, .reading = reading };
     int rc, failed;
 
     rc = listener_open(&listener, c->listen, c->listen_mode, e);
+    if (!rc && c->status_listen)
+        rc = listener_open(&status, c->status_listen, c->listen_mode, e);
     if (!rc)
         rc = signals_catch(e);
     if (rc) {
@@ -115,8 +120,12 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
         goto out;
     log_start(c, &listener);
     config_warn(environ);
-    rc = acceptor_create(&acceptor, &server, &listener, e);
+    if (status.fd >= 0)
+        rc = sidedoor_open(&sidedoor, &server, &status, e);
+    if (!rc)
+        rc = acceptor_create(&acceptor, &server, &listener, e);
     if (rc) {
+        sidedoor_close(sidedoor);
         server_close(&server);
         goto out;
     }
@@ -126,12 +135,15 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
     keeper_drain(&keeper, acceptor);
     if (acceptor_stop(acceptor, LAST_WORDS_MS) && !keeper.stalled) {
         acceptor_free(acceptor);
+        sidedoor_close(sidedoor);
         server_close(&server);
     } else {
         log_msg(LOG_WARN, "stop", "%s; leaving it so",
                 keeper.stalled ? "an engine hangs" : "some requests did not end");
         if (*listener.path)
             unlink(listener.path);
+        if (*status.path)
+            unlink(status.path);
         _exit(failed);
     }
     log_msg(LOG_INFO, "stop", "ended");
@@ -140,6 +152,7 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
 out:
     notify_close();
     listener_done(&listener);
+    listener_done(&status);
     return rc;
 }
 
@@ -166,6 +179,8 @@ int main(int argc, char **argv)
         log_set_level(c->log_level);
         rc = c->log ? log_open(c->log, &e) : 0;
         has_log = !rc && c->log;
+        if (!rc)
+            rc = access_log_open(c->access_log, &e);
         if (!rc && responder_init())
             rc = err_set(&e, ERR_INTERNAL, "libfcgi cannot be set up");
         if (!rc) {

@@ -164,6 +164,7 @@ int request_init(struct request *r, char *const *params, size_t arena_bytes, str
     r->watch.fd = -1;
     arena_init(&r->arena, arena_bytes);
     make_id(r);
+    trace_read(&r->trace, request_header(r, "traceparent"));
     value = request_param(r, "REQUEST_METHOD");
     if (value)
         r->method = value;

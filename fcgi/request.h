@@ -10,7 +10,9 @@
 #include <time.h>
 
 #include "fcgi/admission.h"
+#include "fcgi/board.h"
 #include "fcgi/conn.h"
+#include "fcgi/trace.h"
 #include "fcgi/watcher.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/buf.h"
@@ -31,6 +33,8 @@ struct request {
     time_t created;     /* wall clock, seconds: for `created` in answers */
 
     struct admission admission;
+    struct trace trace;
+    struct slot slot; /* on the server's board while it is served */
 
     /* What follows is request.c's own. */
     char *const *params;

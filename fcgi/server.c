@@ -19,6 +19,7 @@ int server_open(struct server *s, struct config *config, struct err *e)
     memset(s, 0, sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
     s->started = time(NULL);
+    board_init(&s->board);
     rc = watcher_create(&s->watcher, e);
     if (!rc)
         rc = limits_create(&s->limits, e);
@@ -48,6 +49,7 @@ void server_close(struct server *s)
         free(m->name);
         free(m);
     }
+    board_done(&s->board);
     pthread_mutex_destroy(&s->lock);
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <time.h>
 
+#include "fcgi/board.h"
 #include "fcgi/config.h"
 #include "fcgi/limits.h"
 #include "fcgi/metrics.h"
@@ -26,6 +27,7 @@ struct server_counters {
     atomic_ullong requests;   /* requests answered, whatever the status */
     atomic_ullong failed;     /* of these: status 500 and above */
     atomic_ullong refused;    /* of these: status 400 to 499 */
+    atomic_ullong slow;       /* took longer than slow_request */
     atomic_ullong cancelled;  /* the client left first */
     atomic_ullong active;     /* requests being served now */
     atomic_ullong waiting;    /* accepted connections without a worker yet */
@@ -40,6 +42,7 @@ struct server_metrics; /* the metrics of a model's name, once there was one */
 struct server {
     struct watcher *watcher;
     struct limits *limits;
+    struct board board;
     struct server_counters counters;
     atomic_bool draining; /* SIGTERM came: readiness is 503, engines refuse new jobs */
     time_t started;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "fcgi/access_log.h"
 #include "fcgi/admission.h"
 #include "fcgi/app.h"
 #include "fcgi/conn.h"
@@ -11,6 +12,7 @@
 #include "fcgi/request.h"
 #include "fcgi/responder.h"
 #include "fcgi/router.h"
+#include "fcgi/slow_log.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
@@ -23,6 +25,17 @@ struct service {
     bool overloaded;
     bool wants_body; /* it can be answered, but its body is not here yet */
 };
+
+/* A body may hold what nobody else is to read: only where the operator asked for it. */
+static void log_prompt(const struct request *r)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_INFO, "prompt");
+    log_str(&l, "id", r->id);
+    log_str(&l, "body", r->body);
+    log_end(&l);
+}
 
 /* The body is read last: who may not ask, or asks for nothing there is, need not send it. */
 static const struct route *respond(struct service *s, struct request *r, struct conn *c,
@@ -55,11 +68,28 @@ static const struct route *respond(struct service *s, struct request *r, struct 
         reply_err(p, &e);
         return route;
     }
+    r->slot.body_bytes = r->body_len;
+    r->slot.key = admission_name(r);
+    if (app->config->log_prompts && r->body_len)
+        log_prompt(r);
     request_watch(r, app->server->watcher, c->fd);
     if (request_stopped(r) == ERR_CANCELLED)
         return route; /* it waited in a queue, and its client has given up */
     route->handler(app, r, p);
     return route;
+}
+
+static void enter_board(struct server *s, struct request *r)
+{
+    const char *address = request_param(r, "REMOTE_ADDR");
+
+    r->slot.id = r->id;
+    r->slot.method = r->method;
+    r->slot.path = r->path;
+    r->slot.address = address ? address : "";
+    r->slot.start_ms = r->start_ms;
+    r->slot.started = r->created;
+    board_enter(&s->board, &r->slot);
 }
 
 static void write_log(const struct request *r, const struct reply *p, const struct route *route)
@@ -86,6 +116,10 @@ static void write_log(const struct request *r, const struct reply *p, const stru
     log_ms(&l, "total_ms", clock_ms() - r->start_ms);
     if (n->cancelled)
         log_int(&l, "cancelled", 1);
+    if (*r->trace.id) {
+        log_str(&l, "trace_id", r->trace.id);
+        log_str(&l, "parent_id", r->trace.parent);
+    }
     log_str(&l, "retry", request_header(r, "x-stainless-retry-count"));
     log_end(&l);
 }
@@ -100,6 +134,7 @@ static void serve_request(struct service *s, struct responder *f)
     int bad = request_init(&r, responder_params(f), app->config->request_memory_limit, &e);
 
     reply_init(&p, &f->conn, r.id, !strcmp(r.method, "HEAD"));
+    enter_board(app->server, &r);
     if (bad)
         reply_err(&p, &e);
     else
@@ -113,11 +148,15 @@ static void serve_request(struct service *s, struct responder *f)
         p.status = STATUS_CLIENT_LEFT;
     }
     write_log(&r, &p, route);
+    access_log_write(app->config->access_format, &r, &p);
     server_count_answer(app->server, p.note.cancelled ? STATUS_CLIENT_LEFT : p.status, p.note.code);
     if (p.note.cancelled)
         app->server->counters.cancelled++;
     admission_end(&r, p.note.prompt_tokens + p.note.completion_tokens);
 out:
+    board_leave(&app->server->board, &r.slot);
+    if (!s->wants_body)
+        slow_log_end(app->server, app->config->slow_ms, &r.slot);
     request_done(&r); /* ends the watching: only then may the connection be closed */
     reply_done(&p);
 }

@@ -273,10 +273,19 @@ static bool look_around(struct run *u)
 /* What its key or address pays for: each prompt once, and tokens as they come. */
 static void charge(struct run *u, const struct event *ev)
 {
-    if (ev->kind == EVENT_TEXT)
-        admission_charge(u->r, ev->n_tokens);
-    else if (ev->kind == EVENT_STARTED && ev->tag % u->g.params->n == 0)
-        admission_charge(u->r, job_prompt_tokens(u->jobs[ev->tag]));
+    struct slot *slot = &u->r->slot;
+    size_t n = 0;
+
+    if (ev->kind == EVENT_TEXT) {
+        n = ev->n_tokens;
+        slot->state = SLOT_WRITING;
+        slot->written_tokens += n;
+    } else if (ev->kind == EVENT_STARTED) {
+        n = ev->tag % u->g.params->n ? 0 : job_prompt_tokens(u->jobs[ev->tag]);
+        slot->state = SLOT_PROMPT;
+        slot->prompt_tokens += n;
+    }
+    admission_charge(u->r, n);
 }
 
 static void follow(struct run *u)
@@ -344,6 +353,7 @@ static int submit(struct run *u, const struct generation_ask *ask, struct err *e
             begin_split(u, i);
     }
     u->open = u->g.n_choices;
+    u->r->slot.state = SLOT_QUEUED;
     return rc;
 }
 
@@ -365,6 +375,7 @@ void generation_run(struct app *app, struct request *r, struct reply *p,
     u.tally = (struct tally){ .metrics = ask->model->metrics, .start_ms = r->start_ms };
     envelope_id(u.g.id, sizeof u.g.id, ask->dialect->id_prefix);
     envelope_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, ask->model->engine);
+    r->slot.model = ask->model->name;
     if (app->config->request_timeout_ms)
         u.deadline_ms = clock_ms() + (double)app->config->request_timeout_ms;
     u.g.choices = arena_array(&r->arena, n, sizeof *u.g.choices);

@@ -1,0 +1,235 @@
+/* Nobody may hold this thread for long: what does not come, or is not taken, within a second is
+ * given up. */
+#include "fcgi/sidedoor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "fcgi/api/handlers.h"
+#include "fcgi/app.h"
+#include "fcgi/http_head.h"
+#include "fcgi/responder.h"
+#include "fcgi/router.h"
+#include "kernels/base/clock.h"
+
+enum { PATIENCE_MS = 1000, BODY_MAX = 4096, FCGI_VERSION_1 = 1, ARENA_BYTES = 1 << 20 };
+
+struct sidedoor {
+    struct server *server;
+    const struct listener *listener;
+    pthread_t thread;
+    int wake_fd;
+};
+
+static const struct route routes[] = {
+    { "GET", "/status", status_get, true },    { "GET", "/metrics", metrics_get, true },
+    { "GET", "/livez", health_live, true },    { "GET", "/readyz", health_ready, true },
+    { "GET", "/health", health_report, true }, { 0 },
+};
+
+static void answer(struct sidedoor *d, struct conn *c, char *const *params)
+{
+    struct app *app = server_enter(d->server);
+    const struct route *route;
+    struct request r;
+    struct reply p;
+    struct err e = { 0 };
+    int bad = request_init(&r, params, ARENA_BYTES, &e);
+
+    reply_init(&p, c, r.id, !strcmp(r.method, "HEAD"));
+    route = bad ? NULL : router_find(routes, NULL, &r, &p);
+    if (bad)
+        reply_err(&p, &e);
+    else if (route)
+        route->handler(app, &r, &p);
+    (void)reply_send(&p); /* who has left misses nothing */
+    request_done(&r);
+    reply_done(&p);
+    server_leave(d->server, app);
+}
+
+/* --- FastCGI --- */
+
+static void serve_fastcgi(struct sidedoor *d, int fd)
+{
+    double until = clock_ms() + PATIENCE_MS;
+    struct intake in;
+    struct responder f;
+    struct err e;
+    char bytes[4096];
+
+    intake_init(&in, BODY_MAX, 1);
+    while (in.state != INTAKE_WHOLE) {
+        ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+
+        if (n <= 0 || intake_feed(&in, bytes, (size_t)n, &e) || in.state == INTAKE_ABORTED ||
+            clock_ms() > until)
+            goto out;
+        if (in.owed.len && send(fd, in.owed.data, in.owed.len, MSG_NOSIGNAL) < 0)
+            goto out;
+        buf_reset(&in.owed);
+    }
+    if (responder_open(&f, &in, fd, &e))
+        goto out;
+    answer(d, &f.conn, responder_params(&f));
+    responder_close(&f, true);
+out:
+    intake_done(&in);
+}
+
+/* --- HTTP --- */
+
+struct http_conn {
+    struct conn conn; /* first, so that the one is the other */
+    struct buf out;
+};
+
+static long no_body(struct conn *c, void *to, size_t len)
+{
+    (void)c, (void)to, (void)len;
+    return 0;
+}
+
+static bool collect(struct conn *c, const void *bytes, size_t len)
+{
+    struct buf *b = &((struct http_conn *)(void *)c)->out;
+
+    buf_put(b, bytes, len);
+    return !b->failed;
+}
+
+static bool send_all(int fd, const char *bytes, size_t len)
+{
+    while (len) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+        if (n <= 0)
+            return false;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* What reply_send() wrote begins with CGI's "Status: 200 OK"; HTTP has the same without the name.
+ */
+static bool send_http(struct conn *c)
+{
+    static const char cgi[] = "Status: ", http[] = "HTTP/1.1 ", end[] = "Connection: close\r\n";
+    struct buf *b = &((struct http_conn *)(void *)c)->out;
+    const char *line = b->len > sizeof cgi ? memchr(b->data, '\n', b->len) : NULL;
+    size_t skip = sizeof cgi - 1;
+
+    if (!line)
+        return false;
+    line++;
+    return send_all(c->fd, http, sizeof http - 1) &&
+           send_all(c->fd, b->data + skip, (size_t)(line - b->data) - skip) &&
+           send_all(c->fd, end, sizeof end - 1) &&
+           send_all(c->fd, line, b->len - (size_t)(line - b->data));
+}
+
+static void serve_http(struct sidedoor *d, int fd)
+{
+    struct http_conn c = { .conn = { fd, no_body, collect, send_http } };
+    double until = clock_ms() + PATIENCE_MS;
+    char bytes[HTTP_HEAD_MAX];
+    struct http_head head;
+    size_t len = 0;
+
+    while (!http_head_is_whole(bytes, len)) {
+        ssize_t n = len < sizeof bytes ? recv(fd, bytes + len, sizeof bytes - len, 0) : 0;
+
+        if (n <= 0 || clock_ms() > until)
+            return;
+        len += (size_t)n;
+    }
+    if (http_head_read(&head, bytes, len))
+        answer(d, &c.conn, head.params);
+    else
+        send_all(fd, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", 47);
+    buf_done(&c.out);
+}
+
+/* --- the thread --- */
+
+static void serve(struct sidedoor *d, int fd)
+{
+    struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
+    unsigned char first;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (recv(fd, &first, 1, MSG_PEEK) == 1) {
+        if (first == FCGI_VERSION_1)
+            serve_fastcgi(d, fd);
+        else
+            serve_http(d, fd);
+    }
+    shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+static void *run(void *arg)
+{
+    struct sidedoor *d = arg;
+
+    pthread_setname_np(pthread_self(), "sidedoor");
+    for (;;) {
+        struct pollfd p[2] = { { .fd = d->wake_fd, .events = POLLIN },
+                               { .fd = d->listener->fd, .events = POLLIN } };
+        int fd;
+
+        if (poll(p, 2, -1) < 0)
+            continue;
+        if (p[0].revents)
+            return NULL;
+        fd = listener_accept(d->listener, PATIENCE_MS);
+        if (fd >= 0)
+            serve(d, fd);
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            poll(NULL, 0, 100); /* until some are closed */
+    }
+}
+
+int sidedoor_open(struct sidedoor **out, struct server *server, const struct listener *l,
+                  struct err *e)
+{
+    struct sidedoor *d = calloc(1, sizeof *d);
+    int rc;
+
+    if (!d)
+        return err_set(e, ERR_NOMEM, "no memory for the status socket");
+    d->server = server;
+    d->listener = l;
+    d->wake_fd = eventfd(0, EFD_CLOEXEC);
+    rc = d->wake_fd < 0 ? errno : pthread_create(&d->thread, NULL, run, d);
+    if (rc) {
+        if (d->wake_fd >= 0)
+            close(d->wake_fd);
+        free(d);
+        return err_set(e, ERR_IO, "cannot start the status socket's thread: %s", strerror(rc));
+    }
+    *out = d;
+    return 0;
+}
+
+void sidedoor_close(struct sidedoor *d)
+{
+    uint64_t one = 1;
+
+    if (!d)
+        return;
+    while (write(d->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+    pthread_join(d->thread, NULL);
+    close(d->wake_fd);
+    free(d);
+}
