@@ -1,6 +1,7 @@
 """SmolLM2-135M-Instruct Q4_1 and gemma-3-270m Q4_K_M against transformers' float32 values and llama.cpp's distance.
 
-KL divergence at most twice llama.cpp's, perplexity within 1.5 percent, greedy texts equal up to the first near tie.
+On each instruction set: KL divergence no larger than llama.cpp's, perplexity no further from the reference's
+than llama.cpp's, by what rounding alone moves it.  Greedy texts equal up to the first near tie.
 """
 import json
 import math
@@ -13,9 +14,10 @@ here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
 sys.path.insert(0, str(here))
 import tap  # noqa: E402
-from probe import Probe, shared  # noqa: E402
+from probe import Probe, isas, shared  # noqa: E402
 
 NEAR_TIE = 0.6
+PPL_NOISE = 0.003  # llama.cpp's own two recordings, keys and values in F16 and in F32, are that far apart
 # name, environment, largest difference of a top-5 log-probability that llama.cpp shows
 MODELS = [("smollm2", "AIRSTRIP_SMOLLM2", 0.75), ("gemma3", "AIRSTRIP_GEMMA3", 1.15)]
 
@@ -39,7 +41,7 @@ def top5(probe, entry):
     return [abs(a - b) for s, g in zip(steps, got) if s for (_, a), b in zip(s, g)]
 
 
-def divergence(probe, name):
+def divergence(probe, name, isa):
     kl = json.loads((shared / "real" / f"{name}.kl.json").read_text())
     raw = (shared / "real" / f"{name}.kl.ref_top64.bin").read_bytes()
     n, top, _ = struct.unpack_from("<III", raw, 4)
@@ -58,13 +60,14 @@ def divergence(probe, name):
             total += rest_p * math.log(rest_p / rest_q)
         agree += got["argmax"][i] == ids[i * top]
     theirs = kl["llamacpp"]["default"]
-    limit = 2 * theirs["kl_top64_mean"]
-    tap.ok(total / n <= limit, f"{name}: KL over 64 best {total / n:.5f} at most {limit:.5f} (llama.cpp {limit / 2:.5f})")
+    limit = theirs["kl_top64_mean"]
+    tap.ok(total / n <= limit, f"{name} {isa}: KL over 64 best {total / n:.5f}, llama.cpp's is {limit:.5f}")
     ppl = math.exp(-sum(got["logprobs"][i][top] for i in range(n - 1)) / (n - 1))
-    ratio = ppl / kl["ref"]["ppl"]
-    tap.ok(abs(ratio - 1) <= 0.015, f"{name}: perplexity {ppl:.4f}, {ratio:.5f} of the reference's")
+    ratio, limit = ppl / kl["ref"]["ppl"] - 1, theirs["ppl_ratio_to_ref"] - 1
+    tap.ok(abs(ratio) <= abs(limit) + PPL_NOISE,
+           f"{name} {isa}: perplexity {ppl:.4f}, {ratio:+.2%} of the reference's, llama.cpp's {limit:+.2%}")
     floor = theirs["argmax_agreement"] - 0.02
-    tap.ok(agree / n >= floor, f"{name}: argmax agrees in {agree / n:.4f} of positions, at least {floor:.4f}")
+    tap.ok(agree / n >= floor, f"{name} {isa}: argmax agrees in {agree / n:.4f} of positions, at least {floor:.4f}")
 
 
 def model(name, variable, llamacpp_diff):
@@ -72,8 +75,11 @@ def model(name, variable, llamacpp_diff):
     path = os.environ.get(variable) or pathlib.Path.home() / ".cache" / "airstrip" / "models" / data["model"]
     if not pathlib.Path(path).exists():
         return tap.skip(name, f"{path} is not there")
+    # plain C would take minutes, and avxvnni has avx2's bits (test_mm_tables)
+    for isa in [i for i in isas() if i not in ("scalar", "avxvnni")] or [""]:
+        with Probe(path, isa) as probe:
+            divergence(probe, name, isa)
     with Probe(path) as probe:
-        divergence(probe, name)
         diffs = []
         for group in "completions", "chats":
             for entry in data.get(group, []):
