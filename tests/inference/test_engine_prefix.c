@@ -247,6 +247,8 @@ static void a_tiny_cache_forgets_and_stays_right(void **state)
     assert_in_range(s.kv_pages_cached, 1, s.kv_pages);
     assert_int_equal(s.cached_tokens, n_cached);
     assert_true(n_cached > 0);
+    assert_true(s.prefix_evicted > 0);
+    assert_in_range(s.prefix_hits, 1, s.prefix_lookups);
     engine_close(g);
 }
 

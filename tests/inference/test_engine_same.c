@@ -19,9 +19,14 @@ enum { N_JOBS = 16, N_NEW = 32, MAX_PROMPT = 300, PERIOD = 20, LEAST_VOCAB = 320
 
 /* The first stands for all where time is short.  Folders: F32, F16, BF16 (with windows, and with
  * experts), 8-bit floats. */
-static const char *const MODELS[] = {
-    "llama-Q8_0.gguf", "llama_256-Q4_K.gguf",    "gemma3_text-Q8_0.gguf", "../models/falcon",
-    "../models/phi",   "../models/qwen2_window", "../models/qwen2_moe",   "../models/fp8_block",
+static const struct file {
+    const char *name, *kv; /* NULL: what suits the model */
+} MODELS[] = {
+    { "llama-Q8_0.gguf", NULL },       { "llama_256-Q4_K.gguf", NULL },
+    { "llama_256-Q4_K.gguf", "bf16" }, { "llama_256-Q4_K.gguf", "q8_0" },
+    { "gemma3_text-Q8_0.gguf", NULL }, { "../models/falcon", NULL },
+    { "../models/phi", NULL },         { "../models/qwen2_window", NULL },
+    { "../models/qwen2_moe", NULL },   { "../models/fp8_block", NULL },
 };
 
 /* Prompts of all lengths that shapes of kernels care about; every other one repeats itself, so that
@@ -104,10 +109,11 @@ static const struct way WAYS[] = {
     { .what = "all together", .threads = 3, .max_rows = 50, .guessed = true, .times = 3 },
 };
 
-static struct engine *open_way(const struct way *w, const char *model, const char *isa)
+static struct engine *open_way(const struct way *w, const struct file *model, const char *isa)
 {
     return asking_open((struct engine_config){
-        .model_path = rig_path(model),
+        .model_path = rig_path(model->name),
+        .kv_type = model->kv,
         .isa = isa,
         .n_threads = w->threads,
         .max_step_rows = w->max_rows,
@@ -117,7 +123,7 @@ static struct engine *open_way(const struct way *w, const char *model, const cha
     });
 }
 
-static void every_way_gives_the_same(const char *model, const char *isa)
+static void every_way_gives_the_same(const struct file *model, const char *isa)
 {
     static const struct way PLAIN = { .what = "alone", .threads = 1, .alone = true };
     static struct answered want[N_JOBS], got[N_JOBS];
@@ -129,7 +135,8 @@ static void every_way_gives_the_same(const char *model, const char *isa)
         const struct way *w = &WAYS[i];
         char what[128];
 
-        snprintf(what, sizeof what, "%s (%s, %s)", w->what, model, isa);
+        snprintf(what, sizeof what, "%s (%s%s%s, %s)", w->what, model->name,
+                 model->kv ? ", keys and values in " : "", model->kv ? model->kv : "", isa);
         g = open_way(w, model, isa);
         for (int k = 0; k == 0 || k < w->times; k++) {
             if (w->alone)
@@ -154,7 +161,7 @@ static void a_text_is_its_prompts_alone(void **state)
             continue;
         print_message("%s\n", *isa);
         for (size_t m = 0; m < n_models; m++)
-            every_way_gives_the_same(MODELS[m], *isa);
+            every_way_gives_the_same(&MODELS[m], *isa);
     }
 }
 
