@@ -7,7 +7,6 @@ Sockets, logs and configuration lie in a folder of its own; only processes start
 """
 import json
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -24,6 +23,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import tap  # noqa: E402
+from webservers import WebServer, alive, end_process, wait_until  # noqa: E402
 
 SERVERS = ["lighttpd", "nginx"]
 SMOLLM2 = os.environ.get("AIRSTRIP_SMOLLM2")
@@ -48,17 +48,6 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
-
-
-def wait_until(condition, seconds, step=0.02):
-    """True as soon as condition() is; False when the time is over."""
-    end = time.monotonic() + seconds
-    while True:
-        if condition():
-            return True
-        if time.monotonic() > end:
-            return False
-        time.sleep(step)
 
 
 class Answer:
@@ -119,25 +108,9 @@ class Stack:
         self.pid = int(open(pid_file).read())
 
     def start_server(self):
-        conf = open(os.path.join(TOP, "conf", self.server + ".conf")).read()
-        conf = conf.replace("/run/airstrip", self.dir)
-        conf = conf.replace("server.port = 3003", f"server.port = {self.port}")
-        conf = conf.replace("listen 127.0.0.1:3003", f"listen 127.0.0.1:{self.port}")
-        if os.getuid() == 0:
-            user = pwd.getpwnam("www-data")
-            os.chown(self.dir, user.pw_uid, user.pw_gid)
-            conf = conf.replace("# user www-data", "user www-data")
-            conf = conf.replace("# server.username", "server.username").replace("# server.groupname", "server.groupname")
-        path = os.path.join(self.dir, self.server + ".conf")
-        with open(path, "w") as f:
-            f.write(conf)
-        command = {"lighttpd": ["lighttpd", "-f", path], "nginx": ["nginx", "-c", path]}[self.server]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-        if done.returncode:
-            raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
-        pid_file = os.path.join(self.dir, self.server + ".pid")
-        wait_until(lambda: os.path.exists(pid_file) and open(pid_file).read().strip(), 10)
-        self.server_pid = int(open(pid_file).read())
+        self.web = WebServer(self.server, self.dir, self.port)
+        self.web.start()
+        self.server_pid = self.web.pid
 
     def wait_ready(self, seconds=180):
         if not wait_until(lambda: self.request("GET", "/readyz").status == 200 or not alive(self.pid), seconds, 0.05) \
@@ -187,23 +160,6 @@ class Stack:
         """SIGTERM; true once the process is gone."""
         os.kill(self.pid, signal.SIGTERM)
         return wait_until(lambda: not alive(self.pid), seconds)
-
-
-def alive(pid):
-    try:
-        state = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def end_process(pid):
-    for sig, seconds in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
-        if not alive(pid):
-            return
-        os.kill(pid, sig)
-        if wait_until(lambda: not alive(pid), seconds):
-            return
 
 
 class RawStream:
