@@ -219,6 +219,12 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
     return allocate(p, bytes, true);
 }
 
+cudaError_t cudaMallocManaged(void **p, size_t bytes, unsigned)
+{
+    Lock lock;
+    return allocate(p, bytes, true);
+}
+
 cudaError_t cudaMallocHost(void **p, size_t bytes)
 {
     Lock lock;
