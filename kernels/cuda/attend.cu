@@ -49,6 +49,14 @@ static __device__ __forceinline__ int first_seen(const cuda_attend &op, int pos)
     return op.window && pos + 1 > (int)op.window ? pos + 1 - (int)op.window : 0;
 }
 
+/* One behind the last position that a row sees. */
+static __device__ __forceinline__ int end_seen(const cuda_attend &op, const cuda_row &row)
+{
+    if (row.reach == 0)
+        return row.pos + 1;
+    return op.window && row.reach - row.pos > (int)op.window ? row.pos + (int)op.window : row.reach;
+}
+
 /* Positions from .. to - 1 by one warp; mine: [heads][dim + 2] of its results. */
 template <int DTYPE, int PER_LANE, int HEADS>
 static __device__ void walk(const cuda_attend &op, const float (&q)[HEADS][PER_LANE],
@@ -135,7 +143,7 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const cuda_atten
     const unsigned kv_head = blockIdx.y / per_kv, first = blockIdx.y % per_kv * HEADS;
     const unsigned head = kv_head * group + first, n_heads = min(group - first, (unsigned)HEADS);
     const cuda_row row = op.rows[blockIdx.x];
-    const int from = first_seen(op, row.pos), to = row.pos + 1;
+    const int from = first_seen(op, row.pos), to = end_seen(op, row);
     int split = from / CUDA_SPLIT, end = (to - 1) / CUDA_SPLIT + 1;
     float *run = shared + WARPS * HEADS * size, q[HEADS][PER_LANE];
 
@@ -190,7 +198,8 @@ static __global__ void __launch_bounds__(WARP) merge_kernel(const cuda_attend op
 {
     extern __shared__ float run[];
     const unsigned size = op.kv.head_dim + 2, row = blockIdx.x, head = blockIdx.y;
-    const int pos = op.rows[row].pos, n = pos / CUDA_SPLIT - first_seen(op, pos) / CUDA_SPLIT + 1;
+    const int last = end_seen(op, op.rows[row]) - 1,
+              n = last / CUDA_SPLIT - first_seen(op, op.rows[row].pos) / CUDA_SPLIT + 1;
     const float *part = op.parts + ((size_t)row * op.n_head + head) * op.n_splits * size;
 
     for (unsigned d = threadIdx.x; d < size; d += WARP)

@@ -72,9 +72,15 @@ void stage_send(struct device *d, const void *host, void *on_device, size_t byte
     device_ok(d, cudaMemcpyAsync(on_device, host, bytes, cudaMemcpyHostToDevice, d->stream));
 }
 
+/* One behind the last position that any of its rows sees. */
+static size_t end_of(const struct seq_span *s)
+{
+    return s->reach ? s->reach : s->pos + s->n;
+}
+
 static size_t pages_of(const struct seq_span *s, size_t page_tokens)
 {
-    return (s->pos + s->n + page_tokens - 1) / page_tokens;
+    return (end_of(s) + page_tokens - 1) / page_tokens;
 }
 
 static void fill_rows(struct cuda_row *rows, int32_t *pages, const struct seq_span *spans,
@@ -87,7 +93,8 @@ static void fill_rows(struct cuda_row *rows, int32_t *pages, const struct seq_sp
         size_t n = pages_of(s, page_tokens);
 
         for (size_t r = 0; r < s->n; r++)
-            rows[s->row + r] = (struct cuda_row){ (int32_t)(s->pos + r), at, s->far, 0 };
+            rows[s->row + r] =
+                (struct cuda_row){ (int32_t)(s->pos + r), at, s->far, (int32_t)s->reach };
         memcpy(pages + at, s->pages, n * sizeof *pages);
         at += (int32_t)n;
     }
@@ -116,7 +123,6 @@ const struct batch_rows *stage_rows(struct device *d, const struct seq_span *spa
     *b = (struct batch_rows){ spans, n_spans, on_device,
                               (const int32_t *)((struct cuda_row *)on_device + n), 0 };
     for (size_t i = 0; i < n_spans; i++)
-        b->longest =
-            spans[i].pos + spans[i].n > b->longest ? spans[i].pos + spans[i].n : b->longest;
+        b->longest = end_of(&spans[i]) > b->longest ? end_of(&spans[i]) : b->longest;
     return b;
 }

@@ -56,7 +56,7 @@ struct cuda_norm {
 struct cuda_row {
     int32_t pos, pages;
     int32_t far; /* rotates by far_inv_freq */
-    int32_t unused;
+    int32_t reach; /* struct seq_span's */
 };
 
 /* Keys and values [page][layer][kv head][K, V][position][head_dim]; in Q8_0 codes, then behind
