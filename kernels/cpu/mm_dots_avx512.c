@@ -44,6 +44,16 @@ SPECIALISED __mmask16 second_of(size_t left)
     return first_of(left > 16 ? left - 16 : 0);
 }
 
+/* What follows 32 columns on by a while: one line, or two. */
+SPECIALISED void fetch(const unsigned char *w, enum dtype dtype, size_t c)
+{
+    const char *at = (const char *)w + c * (dtype == DTYPE_F32 ? 4 : 2) + PREFETCH;
+
+    _mm_prefetch(at, _MM_HINT_T0);
+    if (dtype == DTYPE_F32)
+        _mm_prefetch(at + 64, _MM_HINT_T0);
+}
+
 SPECIALISED void dots_rows(float *y, size_t y_stride, const unsigned char *w, enum dtype dtype,
                            const float *x, size_t x_stride, size_t cols, const int T)
 {
@@ -56,7 +66,7 @@ SPECIALISED void dots_rows(float *y, size_t y_stride, const unsigned char *w, en
         __mmask16 m0 = first_of(cols - c), m1 = second_of(cols - c);
         __m512 w0 = values(w, dtype, c, m0), w1 = values(w, dtype, c + 16, m1);
 
-        _mm_prefetch((const char *)w + c * (dtype == DTYPE_F32 ? 4 : 2) + PREFETCH, _MM_HINT_T0);
+        fetch(w, dtype, c);
 #pragma GCC unroll 4
         for (int r = 0; r < T; r++) {
             const float *xr = x + (size_t)r * x_stride + c;
