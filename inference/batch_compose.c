@@ -76,7 +76,7 @@ static void look_up_prefix(struct batch *b, struct job *j)
 {
     bool again = j->n_ids > j->n_prompt; /* it was preempted, and has its first token */
 
-    if (j->n_done || !batch_shares(b, j))
+    if (j->n_done || !batch_shares(b, j) || scored_wanted(&j->scored))
         return;
     j->n_done = kvcache_reuse(b->cache, &j->table, j->ids, again ? j->n_prompt : j->n_prompt - 1);
     if (!again)
@@ -92,7 +92,16 @@ static void want_hidden(struct batch *b, const struct job *j, size_t n)
     pass_add_hidden(&b->prompts, first, n_hidden);
 }
 
-/* Prompts in order, as much of each as there is room for; an encoder's only whole. */
+/* Rows of j that want logits, the last of n that are given. */
+static size_t n_outputs(const struct job *j, size_t n)
+{
+    if (scored_wanted(&j->scored))
+        return n;
+    return j->n_done + n == j->n_ids && j->max_new ? 1 : 0;
+}
+
+/* Prompts in order, as much of each as there is room for; an encoder's only whole, and one that is
+ * scored has a pass to itself. */
 void batch_compose_prompts(struct batch *b, bool others_generate)
 {
     struct pass *p = &b->prompts;
@@ -105,18 +114,24 @@ void batch_compose_prompts(struct batch *b, bool others_generate)
 
         if (batch_is_generating(j) || j->over || j->preempted)
             continue;
+        if (scored_wanted(&j->scored)) {
+            if (p->n_rows)
+                continue;
+            max_rows = max_rows < p->max_outputs ? max_rows : p->max_outputs;
+        }
         look_up_prefix(b, j);
         n = j->n_prompt - j->n_done;
         if (n > max_rows - p->n_rows && b->encoder)
             continue;
         if (n > max_rows - p->n_rows)
             n = max_rows - p->n_rows;
-        if (!n || !add_rows(b, p, j, j->ids + j->n_done, n,
-                            j->n_done + n == j->n_ids && j->max_new ? 1 : 0))
+        if (!n || !add_rows(b, p, j, j->ids + j->n_done, n, n_outputs(j, n)))
             continue;
         j->in_prompts = true;
         if (batch_embeds(j))
             want_hidden(b, j, n);
+        if (scored_wanted(&j->scored))
+            break;
     }
     if (p->n_rows)
         pass_begin(p, pace_attend_rows(&b->pace, p->n_rows, pass_positions(p), others_generate));

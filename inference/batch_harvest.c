@@ -172,6 +172,28 @@ static void take_hidden(struct batch *b, struct job *j, size_t at, size_t n)
     batch_finish(j, FINISH_STOP);
 }
 
+/* Output i of a pass of prompts.  One that is scored has the pass to itself. */
+static void take_prompt_output(struct batch *b, size_t i)
+{
+    const struct pass *p = &b->prompts;
+    struct job *j = p->out_jobs[i];
+    size_t next = p->spans[0].pos + (size_t)p->out_rows[i] + 1;
+    struct event_node *n;
+
+    if (scored_wanted(&j->scored) && next < j->n_prompt) {
+        scored_put(&j->scored, &b->sampler, forward_logits(p->forward, i), j->ids, next);
+        return;
+    }
+    if (scored_wanted(&j->scored)) {
+        n = scored_take(&j->scored, b->tokenizer, j->tag);
+        if (n)
+            scheduler_post(b->scheduler, j, n);
+        j->answer.failed |= !n;
+    }
+    if (j->max_new)
+        take_output(b, p, i);
+}
+
 void batch_harvest_prompts(struct batch *b)
 {
     struct pass *p = &b->prompts;
@@ -199,7 +221,7 @@ void batch_harvest_prompts(struct batch *b)
                                  j->prediction, j->n_prediction);
     }
     for (size_t i = 0; i < p->n_outputs; i++) {
-        take_output(b, p, i);
+        take_prompt_output(b, i);
         tell(b, p->out_jobs[i]);
     }
     b->step.prompt += p->n_rows;

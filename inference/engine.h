@@ -180,6 +180,7 @@ struct job_request {
     const char *const *stops; /* NUL-terminated, none empty, each at most STOP_MAX_BYTES */
     size_t n_stops;
     int top_logprobs;  /* -1: no logprobs; 0 .. 20: with that many alternatives */
+    bool prompt_logprobs; /* of the prompt's tokens, too, with as many alternatives */
     bool ignore_end;   /* end-of-generation tokens do not end it */
     size_t min_tokens; /* before so many no token that ends it is chosen, and no stop string looked
                         * for; a grammar may end it all the same */
@@ -217,6 +218,8 @@ struct token_logprob {
 
 enum event_kind {
     EVENT_STARTED, /* left the queue: prompt evaluation begins */
+    EVENT_PROMPT,  /* where prompt_logprobs are wanted, before the first text: logprobs of all its
+                    * tokens, the first of which has NAN */
     EVENT_TEXT, /* text: valid UTF-8 (but for show_control), possibly empty when only logprobs came
                  */
     EVENT_DONE, /* the last one: finish and usage are set, and the vector where one was wanted */

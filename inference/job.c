@@ -155,6 +155,10 @@ int job_create(struct job **out, struct scheduler *s, const struct tokenizer *t,
     *prediction = (struct ids){ 0 };
     answer_init(&j->answer, t, j->stops, j->n_stops, j->top_logprobs);
     j->answer.detok.show_control = r->show_control;
+    if (r->prompt_logprobs && j->top_logprobs >= 0 &&
+        scored_init(&j->scored, j->ids, j->n_prompt, (size_t)j->top_logprobs, NULL))
+        goto out;
+    j->scored.show_control = r->kind == PROMPT_IDS;
     rc = 0;
     *out = j;
 out:
@@ -178,6 +182,7 @@ void job_destroy(struct job *j)
     event_node_free(j->started);
     event_node_free(j->last);
     sampler_end(&j->sampler);
+    scored_done(&j->scored);
     free((void *)(uintptr_t)j->sampling.bias);
     free((void *)(uintptr_t)j->sampling.dry_breakers);
     free(j->stop_ids);

@@ -13,6 +13,7 @@
 #include "inference/kvcache.h"
 #include "inference/pooling.h"
 #include "inference/sampler.h"
+#include "inference/scored.h"
 #include "inference/speculate.h"
 
 struct scheduler;
@@ -57,6 +58,7 @@ struct job {
     struct sampler_state sampler;
     struct pooled pooled; /* of a job that wants a vector; so far */
     struct answer answer;
+    struct scored scored;
     struct guide guide;
     struct speculate speculate; /* from the end of the prompt on; zeroed: does not speculate */
     bool over;                  /* its end was posted; leaves the batch after this step */

@@ -5,7 +5,7 @@
 #include "fcgi/api/fields.h"
 #include "fcgi/api/spec_fields.h"
 
-enum { DEFAULT_MAX_TOKENS = 16, MAX_LOGPROBS = 5 };
+enum { DEFAULT_MAX_TOKENS = 16, MAX_LOGPROBS = 5, MAX_BEST_OF = 20 };
 
 /* A prompt of token ids; the engine checks them against its vocabulary. */
 static int read_ids(const struct value *v, const char *param, struct arena *a,
@@ -47,16 +47,16 @@ static int read_prompts(struct completion_request *c, const struct value *body, 
 {
     const struct value *v = field_get(body, "prompt");
     bool many = v && v->kind == VALUE_LIST && v->list.len && v->list.items[0]->kind != VALUE_INT;
-    size_t n = many ? v->list.len : 1;
+    size_t n = many ? v->list.len : 1, each = c->best_of ? c->best_of : c->params.n;
     int rc = 0;
 
     if (!v)
         return field_wrong(e, "prompt", "a string, or an array of strings or token ids", v);
-    if (n > max_choices / c->params.n)
-        return err_param(
-            e, "prompt", ERR_INVALID,
-            "prompt: expected at most %zu answers in one request, found %zu prompts with n = %zu",
-            max_choices, n, c->params.n);
+    if (n > max_choices / each)
+        return err_param(e, "prompt", ERR_INVALID,
+                         "prompt: expected at most %zu answers in one request, found %zu prompts "
+                         "with %s = %zu",
+                         max_choices, n, c->best_of ? "best_of" : "n", each);
     c->jobs = arena_array(a, n, sizeof *c->jobs);
     if (!c->jobs)
         return field_no_memory(e);
@@ -79,25 +79,48 @@ static int read_echo(struct completion_request *c, const struct value *body, str
 
     if (rc || !echo)
         return rc;
-    if (c->top_logprobs >= 0)
-        return err_param(e, "echo", ERR_UNSUPPORTED,
-                         "echo: not supported together with logprobs, the prompt has none");
     c->echoes = arena_array(a, c->n_prompts, sizeof *c->echoes);
     if (!c->echoes)
         return field_no_memory(e);
-    for (size_t i = 0; i < c->n_prompts; i++) {
-        if (c->jobs[i].kind != PROMPT_TEXT)
-            return err_param(e, "echo", ERR_UNSUPPORTED,
-                             "echo: only supported for prompts that are text");
+    for (size_t i = 0; i < c->n_prompts; i++)
         c->echoes[i] = c->jobs[i].text;
-    }
     return 0;
+}
+
+/* best_of: as many answers are generated, the n best ones told; so nothing can be streamed. */
+static int read_best_of(struct completion_request *c, const struct value *body, struct err *e)
+{
+    int64_t best_of = (int64_t)c->params.n;
+    int rc = field_int(body, "best_of", 0, MAX_BEST_OF, &best_of, e);
+
+    if (rc || best_of == 0 || best_of == (int64_t)c->params.n)
+        return rc;
+    if (best_of < (int64_t)c->params.n)
+        return err_param(e, "best_of", ERR_INVALID,
+                         "best_of: expected at least n, which is %zu, found %lld", c->params.n,
+                         (long long)best_of);
+    if (c->params.stream)
+        return err_param(e, "best_of", ERR_INVALID,
+                         "best_of: not together with stream, the best is only known at the end");
+    c->best_of = (size_t)best_of;
+    return 0;
+}
+
+/* Empty, it asks for nothing. */
+static int refuse_suffix(const struct value *body, struct err *e)
+{
+    const struct value *v = field_get(body, "suffix");
+
+    if (!v || (v->kind == VALUE_STRING && !v->string.len))
+        return 0;
+    return err_param(e, "suffix", ERR_UNSUPPORTED,
+                     "suffix: not supported, this model only continues a text");
 }
 
 int completion_request_read(struct completion_request *c, const struct value *body,
                             const struct params_rules *rules, struct arena *a, struct err *e)
 {
-    int64_t max_tokens = DEFAULT_MAX_TOKENS, top = -1, best_of = 1;
+    int64_t max_tokens = DEFAULT_MAX_TOKENS, top = -1;
     int rc;
 
     *c = (struct completion_request){ 0 };
@@ -112,20 +135,18 @@ int completion_request_read(struct completion_request *c, const struct value *bo
     if (!rc)
         rc = field_int(body, "logprobs", 0, MAX_LOGPROBS, &top, e);
     if (!rc)
-        rc = field_int(body, "best_of", 0, 20, &best_of, e);
+        rc = params_max_tokens(&c->params, (size_t)max_tokens, e);
+    if (!rc)
+        rc = read_best_of(c, body, e);
     c->top_logprobs = (int)top;
     if (!rc)
         rc = read_prompts(c, body, rules->max_choices, a, e);
     if (!rc)
         rc = read_echo(c, body, a, e);
+    if (!rc)
+        rc = refuse_suffix(body, e);
     if (rc)
         return rc;
-    if (best_of > (int64_t)c->params.n)
-        return err_param(e, "best_of", ERR_UNSUPPORTED,
-                         "best_of: not supported, ask for n instead");
-    if (field_get(body, "suffix"))
-        return err_param(e, "suffix", ERR_UNSUPPORTED,
-                         "suffix: not supported, this model only continues a text");
     for (size_t i = 0; i < c->n_prompts; i++)
         c->jobs[i].max_tokens = (size_t)max_tokens;
     return 0;

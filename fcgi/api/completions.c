@@ -2,59 +2,30 @@
  * chat template.  Source: OpenAI's CreateCompletionResponse; chunks have the same shape. */
 #include <string.h>
 
+#include "fcgi/api/completion_logprobs.h"
 #include "fcgi/api/completion_request.h"
 #include "fcgi/api/envelope.h"
+#include "fcgi/api/fields.h"
 #include "fcgi/api/generation.h"
 #include "fcgi/api/handlers.h"
-#include "fcgi/api/logprobs.h"
 #include "kernels/base/json.h"
 
 static const char object[] = "text_completion";
 
-/* The four parallel lists of the legacy form, as they grow. */
-enum { TOKENS, LOGPROBS, TOPS, OFFSETS, N_LISTS };
-
-static size_t count_chars(const char *s, size_t len)
+/* One event of a stream; lists: its log-probabilities, or NULL. */
+static void put_event(struct buf *b, struct generation *g, size_t index, const char *text,
+                      size_t len, const struct buf *lists)
 {
-    size_t n = 0;
-
-    for (size_t i = 0; i < len; i++)
-        n += ((unsigned char)s[i] & 0xc0) != 0x80;
-    return n;
-}
-
-/* Appends an event's tokens to the lists; offset: characters of text before them. */
-static void put_event(struct buf *lists, const struct event *ev, int top, size_t offset)
-{
-    size_t stride = 1 + (size_t)top;
-
-    for (size_t i = 0; i < ev->n_logprobs; i++) {
-        const struct token_logprob *t = ev->logprobs + i * stride;
-
-        for (int k = 0; lists[TOKENS].len && k < N_LISTS; k++)
-            buf_putc(&lists[k], ',');
-        buf_printf(&lists[OFFSETS], "%zu", offset);
-        logprobs_number(&lists[LOGPROBS], t->logprob);
-        buf_putc(&lists[TOPS], '{');
-        for (size_t k = 1; k < stride && t[k].id >= 0; k++) {
-            if (k > 1)
-                buf_putc(&lists[TOPS], ',');
-            json_write_string(&lists[TOPS], t[k].bytes ? t[k].bytes : "", t[k].n_bytes);
-            buf_putc(&lists[TOPS], ':');
-            logprobs_number(&lists[TOPS], t[k].logprob);
-        }
-        buf_putc(&lists[TOPS], '}');
-        json_write_string(&lists[TOKENS], t->bytes ? t->bytes : "", t->n_bytes);
-        offset += count_chars(t->bytes, t->n_bytes);
-    }
-}
-
-static void put_lists(struct buf *b, const struct buf *lists)
-{
-    buf_printf(b, "{\"tokens\":[%s],", buf_str(&lists[TOKENS]));
-    buf_printf(b, "\"token_logprobs\":[%s],", buf_str(&lists[LOGPROBS]));
-    buf_printf(b, "\"top_logprobs\":[%s],", buf_str(&lists[TOPS]));
-    buf_printf(b, "\"text_offset\":[%s]}", buf_str(&lists[OFFSETS]));
+    envelope_chunk(b, g, object);
+    buf_printf(b, "{\"index\":%zu,\"text\":", index);
+    json_write_string(b, text, len);
+    buf_puts(b, ",\"logprobs\":");
+    if (lists)
+        completion_lists_put(b, lists);
+    else
+        buf_puts(b, "null");
+    buf_puts(b, ",\"finish_reason\":null}");
+    envelope_chunk_end(b, g);
 }
 
 /* echo: the prompt comes as the first event. */
@@ -62,34 +33,35 @@ static void put_first(struct buf *b, struct generation *g, size_t index)
 {
     const char *echo = g->choices[index].echo;
 
-    envelope_chunk(b, g, object);
-    buf_printf(b, "{\"index\":%zu,\"text\":", index);
-    json_write_string(b, echo, strlen(echo));
-    buf_puts(b, ",\"logprobs\":null,\"finish_reason\":null}");
-    envelope_chunk_end(b, g);
+    put_event(b, g, index, echo, strlen(echo), NULL);
 }
 
-static void put_delta(struct buf *b, struct generation *g, size_t index, const struct event *ev)
+/* With its log-probabilities: they are told, or kept, when the prompt has been evaluated. */
+static void put_prompt(struct buf *b, struct generation *g, size_t index, const struct event *ev)
 {
     struct choice *c = &g->choices[index];
 
-    envelope_chunk(b, g, object);
-    buf_printf(b, "{\"index\":%zu,\"text\":", index);
-    json_write_string(b, ev->text ? ev->text : "", ev->text_len);
-    buf_puts(b, ",\"logprobs\":");
-    if (g->top_logprobs >= 0) {
-        struct buf lists[N_LISTS] = { 0 };
+    (void)completion_lists_add(c->lists, ev, g->top_logprobs, 0);
+    c->text_chars = count_chars(c->echo, strlen(c->echo));
+    if (!b)
+        return;
+    put_event(b, g, index, c->echo, strlen(c->echo), c->lists);
+    for (int k = 0; k < COMPLETION_LISTS; k++)
+        buf_done(&c->lists[k]);
+}
 
-        put_event(lists, ev, g->top_logprobs, c->text_chars);
-        put_lists(b, lists);
-        for (int k = 0; k < N_LISTS; k++)
-            buf_done(&lists[k]);
-    } else {
-        buf_puts(b, "null");
-    }
-    buf_puts(b, ",\"finish_reason\":null}");
-    envelope_chunk_end(b, g);
-    c->text_chars += count_chars(ev->text, ev->text_len);
+/* Offsets follow the tokens, whose bytes joined are the text, however it is cut into events. */
+static void put_delta(struct buf *b, struct generation *g, size_t index, const struct event *ev)
+{
+    struct choice *c = &g->choices[index];
+    struct buf lists[COMPLETION_LISTS] = { 0 };
+
+    if (g->top_logprobs >= 0)
+        c->text_chars = completion_lists_add(lists, ev, g->top_logprobs, c->text_chars);
+    put_event(b, g, index, ev->text ? ev->text : "", ev->text_len,
+              g->top_logprobs >= 0 ? lists : NULL);
+    for (int k = 0; k < COMPLETION_LISTS; k++)
+        buf_done(&lists[k]);
 }
 
 static void put_last(struct buf *b, struct generation *g, size_t index)
@@ -109,8 +81,7 @@ static void keep(struct generation *g, size_t index, const struct event *ev)
 {
     struct choice *c = &g->choices[index];
 
-    put_event(c->lists, ev, g->top_logprobs, c->text_chars);
-    c->text_chars += count_chars(ev->text, ev->text_len);
+    c->text_chars = completion_lists_add(c->lists, ev, g->top_logprobs, c->text_chars);
 }
 
 static void put_choice(struct buf *b, const struct generation *g, size_t index)
@@ -127,7 +98,7 @@ static void put_choice(struct buf *b, const struct generation *g, size_t index)
     buf_done(&text);
     buf_puts(b, ",\"logprobs\":");
     if (g->top_logprobs >= 0)
-        put_lists(b, c->lists);
+        completion_lists_put(b, c->lists);
     else
         buf_puts(b, "null");
     buf_printf(b, ",\"finish_reason\":\"%s\"}", finish_name(c->finish));
@@ -140,6 +111,7 @@ static void put_whole(struct buf *b, struct generation *g)
 
 static const struct dialect completions_dialect = {
     .id_prefix = "cmpl-",
+    .prompt = put_prompt,
     .first = put_first,
     .delta = put_delta,
     .last = put_last,
@@ -147,6 +119,28 @@ static const struct dialect completions_dialect = {
     .whole = put_whole,
     .keep = keep,
 };
+
+/* A prompt of ids goes before its answer as the text that they stand for. */
+static int read_echoes(struct completion_request *c, struct engine *engine, struct arena *a,
+                       struct err *e)
+{
+    for (size_t i = 0; c->echoes && i < c->n_prompts; i++) {
+        struct buf text = { 0 };
+        int rc = 0;
+
+        if (c->jobs[i].kind == PROMPT_IDS) {
+            rc = engine_detokenize(engine, c->jobs[i].ids, c->jobs[i].n_ids, &text, e);
+            if (rc == 0) {
+                c->echoes[i] = arena_strndup(a, buf_str(&text), text.len);
+                rc = c->echoes[i] ? 0 : field_no_memory(e);
+            }
+        }
+        buf_done(&text);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
 
 void completions_handle(struct app *app, struct request *r, struct reply *p)
 {
@@ -157,7 +151,8 @@ void completions_handle(struct app *app, struct request *r, struct reply *p)
     struct err e = { 0 };
 
     model = generation_target(app, r, &body, &rules, &e);
-    if (!model || completion_request_read(&c, body, &rules, &r->arena, &e)) {
+    if (!model || completion_request_read(&c, body, &rules, &r->arena, &e) ||
+        read_echoes(&c, model->engine, &r->arena, &e)) {
         reply_err(p, &e);
         return;
     }
@@ -169,5 +164,7 @@ void completions_handle(struct app *app, struct request *r, struct reply *p)
                                              .jobs = c.jobs,
                                              .echoes = c.echoes,
                                              .n_prompts = c.n_prompts,
+                                             .best_of = c.best_of,
+                                             .prompt_logprobs = c.echoes && c.top_logprobs >= 0,
                                              .top_logprobs = c.top_logprobs });
 }

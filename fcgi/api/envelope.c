@@ -55,7 +55,7 @@ static void put_head(struct buf *b, const struct generation *g, const char *obje
 
 struct envelope_usage envelope_usage(const struct generation *g)
 {
-    struct envelope_usage u = { 0 };
+    struct envelope_usage u = { .completion = g->spare_tokens };
     size_t n = g->n_choices / g->n_prompts;
 
     for (size_t i = 0; i < g->n_choices; i++) {

@@ -1,39 +1,20 @@
-#include "fcgi/api/generation.h"
+#include "fcgi/api/generation_run.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "fcgi/api/envelope.h"
 #include "fcgi/api/fields.h"
-#include "fcgi/sse.h"
-#include "fcgi/tally.h"
 #include "kernels/base/clock.h"
 
-enum { MAX_BODY_BYTES = 256 << 20, PROMPT_END_BYTES = 96 };
-
-/* One run: the generation and what carries it. */
-struct run {
-    struct generation g;
-    struct app *app;
-    struct request *r;
-    struct reply *p;
-    const struct dialect *d;
-    struct inbox *inbox;
-    struct job **jobs; /* [n_choices] */
-    size_t open;       /* choices not over yet */
-    struct sse sse;
-    struct buf frame;
-    struct tally tally;
-    double deadline_ms; /* 0: none */
-};
+enum { MAX_BODY_BYTES = 256 << 20 };
 
 const char *finish_name(enum finish f)
 {
     return f == FINISH_STOP ? "stop" : "length";
 }
 
-/* Sends the frames that stand in u->frame. */
-static bool send_frames(struct run *u)
+bool generation_send_frames(struct run *u)
 {
     return !u->frame.failed && (!u->frame.len || sse_frames(&u->sse, u->frame.data, u->frame.len));
 }
@@ -43,14 +24,14 @@ static bool send_choice(struct run *u, size_t index,
 {
     buf_reset(&u->frame);
     put(&u->frame, &u->g, index);
-    return send_frames(u);
+    return generation_send_frames(u);
 }
 
-static bool send_delta(struct run *u, size_t index, const struct event *ev)
+bool generation_send_delta(struct run *u, size_t index, const struct event *ev)
 {
     buf_reset(&u->frame);
     u->d->delta(&u->frame, &u->g, index, ev);
-    return send_frames(u);
+    return generation_send_frames(u);
 }
 
 static bool begin_stream(struct run *u)
@@ -58,7 +39,7 @@ static bool begin_stream(struct run *u)
     bool ok = sse_begin(&u->sse, u->p);
 
     for (size_t i = 0; ok && i < u->g.n_choices; i++)
-        if (u->g.choices[i].echo)
+        if (u->g.choices[i].echo && !u->ask->prompt_logprobs)
             ok = send_choice(u, i, u->d->first);
     return ok;
 }
@@ -67,7 +48,7 @@ static void end_stream(struct run *u)
 {
     buf_reset(&u->frame);
     u->d->end(&u->frame, &u->g);
-    (void)send_frames(u); /* who has left does not miss it */
+    (void)generation_send_frames(u); /* who has left does not miss it */
 }
 
 /* For the log line: the first choice's times, all choices' tokens. */
@@ -76,6 +57,7 @@ static void note_usage(struct run *u)
     struct reply_note *note = &u->p->note;
     size_t n = u->g.n_choices / u->g.n_prompts;
 
+    note->completion_tokens = u->g.spare_tokens;
     note->has_usage = true;
     for (size_t i = 0; i < u->g.n_choices; i++) {
         const struct choice *c = &u->g.choices[i];
@@ -91,8 +73,7 @@ static void note_usage(struct run *u)
     tally_done(&u->tally, &u->g.choices[0].usage, note->completion_tokens);
 }
 
-/* Ends the answer with an error: a status, or an error event where the headers are out. */
-static void fail(struct run *u, const struct err *e)
+void generation_fail(struct run *u, const struct err *e)
 {
     if (!u->sse.reply) {
         reply_err(u->p, e);
@@ -101,95 +82,17 @@ static void fail(struct run *u, const struct err *e)
     } else {
         buf_reset(&u->frame);
         u->d->fail(&u->frame, &u->g, e);
-        (void)send_frames(u);
+        (void)generation_send_frames(u);
     }
 }
 
-static bool send_part(struct run *u, size_t index, const struct part *part, const struct event *ev)
+static bool take_prompt(struct run *u, const struct event *ev)
 {
+    bool stream = u->g.params->stream;
+
     buf_reset(&u->frame);
-    u->d->part(&u->frame, &u->g, index, part, ev);
-    return send_frames(u);
-}
-
-/* Sends or keeps the parts that came out of a choice's split; ev: what they came of, or NULL. */
-static bool deal_parts(struct run *u, size_t index, const struct event *ev)
-{
-    struct choice *c = &u->g.choices[index];
-    bool stream = u->g.params->stream, ok = true;
-
-    for (size_t i = 0; ok && i < c->split.n_parts; i++) {
-        const struct part *part = &c->split.parts[i];
-
-        /* What follows the only call is not told, however far the model came before it stopped. */
-        if (u->g.form->one_call && c->n_calls && (part->kind != PART_ARGUMENTS || part->call > 0))
-            continue;
-        c->n_calls += part->kind == PART_CALL;
-        if (!stream) {
-            u->d->keep_part(&u->g, index, part);
-            continue;
-        }
-        ok = send_part(u, index, part, ev);
-        ev = NULL; /* its log-probabilities are told */
-    }
-    if (ok && stream && ev && ev->n_logprobs) {
-        struct event bare = *ev;
-
-        bare.text_len = 0;
-        ok = send_delta(u, index, &bare);
-    }
-    split_take(&c->split);
-    return ok;
-}
-
-/* Of an event's tokens, those whose text is reasoning: all, none, or at its border their share. */
-static void count_reasoning(struct choice *c, const struct event *ev, bool before)
-{
-    size_t bytes = 0;
-
-    if (!before && !split_in_reasoning(&c->split))
-        return;
-    for (size_t i = 0; i < c->split.n_parts; i++)
-        if (c->split.parts[i].kind != PART_REASONING)
-            bytes += c->split.parts[i].len;
-    c->reasoning_tokens +=
-        ev->n_tokens - (ev->text_len ? ev->n_tokens * bytes / (ev->text_len + 1) : 0);
-}
-
-static bool take_split(struct run *u, const struct event *ev)
-{
-    struct choice *c = &u->g.choices[ev->tag];
-    bool before = split_in_reasoning(&c->split);
-    struct err e;
-
-    split_push(&c->split, ev->text, ev->text_len);
-    if (c->split.failed) {
-        err_set(&e, ERR_NOMEM, "out of memory while answering");
-        fail(u, &e);
-        return false;
-    }
-    count_reasoning(c, ev, before);
-    if (!deal_parts(u, ev->tag, ev))
-        return false;
-    if (u->g.form->one_call && c->n_calls && (c->split.n_calls > 1 || !split_in_call(&c->split))) {
-        c->enough = true;
-        job_stop(u->jobs[ev->tag]);
-    }
-    return true;
-}
-
-/* A call that was cut (by a stop string, or for length) is not what the answer ended with. */
-static bool end_split(struct run *u, size_t index)
-{
-    struct choice *c = &u->g.choices[index];
-    bool cut = split_in_call(&c->split) && !c->enough;
-
-    split_finish(&c->split);
-    if (!deal_parts(u, index, NULL))
-        return false;
-    if (c->n_calls && !cut && c->finish == FINISH_STOP)
-        c->finish_name = u->g.form->legacy ? "function_call" : "tool_calls";
-    return true;
+    u->d->prompt(stream ? &u->frame : NULL, &u->g, ev->tag, ev);
+    return !stream || generation_send_frames(u);
 }
 
 /* Handles one event; false ends the run. */
@@ -201,13 +104,17 @@ static bool take(struct run *u, struct event *ev)
     switch (ev->kind) {
     case EVENT_STARTED:
         return true;
+    case EVENT_PROMPT:
+        return take_prompt(u, ev);
     case EVENT_TEXT:
+        if (u->ask->best_of)
+            generation_weigh(&u->g, ev);
         if (stream && !u->g.form)
-            return send_delta(u, ev->tag, ev);
+            return generation_send_delta(u, ev->tag, ev);
         if (!stream && u->g.top_logprobs >= 0)
             u->d->keep(&u->g, ev->tag, ev);
         if (u->g.form)
-            return take_split(u, ev);
+            return generation_take_split(u, ev);
         buf_put(&c->text, ev->text, ev->text_len);
         return true;
     case EVENT_DONE:
@@ -216,11 +123,11 @@ static bool take(struct run *u, struct event *ev)
         c->finish_name = finish_name(c->finish);
         c->usage = ev->usage;
         u->open--;
-        if (u->g.form && !end_split(u, ev->tag))
+        if (u->g.form && !generation_end_split(u, ev->tag))
             return false;
         return !stream || send_choice(u, ev->tag, u->d->last);
     case EVENT_FAILED:
-        fail(u, &ev->err);
+        generation_fail(u, &ev->err);
         return false;
     }
     return true;
@@ -255,13 +162,13 @@ static bool look_around(struct run *u)
     }
     if (stopped) {
         err_set(&e, ERR_CLOSING, "the server is shutting down and could not finish this answer");
-        fail(u, &e);
+        generation_fail(u, &e);
         return false;
     }
     if (u->deadline_ms > 0 && clock_ms() > u->deadline_ms) {
         err_set(&e, ERR_BUSY, "the answer took longer than this server's limit of %zu ms",
                 u->app->config->request_timeout_ms);
-        fail(u, &e);
+        generation_fail(u, &e);
         return false;
     }
     if (u->sse.reply && u->app->config->ping_ms &&
@@ -281,7 +188,7 @@ static void charge(struct run *u, const struct event *ev)
         slot->state = SLOT_WRITING;
         slot->written_tokens += n;
     } else if (ev->kind == EVENT_STARTED) {
-        n = ev->tag % u->g.params->n ? 0 : job_prompt_tokens(u->jobs[ev->tag]);
+        n = ev->tag % u->n_each ? 0 : job_prompt_tokens(u->jobs[ev->tag]);
         slot->state = SLOT_PROMPT;
         slot->prompt_tokens += n;
     }
@@ -308,26 +215,16 @@ static void follow(struct run *u)
     }
     if (go_on && u->g.params->stream)
         end_stream(u);
-    else if (go_on)
+    else if (go_on && u->ask->best_of)
+        generation_keep_best(&u->g, u->g.params->n);
+    if (go_on && !u->g.params->stream)
         u->d->whole(&u->p->body, &u->g);
-    else if (u->sse.reply && u->sse.gone)
+    else if (!go_on && u->sse.reply && u->sse.gone)
         u->p->note.cancelled = true;
     if (u->open)
         tally_broken(&u->tally, u->p->note.cancelled);
     else
         note_usage(u);
-}
-
-/* The prompt's end says whether the answer begins within reasoning. */
-static void begin_split(struct run *u, size_t index)
-{
-    struct split_options o = u->g.form->split;
-    char end[PROMPT_END_BYTES];
-
-    job_prompt_end(u->jobs[index], end, sizeof end);
-    o.prompt_end = end;
-    split_init(&u->g.choices[index].split, &o);
-    u->g.choices[index].split.o.prompt_end = NULL;
 }
 
 static int submit(struct run *u, const struct generation_ask *ask, struct err *e)
@@ -336,21 +233,22 @@ static int submit(struct run *u, const struct generation_ask *ask, struct err *e
     int rc = 0;
 
     for (size_t i = 0; i < u->g.n_choices && !rc; i++) {
-        struct job_request *j = &ask->jobs[i / params->n];
+        struct job_request *j = &ask->jobs[i / u->n_each];
 
         j->id = u->g.id;
         j->owner = admission_name(u->r);
-        params_fill(params, i % params->n, j);
-        j->top_logprobs = ask->top_logprobs;
+        params_fill(params, i % u->n_each, j);
+        j->top_logprobs = ask->best_of && ask->top_logprobs < 0 ? 0 : ask->top_logprobs;
+        j->prompt_logprobs = ask->prompt_logprobs;
         u->g.choices[i].text.limit = MAX_BODY_BYTES;
-        u->g.choices[i].echo = ask->echoes ? ask->echoes[i / params->n] : NULL;
+        u->g.choices[i].echo = ask->echoes ? ask->echoes[i / u->n_each] : NULL;
         rc = request_stopped(u->r);
         if (rc)
             return err_set(e, rc, "the client left before its request was started");
         j->show_control = u->g.form != NULL;
         rc = engine_submit(ask->model->engine, j, u->inbox, i, &u->jobs[i], e);
         if (!rc && u->g.form)
-            begin_split(u, i);
+            generation_begin_split(u, i);
     }
     u->open = u->g.n_choices;
     u->r->slot.state = SLOT_QUEUED;
@@ -360,8 +258,8 @@ static int submit(struct run *u, const struct generation_ask *ask, struct err *e
 void generation_run(struct app *app, struct request *r, struct reply *p,
                     const struct generation_ask *ask)
 {
-    size_t n = ask->n_prompts * ask->params->n;
-    struct run u = { .app = app, .r = r, .p = p, .d = ask->dialect };
+    size_t each = ask->best_of ? ask->best_of : ask->params->n, n = ask->n_prompts * each;
+    struct run u = { .app = app, .r = r, .p = p, .ask = ask, .d = ask->dialect, .n_each = each };
     struct err e = { 0 };
 
     u.g = (struct generation){ .params = ask->params,

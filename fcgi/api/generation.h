@@ -25,8 +25,10 @@ struct choice {
     struct split split; /* where the generation has a form */
     size_t n_calls;     /* begun, of those that are told */
     size_t reasoning_tokens;
-    bool enough;    /* its only call is complete */
-    double last_ms; /* tally's own */
+    bool enough;        /* its only call is complete */
+    double sum_logprob; /* where the best are to be found: of its tokens, ... */
+    size_t n_weighed;   /* ... which are so many */
+    double last_ms;     /* tally's own */
 };
 
 /* What an answer's text is made of, where it is more than content. */
@@ -47,14 +49,19 @@ struct generation {
     int top_logprobs;               /* -1: none */
     struct choice *choices;
     size_t n_choices;
-    size_t n_prompts; /* choice i answers prompt i / (n_choices / n_prompts) */
-    void *own;        /* the dialect's, from struct generation_ask */
+    size_t n_prompts;    /* choice i answers prompt i / (n_choices / n_prompts) */
+    size_t spare_tokens; /* of answers that are not told */
+    void *own;           /* the dialect's, from struct generation_ask */
 };
 
 /* What is streamed is written as whole frames (sse_frame()); a function that has nothing to tell
  * appends nothing. */
 struct dialect {
     const char *id_prefix; /* "chatcmpl-" */
+
+    /* A prompt's log-probabilities, where they are wanted; b: frames of a stream, which then has no
+     * first event; NULL: to be kept for whole(). */
+    void (*prompt)(struct buf *b, struct generation *g, size_t index, const struct event *ev);
 
     /* Streamed: the first event (of choices that have an echo), an event with text, a choice's last
      * event, what follows after all choices.  fail: what ends a stream with an error; NULL: an
@@ -86,12 +93,19 @@ struct generation_ask {
     struct job_request *jobs;       /* [n_prompts]; sampling, stops, logprobs are filled in here */
     const char *const *echoes;      /* [n_prompts], what goes before each answer; or NULL */
     size_t n_prompts;
-    int top_logprobs; /* -1: none */
+    size_t best_of;       /* so many answers a prompt, of which the params->n best are told; 0: n */
+    int top_logprobs;     /* -1: none */
+    bool prompt_logprobs; /* as in struct job_request */
 };
 
 /* Submits each job params->n times, with seeds seed, seed + 1, ..., and answers through p. */
 void generation_run(struct app *app, struct request *r, struct reply *p,
                     const struct generation_ask *ask);
+
+/* generation_best.c: takes an event's log-probabilities into account; leaves the n best choices of
+ * each prompt, best first, the others behind g->n_choices. */
+void generation_weigh(struct generation *g, const struct event *ev);
+void generation_keep_best(struct generation *g, size_t n);
 
 /* The JSON object of the request's body, and the model it asks for; NULL with *e set where either
  * is wrong.  rules: what that model's configuration says. */

@@ -102,6 +102,9 @@ void asking_collect(struct inbox *in, struct answered *a)
             assert_false(a->started);
             a->started = true;
             break;
+        case EVENT_PROMPT: /* nobody asks for it here */
+            fail();
+            break;
         case EVENT_TEXT:
             assert_true(a->started);
             take_text(a, &ev);

@@ -356,9 +356,16 @@ static void completions_take_every_form_of_prompt(void **state)
         { "{}", ERR_INVALID, 0, 0, "prompt" },
         { "{\"prompt\":[\"a\",\"b\",\"c\",\"d\",\"e\"],\"n\":2}", ERR_INVALID, 0, 0, "prompt" },
         { "{\"prompt\":\"a\",\"suffix\":\"b\"}", ERR_UNSUPPORTED, 0, 0, "suffix" },
-        { "{\"prompt\":\"a\",\"best_of\":3}", ERR_UNSUPPORTED, 0, 0, "best_of" },
+        { "{\"prompt\":\"a\",\"suffix\":\"\"}", 0, 1, PROMPT_TEXT, NULL },
+        { "{\"prompt\":\"a\",\"best_of\":3,\"n\":2}", 0, 1, PROMPT_TEXT, NULL },
+        { "{\"prompt\":\"a\",\"best_of\":2,\"n\":3}", ERR_INVALID, 0, 0, "best_of" },
+        { "{\"prompt\":\"a\",\"best_of\":21}", ERR_INVALID, 0, 0, "best_of" },
+        { "{\"prompt\":\"a\",\"best_of\":9}", ERR_INVALID, 0, 0, "prompt" },
+        { "{\"prompt\":\"a\",\"best_of\":2,\"stream\":true}", ERR_INVALID, 0, 0, "best_of" },
+        { "{\"prompt\":\"a\",\"min_tokens\":17}", ERR_INVALID, 0, 0, "min_tokens" },
+        { "{\"prompt\":\"a\",\"stop_token_ids\":[-1]}", ERR_INVALID, 0, 0, "stop_token_ids" },
         { "{\"prompt\":\"a\",\"logprobs\":6}", ERR_INVALID, 0, 0, "logprobs" },
-        { "{\"prompt\":[1],\"echo\":true}", ERR_UNSUPPORTED, 0, 0, "echo" },
+        { "{\"prompt\":[1],\"echo\":true,\"logprobs\":5}", 0, 1, PROMPT_IDS, NULL },
         { "{\"prompt\":\"a\",\"max_tokens\":-1}", ERR_INVALID, 0, 0, "max_tokens" },
     };
 
