@@ -38,7 +38,7 @@ def keys_and_settings():
             body.pop("max_tokens")
             tap.equal(p.post(body, key=BOB).json()["usage"]["completion_tokens"], 3, "aliases and defaults too")
             a = stream.finish()
-            tap.ok(a.body.endswith(b"data: [DONE]\n\n") and a.body.count(b'"content":"') > 300,
+            tap.ok(a.body.endswith(b"data: [DONE]\n\n") and b'"finish_reason":"length"' in a.body,
                    "a stream that ran meanwhile is finished, under the key that it began with")
             tap.equal(len(p.log_lines("ready")), loads, "the model was not loaded again")
 
