@@ -100,6 +100,15 @@ out:
     return rc;
 }
 
+/* Tokens for bytes are words too, where words that are tokens are taken whole. */
+static bool is_word(const struct bpe *b, size_t id)
+{
+    uint8_t type = b->vocab->type[id];
+
+    return type == TOKEN_NORMAL ||
+           (type == TOKEN_BYTE && b->options.chars && b->options.whole_words);
+}
+
 /* The pieces of all normal tokens: many a word is one. */
 static int index_words(struct bpe *b, struct err *e)
 {
@@ -110,7 +119,7 @@ static int index_words(struct bpe *b, struct err *e)
     if (!rc && !b->whole)
         rc = err_set(e, ERR_NOMEM, "no memory for %zu tokens", b->vocab->n);
     for (size_t i = 0; i < b->vocab->n && !rc; i++)
-        if (b->vocab->type[i] == TOKEN_NORMAL && strtab_get(tab, i).len > 0)
+        if (is_word(b, i) && strtab_get(tab, i).len > 0)
             strindex_put(&b->words, i);
     return rc;
 }

@@ -51,7 +51,7 @@ static int load_map(struct ugm *u, const struct weights *w, struct err *e)
 
 static int load_model(struct ugm *u, const struct vocab *v, struct err *e)
 {
-    struct unigram_options o = { .unknown = v->unknown };
+    struct unigram_options o = { .n = v->n, .unknown = v->unknown };
     double *scores = malloc(v->n * sizeof *scores);
     float lowest = 0;
     bool any = false;

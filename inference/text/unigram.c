@@ -68,8 +68,8 @@ static void insert(struct unigram *u, int32_t id)
 
 static bool is_matched(const struct unigram *u, size_t id)
 {
-    return vocab_is_text(u->vocab, id) ||
-           (u->options.byte_fallback && u->vocab->type[id] == TOKEN_BYTE);
+    return id < u->options.n && (vocab_is_text(u->vocab, id) ||
+                                 (u->options.byte_fallback && u->vocab->type[id] == TOKEN_BYTE));
 }
 
 static int build(struct unigram *u, const double *scores, struct err *e)

@@ -10,6 +10,7 @@
 struct unigram;
 
 struct unigram_options {
+    size_t n;             /* the tokens below it are the model's; others it never gives */
     const double *scores; /* [n_vocab], copied */
     double unknown_score; /* of a character that no token begins and ends with */
     int32_t unknown;      /* what such become; -1: they are left out */

@@ -222,8 +222,24 @@ def cases(rng, charsmap):
     yield "WordPiece, other words", build("wordpiece", [x.replace("\0", "") for x in texts], N.NFKC(), P.Whitespace()), ()
     yield "BertPreTokenizer before ByteLevel", \
         build("bpe", texts, None, P.Sequence([P.BertPreTokenizer(), P.ByteLevel(False, use_regex=False)]), byte_level=True), ()
+    signs = ["\u061d", "\u166d", "e\u0301", "²", "Ⅷ", "\u3001漢", "0af", "aB\u0301C"]
+    for rx in [r"\w+", r"\W", r"\b", r"\B", r"(?=\p{Lu})", r"x*", r"(?<=\d)(?=\d)|[a-c]", r"\p{Han}+|\p{Hiragana}", r"[[:punct:]]",
+               r"\h+", r"[\w.]+", r"[^]x]+"]:
+        for b in ["removed", "merged_with_next", "contiguous"]:
+            p = P.Sequence([P.Split(Regex(rx), b), P.ByteLevel(add_prefix_space=False, use_regex=False)])
+            yield f"Split {rx} {b}", build("bpe", texts, None, p, byte_level=True), signs
+    yield "Punctuation of its Unicode", build("bpe", texts, None, P.Sequence([P.Punctuation(), level]), byte_level=True), signs
+    # looked for in two passes, also where nothing is normalised: what the first one takes ends words for the second
+    added = [AddedToken("a", normalized=False), AddedToken("ab", normalized=True), AddedToken("<w>", normalized=True, single_word=True)]
+    yield "added tokens without normalizer", build("bpe", texts, None, level, added=added, byte_level=True), ["ab", "<w>a", "<w>b", "b<w>a"]
     yield "Unigram", build("unigram", texts, None, meta), ()
+    yield "Unigram, added tokens", build("unigram", texts, None, meta, added=[AddedToken("one two", single_word=True), AddedToken("qx", single_word=True)]), \
+        ["qx", "qxé", " qx ", "one two", "one twos"]
     yield "Unigram without pre_tokenizer", build("unigram", texts, N.Replace(" ", "▁")), ()
+    whole = json.loads(build("bpe", [x.replace("<0x0A>", "").replace("\0", "") for x in texts], None, P.WhitespaceSplit()).to_str())
+    whole["model"] |= {"byte_fallback": True, "ignore_merges": True}
+    whole["model"]["vocab"] |= {f"<0x{b:02X}>": len(whole["model"]["vocab"]) + b for b in range(256)}
+    yield "BPE byte fallback, words taken whole", Tokenizer.from_str(json.dumps(whole)), ["<0x0A>", " <0x0A> ", "中"]
     yield "Unigram byte fallback", with_fallback(build("unigram", ["".join(c for c in x if c < "\x7f") for x in texts], None, meta, size=300)), ["<0x41>", "中", "🦙"]
     if charsmap:
         yield "Precompiled", build("unigram", texts, N.Sequence([N.Precompiled(charsmap), N.Replace(Regex(" {2,}"), " ")]), meta), ()
@@ -308,4 +324,5 @@ def main():
     tap.done()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -64,7 +64,8 @@ static int open_unigram(struct hfmodel *m, const struct vocab *v, const struct v
                         struct err *e)
 {
     const struct value *vocab = value_get(model, "vocab");
-    struct unigram_options o = { .unknown = v->unknown,
+    struct unigram_options o = { .n = vocab->list.len,
+                                 .unknown = v->unknown,
                                  .byte_fallback = hf_flag(model, "byte_fallback", false),
                                  .as_text = true };
     double *scores = calloc(v->n, sizeof *scores), lowest = INFINITY;

@@ -209,11 +209,6 @@ void hfnorm_free(struct hfnorm *n)
     free(n);
 }
 
-bool hfnorm_is_empty(const struct hfnorm *n)
-{
-    return n->n == 0;
-}
-
 void hfwork_done(struct hfwork *w)
 {
     for (size_t i = 0; i < 2; i++) {

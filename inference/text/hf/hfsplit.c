@@ -10,6 +10,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "inference/text/hf/hfchars.h"
 #include "inference/text/hf/hftok.h"
 #include "inference/text/utf8_step.h"
 
@@ -66,36 +67,40 @@ static struct step *new_step(struct hfsplit *p, enum step_kind kind, struct err 
     return s;
 }
 
+/* With an expression that is compiled by now; takes it. */
+static int add_code(struct hfsplit *p, void *code, enum behavior behavior, bool invert,
+                    struct err *e)
+{
+    struct step *s = new_step(p, STEP_CUT, e);
+
+    if (!s) {
+        pcre2_code_free(code);
+        return ERR_UNSUPPORTED;
+    }
+    s->code = code;
+    s->behavior = behavior;
+    s->invert = invert;
+    return 0;
+}
+
 static int add_cut(struct hfsplit *p, const char *expression, enum behavior behavior, bool invert,
                    struct err *e)
 {
-    struct step *s = new_step(p, STEP_CUT, e);
     void *code = NULL;
-    int rc;
+    int rc = hf_compile(&code, expression, strlen(expression), e);
 
-    if (!s)
-        return ERR_UNSUPPORTED;
-    s->behavior = behavior;
-    s->invert = invert;
-    rc = hf_compile(&code, expression, strlen(expression), e);
-    s->code = code;
-    return rc;
+    return rc ? rc : add_code(p, code, behavior, invert, e);
 }
 
 static int read_split(struct hfsplit *p, const struct value *v, struct err *e)
 {
-    struct step *s = new_step(p, STEP_CUT, e);
+    struct step like = { 0 };
     void *code = NULL;
     int rc;
 
-    if (!s)
-        return ERR_UNSUPPORTED;
-    if ((rc = read_behavior(s, v, e)))
+    if ((rc = read_behavior(&like, v, e)) || (rc = hf_pattern(&code, v, e)))
         return rc;
-    s->invert = hf_flag(v, "invert", false);
-    rc = hf_pattern(&code, v, e);
-    s->code = code;
-    return rc;
+    return add_code(p, code, like.behavior, hf_flag(v, "invert", false), e);
 }
 
 static int read_byte_level(struct hfsplit *p, const struct value *v, struct err *e)
@@ -137,7 +142,7 @@ static int read_metaspace(struct hfsplit *p, const struct value *v, struct err *
         return err_set(e, ERR_NOMEM, "no memory for a pre-tokenizer");
     if (!hf_flag(v, "split", true))
         return 0;
-    buf_printf(&quoted, "\\Q%s\\E", replacement);
+    hf_quote(&quoted, replacement, len);
     rc = quoted.failed ? err_set(e, ERR_NOMEM, "no memory for a pre-tokenizer")
                        : add_cut(p, quoted.data, MERGED_WITH_NEXT, false, e);
     buf_done(&quoted);
@@ -149,11 +154,10 @@ static int read_metaspace(struct hfsplit *p, const struct value *v, struct err *
 
 static int read_step(void *arg, const struct value *v, struct err *e)
 {
-    /* char::is_ascii_punctuation, or Unicode's punctuation */
-    static const char punctuation[] = "[!-/:-@\\[-`{-~]|\\p{P}";
     struct hfsplit *p = arg;
     const char *type = hf_type(v);
     struct step cut = { .behavior = ISOLATED };
+    void *code = NULL;
     int rc;
 
     if (strcmp(type, "Split") == 0)
@@ -170,7 +174,8 @@ static int read_step(void *arg, const struct value *v, struct err *e)
     if (strcmp(type, "Punctuation") == 0) {
         if (value_get(v, "behavior") && (rc = read_behavior(&cut, v, e)))
             return rc;
-        return add_cut(p, punctuation, cut.behavior, false, e);
+        rc = hf_compile_punctuation(&code, e);
+        return rc ? rc : add_code(p, code, cut.behavior, false, e);
     }
     if (strcmp(type, "WhitespaceSplit") == 0)
         return add_cut(p, "\\s", REMOVED, false, e);
@@ -249,14 +254,15 @@ static int release(struct cutting *c, struct err *e)
     return start < end ? hand_on(c, start, end, e) : 0;
 }
 
-/* The next piece, which begins where the last one ended.  Held back while it may grow. */
+/* The next piece, which begins where the last one ended.  Held back while it may grow.  An empty
+ * match counts as one: what stands before it and what follows are two. */
 static int piece(struct cutting *c, size_t start, size_t end, bool match, struct err *e)
 {
     const struct step *s = &c->p->steps[c->step];
     bool grows = false;
     int rc = 0;
 
-    if (start == end)
+    if (start == end && !match)
         return 0;
     match ^= s->invert;
     switch (s->behavior) {
@@ -288,6 +294,7 @@ static int cut(const struct hfsplit *p, struct pretok_run *run, size_t step, con
 {
     struct cutting c = { .p = p, .run = run, .step = step, .s = s, .first = first };
     size_t done = 0, from = 0;
+    bool any = false;
     int rc;
 
     /* PCRE2_NO_UTF_CHECK: checked by the caller; checking at each match would be quadratic. */
@@ -303,13 +310,16 @@ static int cut(const struct hfsplit *p, struct pretok_run *run, size_t step, con
                            "splitting a text into words failed: PCRE2 error %d", n);
         start = pcre2_get_ovector_pointer(run->match)[0];
         end = pcre2_get_ovector_pointer(run->match)[1];
-        if (end <= start) { /* an empty match cuts nothing: one character further */
-            from = end < len ? end + (size_t)utf8_step(s + end, len - end) : len;
-            continue;
+        from = end;
+        if (end <= start) { /* one character further, and not right behind another match */
+            from = start < len ? start + (size_t)utf8_step(s + start, len - start) : len;
+            if (end < start || (any && start == done))
+                continue;
         }
         if ((rc = piece(&c, done, start, false, e)) || (rc = piece(&c, start, end, true, e)))
             return rc;
-        done = from = end;
+        done = end;
+        any = true;
     }
     rc = piece(&c, done, len, false, e);
     return rc ? rc : release(&c, e);

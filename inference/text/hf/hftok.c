@@ -64,7 +64,7 @@ static int read_item(struct hftok *h, const struct value *t, struct special_item
     *out = (struct special_item){ .id = -1 };
     if (id < 0 || len == 0)
         return 0;
-    *raw = !hf_flag(t, "normalized", !hf_flag(t, "special", false)) || hfnorm_is_empty(h->norm);
+    *raw = !hf_flag(t, "normalized", !hf_flag(t, "special", false));
     *out = (struct special_item){
         .text = strtab_get(&h->vocab->texts, (size_t)id),
         .id = id,

@@ -52,6 +52,10 @@ int hf_each(const struct value *v, const char *list,
 
 /* A "pattern" member, {"String": text} or {"Regex": expression}, compiled (pcre2_code). */
 int hf_pattern(void **code, const struct value *component, struct err *e) MUST_CHECK;
+/* What Punctuation takes for one sign: of an older Unicode than PCRE2 knows. */
+int hf_compile_punctuation(void **code, struct err *e) MUST_CHECK;
+/* An expression that matches a text as it is. */
+void hf_quote(struct buf *b, const char *s, size_t len);
 int hf_compile(void **code, const char *expression, size_t len, struct err *e) MUST_CHECK;
 
 /* hfvocab.c: tokens, their kinds, special ids. */
@@ -72,7 +76,6 @@ void hfmodel_close(struct hfmodel *m);
 struct hfnorm;
 int hfnorm_create(struct hfnorm **out, const struct value *json, struct err *e) MUST_CHECK;
 void hfnorm_free(struct hfnorm *n);
-bool hfnorm_is_empty(const struct hfnorm *n);
 
 /* Scratch of one run: the result of a step is in text[i], marks[i]. */
 struct hfwork {
