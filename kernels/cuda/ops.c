@@ -92,7 +92,7 @@ void cuda_feed_forward(struct device *d, const struct feed_forward *op)
     struct matmul in = { .n_out = op->gate ? 2 : 1,
                          .w = { op->gate ? op->gate : op->up, op->up },
                          .y = { op->hidden[0], op->hidden[1] },
-                         .bias = { op->gate ? NULL : op->up_bias, op->up_bias },
+                         .bias = { op->gate ? op->gate_bias : op->up_bias, op->up_bias },
                          .x = op->x,
                          .n = op->n,
                          .prompt = op->prompt };
