@@ -49,6 +49,12 @@ bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
     return false;
 }
 
+bool tokenizer_strips_first_blank(const struct tokenizer *t)
+{
+    (void)t;
+    return false;
+}
+
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
                      const struct encode_options *o, struct ids *out, struct err *e)
 {
