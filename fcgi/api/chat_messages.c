@@ -101,13 +101,21 @@ static int read_content(const struct value *message, const char *role, const cha
     return *out ? 0 : field_no_memory(e);
 }
 
-/* Copies a member that templates may want (name, tool_calls, ...) where it is there. */
-static bool copy_member(struct arena *a, struct value *to, const struct value *from,
-                        const char *name)
+/* Copies a string that templates may want where it is there. */
+static int copy_string(struct arena *a, struct value *to, const struct value *from,
+                       const char *where, const char *name, struct err *e)
 {
-    struct value *v = value_get(from, name);
+    const struct value *v = field_get(from, name);
+    char param[sizeof e->param];
 
-    return !v || v->kind == VALUE_NULL || value_set(a, to, name, strlen(name), v);
+    if (!v)
+        return 0;
+    snprintf(param, sizeof param, "%.50s.%.20s", where, name);
+    if (v->kind != VALUE_STRING)
+        return field_wrong(e, param, "a string", v);
+    return value_set(a, to, name, strlen(name), value_string(a, v->string.data, v->string.len))
+               ? 0
+               : field_no_memory(e);
 }
 
 int chat_message_read(const struct value *message, const char *where, struct arena *a,
@@ -135,9 +143,11 @@ int chat_message_read(const struct value *message, const char *where, struct are
         return rc;
     m = value_map(a);
     if (!m || !value_set(a, m, "role", 4, value_string(a, role, strlen(role))) ||
-        !value_set(a, m, "content", 7, content) || !copy_member(a, m, message, "name") ||
-        !copy_member(a, m, message, "tool_call_id"))
+        !value_set(a, m, "content", 7, content))
         return field_no_memory(e);
     *out = m;
-    return chat_tools_history(message, where, a, m, e);
+    rc = copy_string(a, m, message, where, "name", e);
+    if (!rc)
+        rc = copy_string(a, m, message, where, "tool_call_id", e);
+    return rc ? rc : chat_tools_history(message, where, a, m, e);
 }

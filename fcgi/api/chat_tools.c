@@ -37,6 +37,12 @@ static int check_function(const struct value *f, const char *where, struct err *
     snprintf(param, sizeof param, "%.80s.parameters", where);
     if (parameters && parameters->kind != VALUE_MAP)
         return field_wrong(e, param, "a JSON Schema", parameters);
+    snprintf(param, sizeof param, "%.80s.description", where);
+    if (field_get(f, "description") && !string_of(f, "description"))
+        return field_wrong(e, param, "a string", field_get(f, "description"));
+    snprintf(param, sizeof param, "%.80s.strict", where);
+    if (field_get(f, "strict") && field_get(f, "strict")->kind != VALUE_BOOL)
+        return field_wrong(e, param, "true or false", field_get(f, "strict"));
     return 0;
 }
 
@@ -192,7 +198,8 @@ static int read_choice(struct chat_tools *t, const struct value *body, struct ar
                        struct err *e)
 {
     const char *param = t->legacy ? "function_call" : "tool_choice";
-    const struct value *choice = field_get(body, param), *type = string_of(choice, "type");
+    const struct value *choice = field_get(body, param);
+    const struct value *type = t->legacy ? NULL : string_of(choice, "type");
     struct value *list;
     int rc;
 
@@ -202,7 +209,7 @@ static int read_choice(struct chat_tools *t, const struct value *body, struct ar
         return read_word(t, choice->string.data, param, e);
     if (choice->kind != VALUE_MAP)
         return field_wrong(e, param, "a string or an object", choice);
-    if (!t->legacy && type && !strcmp(type->string.data, "allowed_tools"))
+    if (type && !strcmp(type->string.data, "allowed_tools"))
         return read_allowed(t, choice, a, e);
     if (!t->legacy && (!type || strcmp(type->string.data, "function") != 0))
         return err_param(e, param, ERR_UNSUPPORTED,
@@ -255,15 +262,21 @@ int chat_tools_add_call(const struct value *f, const struct value *id, const cha
                         struct arena *a, struct value *list, struct err *e)
 {
     const struct value *name = string_of(f, "name");
+    struct value *args = value_get(f, "arguments");
     struct value *to = value_map(a), *function = value_map(a);
     char param[sizeof e->param];
 
     snprintf(param, sizeof param, "%.80s.name", where);
     if (!name)
         return field_wrong(e, param, "a string", field_get(f, "name"));
+    snprintf(param, sizeof param, "%.80s.arguments", where);
+    if (args && args->kind == VALUE_NULL)
+        args = NULL;
+    if (args && args->kind != VALUE_STRING && args->kind != VALUE_MAP)
+        return field_wrong(e, param, "JSON as a string", args);
     if (!to || !function || !list ||
         !set(a, function, "name", value_string(a, name->string.data, name->string.len)) ||
-        !set(a, function, "arguments", arguments(a, value_get(f, "arguments"))) ||
+        !set(a, function, "arguments", arguments(a, args)) ||
         (id && !set(a, to, "id", value_string(a, id->string.data, id->string.len))) ||
         !set(a, to, "type", value_string(a, "function", 8)) || !set(a, to, "function", function) ||
         !value_append(a, list, to))
@@ -293,11 +306,13 @@ static int read_calls(const struct value *message, const char *where, struct are
     if (calls && calls->kind != VALUE_LIST)
         return field_wrong(e, param, "an array of calls", calls);
     for (size_t i = 0; calls && i < calls->list.len && !rc; i++) {
-        const struct value *call = calls->list.items[i];
+        const struct value *call = calls->list.items[i], *id = field_get(call, "id");
 
+        snprintf(param, sizeof param, "%.40s.tool_calls[%zu].id", where, i);
+        if (id && id->kind != VALUE_STRING)
+            return field_wrong(e, param, "a string", id);
         snprintf(param, sizeof param, "%.40s.tool_calls[%zu].function", where, i);
-        rc = chat_tools_add_call(field_get(call, "function"), string_of(call, "id"), param, a, list,
-                                 e);
+        rc = chat_tools_add_call(field_get(call, "function"), id, param, a, list, e);
     }
     snprintf(param, sizeof param, "%.70s.function_call", where);
     if (!rc && !calls && one)
@@ -308,7 +323,8 @@ static int read_calls(const struct value *message, const char *where, struct are
 int chat_tools_history(const struct value *message, const char *where, struct arena *a,
                        struct value *to, struct err *e)
 {
-    const struct value *reasoning = string_of(message, "reasoning_content");
+    static const char *const names[] = { "reasoning_content", "reasoning" };
+    const struct value *reasoning = NULL;
     struct value *list = value_list(a);
     int rc = read_calls(message, where, a, list, e);
 
@@ -316,7 +332,15 @@ int chat_tools_history(const struct value *message, const char *where, struct ar
         return rc;
     if (list->list.len && !set(a, to, "tool_calls", list))
         return field_no_memory(e);
-    if (!reasoning)
-        reasoning = string_of(message, "reasoning");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct value *v = field_get(message, names[i]);
+        char param[sizeof e->param];
+
+        snprintf(param, sizeof param, "%.50s.%s", where, names[i]);
+        if (v && v->kind != VALUE_STRING)
+            return field_wrong(e, param, "a string", v);
+        if (!reasoning)
+            reasoning = v;
+    }
     return reasoning ? chat_tools_set_reasoning(to, reasoning, a, e) : 0;
 }

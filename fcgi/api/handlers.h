@@ -23,6 +23,7 @@ void selftest_report(struct app *app, struct request *r, struct reply *p);
 void selftest_events(struct app *app, struct request *r, struct reply *p);
 void metrics_get(struct app *app, struct request *r, struct reply *p);
 void status_get(struct app *app, struct request *r, struct reply *p);
+void openapi_get(struct app *app, struct request *r, struct reply *p);
 void health_live(struct app *app, struct request *r, struct reply *p);
 void health_ready(struct app *app, struct request *r, struct reply *p);
 void health_report(struct app *app, struct request *r, struct reply *p);

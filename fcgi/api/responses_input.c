@@ -54,21 +54,29 @@ static int append(struct input *in, struct value *m, bool assistant, struct err 
 static int read_message(struct input *in, const struct value *item, const char *where,
                         struct err *e)
 {
-    static const char *const roles[] = { "user", "assistant", "system", "developer" };
+    static const char *const roles[][2] = { { "user", "user" },
+                                            { "assistant", "assistant" },
+                                            { "system", "system" },
+                                            { "developer", "system" } };
     const char *role = word(item, "role");
-    struct value *m = NULL;
+    struct value *m = value_map(in->a), *content = NULL;
     char param[64];
     size_t i = 0;
     int rc;
 
-    while (i < sizeof roles / sizeof *roles && (!role || strcmp(role, roles[i]) != 0))
+    while (i < sizeof roles / sizeof *roles && (!role || strcmp(role, roles[i][0]) != 0))
         i++;
     snprintf(param, sizeof param, "%.50s.role", where);
     if (i == sizeof roles / sizeof *roles)
         return field_wrong(e, param, "user, assistant, system or developer",
                            field_get(item, "role"));
-    rc = chat_message_read(item, where, in->a, &m, e);
-    return rc ? rc : append(in, m, !strcmp(role, "assistant"), e);
+    snprintf(param, sizeof param, "%.50s.content", where);
+    rc = chat_text_read(field_get(item, "content"), param, in->a, &content, e);
+    if (rc)
+        return rc;
+    if (!set(in, m, "role", string(in, roles[i][1])) || !set(in, m, "content", content))
+        return field_no_memory(e);
+    return append(in, m, !strcmp(role, "assistant"), e);
 }
 
 /* A call goes to the message that it belongs to, or to a new one without content. */

@@ -20,6 +20,7 @@ const struct route api_routes[] = {
     { "GET", "/v1/selftest/path/{any}", selftest_report, false },
     { "GET", "/metrics", metrics_get, false },
     { "GET", "/status", status_get, false },
+    { "GET", "/openapi.json", openapi_get, false },
     { "GET", "/livez", health_live, true },
     { "GET", "/readyz", health_ready, true },
     { "GET", "/health", health_report, false },

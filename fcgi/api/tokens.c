@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "fcgi/api/chat.h"
-#include "fcgi/api/fields.h"
 #include "fcgi/api/generation.h"
 #include "fcgi/api/handlers.h"
+#include "fcgi/api/tokens_request.h"
 #include "kernels/base/json.h"
 #include "kernels/base/utf8.h"
 
@@ -84,36 +84,25 @@ static int put_piece(struct buf *b, struct engine *g, int32_t id, struct err *e)
     return rc;
 }
 
-/* {"content": text, "add_special": false, "parse_special": true, "with_pieces": false} to
- * {"tokens": ids, or objects of id and piece}. */
+/* A text to {"tokens": ids, or objects of id and piece}. */
 void tokens_tokenize(struct app *app, struct request *r, struct reply *p)
 {
-    bool add_special = false, parse_special = true, pieces = false;
-    const struct value *content;
+    struct tokenize_request t;
     struct value *body;
     int32_t *ids = NULL;
     size_t n = 0;
     struct err e = { 0 };
     const struct app_model *model = target(app, r, &body, &e);
-    int rc = model ? 0 : e.code;
+    int rc = model ? tokenize_request_read(&t, body, &e) : e.code;
 
     if (!rc)
-        rc = field_bool(body, "add_special", &add_special, &e);
-    if (!rc)
-        rc = field_bool(body, "parse_special", &parse_special, &e);
-    if (!rc)
-        rc = field_bool(body, "with_pieces", &pieces, &e);
-    content = rc ? NULL : field_get(body, "content");
-    if (!rc && (!content || content->kind != VALUE_STRING))
-        rc = field_wrong(&e, "content", "a string", content);
-    if (!rc)
-        rc = engine_tokenize(model->engine, content->string.data, content->string.len, add_special,
-                             parse_special, &ids, &n, &e);
+        rc = engine_tokenize(model->engine, t.content->string.data, t.content->string.len,
+                             t.add_special, t.parse_special, &ids, &n, &e);
     buf_puts(&p->body, "{\"tokens\":[");
     for (size_t i = 0; i < n && !rc; i++) {
         if (i)
             buf_putc(&p->body, ',');
-        if (pieces)
+        if (t.pieces)
             rc = put_piece(&p->body, model->engine, ids[i], &e);
         else
             buf_printf(&p->body, "%d", (int)ids[i]);
@@ -126,35 +115,17 @@ void tokens_tokenize(struct app *app, struct request *r, struct reply *p)
     }
 }
 
-/* {"tokens": ids} to {"content": text} */
+/* Ids to {"content": text}. */
 void tokens_detokenize(struct app *app, struct request *r, struct reply *p)
 {
-    const struct value *list = NULL;
+    struct detokenize_request t;
     struct value *body;
     struct buf text = { 0 };
-    int32_t *ids = NULL;
     struct err e = { 0 };
     const struct app_model *model = target(app, r, &body, &e);
-    int rc = model ? 0 : e.code;
 
-    if (!rc) {
-        list = field_get(body, "tokens");
-        if (!list || list->kind != VALUE_LIST)
-            rc = field_wrong(&e, "tokens", "an array of token ids", list);
-        else if (!(ids = arena_array(&r->arena, list->list.len + 1, sizeof *ids)))
-            rc = field_no_memory(&e);
-    }
-    for (size_t i = 0; !rc && i < list->list.len; i++) {
-        const struct value *v = list->list.items[i];
-
-        if (v->kind != VALUE_INT || v->integer < 0 || v->integer > INT32_MAX)
-            rc = field_wrong(&e, "tokens", "an array of token ids", v);
-        else
-            ids[i] = (int32_t)v->integer;
-    }
-    if (!rc)
-        rc = engine_detokenize(model->engine, ids, list->list.len, &text, &e);
-    if (rc) {
+    if (!model || detokenize_request_read(&t, body, &r->arena, &e) ||
+        engine_detokenize(model->engine, t.ids, t.n_ids, &text, &e)) {
         reply_err(p, &e);
     } else {
         buf_puts(&p->body, "{\"content\":");
