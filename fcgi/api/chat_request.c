@@ -150,7 +150,9 @@ static int refuse_unsupported(const struct value *body, struct err *e)
 {
     const struct value *modes = field_get(body, "modalities");
 
-    for (size_t i = 0; modes && modes->kind == VALUE_LIST && i < modes->list.len; i++)
+    if (modes && modes->kind != VALUE_LIST)
+        return field_wrong(e, "modalities", "an array", modes);
+    for (size_t i = 0; modes && i < modes->list.len; i++)
         if (modes->list.items[i]->kind != VALUE_STRING ||
             strcmp(modes->list.items[i]->string.data, "text"))
             return err_param(e, "modalities", ERR_UNSUPPORTED,

@@ -46,6 +46,23 @@ static int check_function(const struct value *f, const char *where, struct err *
     return 0;
 }
 
+static const char at_most[] = "an array of at most 1024 tools";
+
+static int check_functions(const struct value *list, struct err *e)
+{
+    int rc = 0;
+
+    if (list->kind != VALUE_LIST || list->list.len > MAX_TOOLS)
+        return field_wrong(e, "functions", at_most, list);
+    for (size_t i = 0; i < list->list.len && !rc; i++) {
+        char where[40];
+
+        snprintf(where, sizeof where, "functions[%zu]", i);
+        rc = check_function(list->list.items[i], where, e);
+    }
+    return rc;
+}
+
 /* {"type": "function", "function": f} */
 static struct value *wrap(struct arena *a, struct value *f)
 {
@@ -112,14 +129,12 @@ static int read_list(struct chat_tools *t, const struct value *body, bool flat, 
     if (!v)
         return 0;
     if (v->kind != VALUE_LIST || v->list.len > MAX_TOOLS)
-        return field_wrong(e, t->legacy ? "functions" : "tools", "an array of at most 1024 tools",
-                           v);
+        return field_wrong(e, t->legacy ? "functions" : "tools", at_most, v);
+    rc = f ? check_functions(f, e) : 0; /* also where tools go before them */
     for (size_t i = 0; i < v->list.len && !rc; i++) {
         struct value *tool = v->list.items[i];
-        char where[40];
 
-        snprintf(where, sizeof where, "functions[%zu]", i);
-        rc = t->legacy ? check_function(tool, where, e) : read_tool(tool, i, flat, e);
+        rc = t->legacy ? 0 : read_tool(tool, i, flat, e);
         if (!rc && (flat || t->legacy))
             tool = flat ? unflatten(a, tool) : wrap(a, tool);
         if (!rc && (!list || !value_append(a, list, tool)))
@@ -315,8 +330,8 @@ static int read_calls(const struct value *message, const char *where, struct are
         rc = chat_tools_add_call(field_get(call, "function"), id, param, a, list, e);
     }
     snprintf(param, sizeof param, "%.70s.function_call", where);
-    if (!rc && !calls && one)
-        rc = chat_tools_add_call(one, NULL, param, a, list, e);
+    if (!rc && one) /* where tool_calls go before it, it is only checked */
+        rc = chat_tools_add_call(one, NULL, param, a, calls ? value_list(a) : list, e);
     return rc;
 }
 

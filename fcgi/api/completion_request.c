@@ -18,9 +18,8 @@ static int read_ids(const struct value *v, const char *param, struct arena *a,
     for (size_t i = 0; i < v->list.len; i++) {
         const struct value *id = v->list.items[i];
 
-        if (id->kind != VALUE_INT || id->integer < 0 || id->integer > INT32_MAX)
+        if (!field_token_id(id, &ids[i]))
             return field_wrong(e, param, "token ids only", id);
-        ids[i] = (int32_t)id->integer;
     }
     job->kind = PROMPT_IDS;
     job->ids = ids;
@@ -46,7 +45,8 @@ static int read_prompts(struct completion_request *c, const struct value *body, 
                         struct arena *a, struct err *e)
 {
     const struct value *v = field_get(body, "prompt");
-    bool many = v && v->kind == VALUE_LIST && v->list.len && v->list.items[0]->kind != VALUE_INT;
+    int32_t id;
+    bool many = v && v->kind == VALUE_LIST && v->list.len && !field_token_id(v->list.items[0], &id);
     size_t n = many ? v->list.len : 1, each = c->best_of ? c->best_of : c->params.n;
     int rc = 0;
 

@@ -108,6 +108,16 @@ int field_int(const struct value *object, const char *name, int64_t min, int64_t
     return 0;
 }
 
+bool field_token_id(const struct value *v, int32_t *id)
+{
+    double d = v->kind == VALUE_INT ? (double)v->integer : v->kind == VALUE_FLOAT ? v->number : -1;
+
+    if (!(d >= 0 && d <= INT32_MAX && floor(d) == d))
+        return false;
+    *id = (int32_t)d;
+    return true;
+}
+
 int field_string(const struct value *object, const char *name, const char **out, struct err *e)
 {
     const struct value *v = field_get(object, name);

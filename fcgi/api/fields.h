@@ -26,6 +26,10 @@ int field_float(const struct value *object, const char *name, double min, double
 int field_int(const struct value *object, const char *name, int64_t min, int64_t max, int64_t *out,
               struct err *e) MUST_CHECK;
 
+/* Whether v is a token id, and which: 0 .. INT32_MAX, 7.0 being 7.  Nothing says that a vocabulary
+ * has it. */
+bool field_token_id(const struct value *v, int32_t *id);
+
 /* out: borrowed from the tree. */
 int field_string(const struct value *object, const char *name, const char **out,
                  struct err *e) MUST_CHECK;

@@ -31,9 +31,8 @@ int detokenize_request_read(struct detokenize_request *t, const struct value *bo
     for (; t->n_ids < list->list.len; t->n_ids++) {
         const struct value *v = list->list.items[t->n_ids];
 
-        if (v->kind != VALUE_INT || v->integer < 0 || v->integer > INT32_MAX)
+        if (!field_token_id(v, &t->ids[t->n_ids]))
             return field_wrong(e, "tokens", "an array of token ids", v);
-        t->ids[t->n_ids] = (int32_t)v->integer;
     }
     return 0;
 }

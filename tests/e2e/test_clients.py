@@ -39,9 +39,14 @@ def conversation(s, name):
     tap.ok(lines and lines[-1].startswith("1.."), f"{name[4:]} came to its end", done.stdout[-1500:], done.stderr[-3000:])
 
 
-with Stack("lighttpd", options=["--default-max-tokens", "300"]) as stack:
-    for client in CLIENTS:
-        tap.attempt(conversation, stack, client)
-    status = stack.status()
-    tap.equal((status["running"], status["waiting"]), (0, 0), "nothing is left behind")
-tap.done()
+def main():
+    with Stack("lighttpd", options=["--default-max-tokens", "300"]) as stack:
+        for client in CLIENTS:
+            tap.attempt(conversation, stack, client)
+        status = stack.status()
+        tap.equal((status["running"], status["waiting"]), (0, 0), "nothing is left behind")
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
