@@ -25,9 +25,8 @@ static int read_ids(struct job_request *job, const struct value *v, const char *
     for (size_t i = 0; i < v->list.len; i++) {
         const struct value *id = v->list.items[i];
 
-        if (id->kind != VALUE_INT || id->integer < 0 || id->integer > INT32_MAX)
+        if (!field_token_id(id, &ids[i]))
             return field_wrong(e, param, "token ids only", id);
-        ids[i] = (int32_t)id->integer;
     }
     job->kind = PROMPT_IDS;
     job->ids = ids;
@@ -54,12 +53,13 @@ static int read_inputs(struct embedding_request *q, const struct value *body, st
                        struct err *e)
 {
     const struct value *v = field_get(body, "input");
+    int32_t id;
     int rc = 0;
 
     if (!v || (v->kind != VALUE_STRING && (v->kind != VALUE_LIST || !v->list.len)))
         return field_wrong(e, "input",
                            "a string, or an array of strings or token ids that is not empty", v);
-    q->many = v->kind == VALUE_LIST && v->list.items[0]->kind != VALUE_INT;
+    q->many = v->kind == VALUE_LIST && !field_token_id(v->list.items[0], &id);
     q->n = q->many ? v->list.len : 1;
     if (q->n > EMBEDDING_MAX_INPUTS)
         return err_param(e, "input", ERR_INVALID,

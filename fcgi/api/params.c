@@ -108,9 +108,8 @@ static int read_stop_ids(struct params *p, const struct value *body, struct aren
     for (size_t i = 0; i < v->list.len; i++) {
         const struct value *id = v->list.items[i];
 
-        if (id->kind != VALUE_INT || id->integer < 0 || id->integer > INT32_MAX)
+        if (!field_token_id(id, &ids[i]))
             return field_wrong(e, "stop_token_ids", "token ids only", id);
-        ids[i] = (int32_t)id->integer;
     }
     p->stop_ids = ids;
     p->n_stop_ids = v->list.len;
