@@ -32,7 +32,7 @@ NARROW = {
                     "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 8},
                     "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 8}},
     "CompletionRequest": {"n": {"enum": [1, None]}, "best_of": {"enum": [0, 1, None]},
-                          "echo": {"enum": [False, None]}, "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 8}},
+                          "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 8}},
     "ResponsesRequest": {"instructions": {"type": ["string", "null"], "maxLength": 40},
                          "max_output_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 8}},
     "EmbeddingRequest": {"model": {"enum": ["primary", None]}, "dimensions": {"enum": [1, 64, None]}},
