@@ -81,13 +81,14 @@ def first_event_is_early(s):
     times = []
     start = time.monotonic()
     seen = 0
+    # a server that holds events back gives them in one read or two; how many a busy reader finds together is no matter
     while stream.read_some():
         n = stream.data.count(b"\"delta\":{\"content\"")
         if n > seen:
             times.append(time.monotonic())
             seen = n
     stream.close()
-    tap.ok(seen >= 50 and len(times) >= 30, f"{s.server}: events come as tokens do, several guessed ones together ({seen} events in {len(times)} reads)")
+    tap.ok(seen >= 50 and len(times) >= 10, f"{s.server}: events come as tokens do, several guessed ones together ({seen} events in {len(times)} reads)")
     early, late = times[0] - start, times[-1] - start
     tap.ok(early < late / 2, f"{s.server}: the first event long before the last ({early:.2f} of {late:.2f} s)")
 
