@@ -93,7 +93,7 @@ static void write_digits(char *out, size_t size, uint64_t v, char type)
 
 /* Without a type a float has a digit behind its point, and an exponent one digit earlier than with
  * 'g'. */
-static void write_plain_float(double v, int precision, char *out, size_t size)
+static void write_plain_float(double v, int precision, bool alternate, char *out, size_t size)
 {
     char text[400];
     int exponent;
@@ -106,7 +106,9 @@ static void write_plain_float(double v, int precision, char *out, size_t size)
     if (!isfinite(v) || exponent < -4 || exponent >= precision - 1) {
         char *e = strchr(text, 'e'), *end = e;
 
-        if (isfinite(v) && strchr(text, '.')) { /* zeros at the end of the fraction go */
+        if (alternate && isfinite(v))
+            snprintf(text, sizeof text, "%#.*e", precision - 1, v);
+        else if (isfinite(v) && strchr(text, '.')) { /* zeros at the end of the fraction go */
             while (end[-1] == '0')
                 end--;
             end -= end[-1] == '.';
@@ -115,7 +117,7 @@ static void write_plain_float(double v, int precision, char *out, size_t size)
         snprintf(out, size, "%s", text);
         return;
     }
-    snprintf(out, size, "%.*g", precision, v);
+    snprintf(out, size, alternate ? "%#.*g" : "%.*g", precision, v);
     n = strlen(out);
     if (!strchr(out, '.') && n + 3 < size)
         memcpy(out + n, ".0", 3);
@@ -130,8 +132,8 @@ static void write_float(double v, const struct spec *sp, char *out, size_t size)
         json_format_double(out, v);
         return;
     }
-    if (!type && !sp->alternate) {
-        write_plain_float(v, precision, out, size);
+    if (!type) {
+        write_plain_float(v, precision, sp->alternate, out, size);
         return;
     }
     fmt[4] = type == '%' ? 'f' : type && type != 'n' ? type : 'g';

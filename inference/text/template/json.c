@@ -7,6 +7,8 @@
 #include "inference/text/template/run.h"
 #include "kernels/base/json.h"
 
+enum { MAX_INDENT = 4096 };
+
 struct dump {
     struct render *r;
     struct tbuf b;
@@ -201,9 +203,8 @@ static int take_separators(struct dump *d, struct tval v)
 /* params: ensure_ascii, indent, separators, sort_keys. */
 int json_dumps(struct render *r, struct tval v, const struct tval *params, struct tval *out)
 {
-    static const struct tstr blanks = { .data = "                ", .len = 16 };
     struct dump d = { .r = r, .item_sep = ", ", .item_sep_len = 2, .key_sep = ": " };
-    struct tstr indent = blanks;
+    struct tstr indent = { .data = "" };
 
     d.key_sep_len = 2;
     d.ascii = tval_truth(params[0]);
@@ -211,7 +212,16 @@ int json_dumps(struct render *r, struct tval v, const struct tval *params, struc
     if (tval_is_integer(params[1])) {
         int64_t n = tval_integer(params[1]);
 
-        indent.len = n < 0 ? 0 : n > 16 ? 16 : (size_t)n;
+        char *blanks;
+
+        if (n > MAX_INDENT)
+            return run_fail(r, "an indent of %lld is out of range", (long long)n);
+        indent.len = n < 0 ? 0 : (size_t)n;
+        blanks = run_alloc(r, indent.len + 1, 1);
+        if (!blanks)
+            return ERR_LIMIT;
+        memset(blanks, ' ', indent.len);
+        indent.data = blanks;
         d.indent = &indent;
     } else if (params[1].kind == T_STRING) {
         d.indent = params[1].s;
