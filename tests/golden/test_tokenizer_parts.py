@@ -11,7 +11,7 @@ here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
 sys.path.insert(0, str(here))
 import tap  # noqa: E402
-from probe import lines, shared  # noqa: E402
+from probe import lines  # noqa: E402
 from texts import some_text  # noqa: E402
 
 try:
@@ -69,7 +69,7 @@ def dressed(t, scratch, name):
     out = pathlib.Path(scratch) / name.replace(" ", "-").replace("/", "-")
     out.mkdir()
     for f in ["config.json", "model.safetensors"]:
-        (out / f).symlink_to((shared / "models" / "qwen2" / f).resolve())
+        (out / f).symlink_to((here.parent / "data" / "models" / "qwen2_window" / f).resolve())
     t.save(str(out / "tokenizer.json"))
     return out
 
