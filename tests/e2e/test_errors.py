@@ -3,7 +3,7 @@ import os
 import signal
 import tempfile
 
-from stack import SERVERS, RawStream, Stack, check_schema, key_line
+from stack import wait_until, SERVERS, RawStream, Stack, check_schema, key_line
 import tap
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -66,6 +66,7 @@ def shutting_down(s):
     raw = RawStream(s, chat(stream=True, max_tokens=1500, ignore_eos=True))
     raw.wait_for(b'"content":"')
     os.kill(s.pid, signal.SIGTERM)
+    wait_until(lambda: s.request("GET", "/readyz").status == 503, 20)  # it has heard of it
     for stream in (False, True):
         check(s, f"a server that ends, stream {stream}", s.request("POST", CHAT, chat(stream=stream)), 503, "server_error", "shutting_down",
               "Retry-After")
