@@ -437,7 +437,7 @@ static void damaged(void **state)
         { "gpt2", "nonesuch", 3, 3, 0, 1, 2, "a b", ERR_UNSUPPORTED, "nonesuch" },
         { "gpt2", "gpt-2 phi-2", 3, 3, 0, 1, 2, "a b", ERR_UNSUPPORTED, "gpt-2 phi-2" },
         { "gpt2", "", 3, 3, 0, 1, 2, "a b", ERR_UNSUPPORTED, "pre" },
-        { "bert", "gpt-2", 3, 3, 0, 1, 2, "a b", ERR_UNSUPPORTED, "bert" },
+        { "rwkv", "gpt-2", 3, 3, 0, 1, 2, "a b", ERR_UNSUPPORTED, "rwkv" },
         { NULL, "gpt-2", 3, 3, 0, 1, 2, "a b", ERR_FORMAT, "model" },
         { "gpt2", "gpt-2", 0, 0, 0, 1, 2, "a b", ERR_FORMAT, "tokens" },
         { "gpt2", "gpt-2", 3, 2, 0, 1, 2, "a b", ERR_FORMAT, "2 elements for 3 tokens" },
