@@ -7,39 +7,6 @@
 
 enum { DEFAULT_MAX_TOKENS = 16, MAX_LOGPROBS = 5, MAX_BEST_OF = 20 };
 
-/* A prompt of token ids; the engine checks them against its vocabulary. */
-static int read_ids(const struct value *v, const char *param, struct arena *a,
-                    struct job_request *job, struct err *e)
-{
-    int32_t *ids = arena_array(a, v->list.len + 1, sizeof *ids);
-
-    if (!ids)
-        return field_no_memory(e);
-    for (size_t i = 0; i < v->list.len; i++) {
-        const struct value *id = v->list.items[i];
-
-        if (!field_token_id(id, &ids[i]))
-            return field_wrong(e, param, "token ids only", id);
-    }
-    job->kind = PROMPT_IDS;
-    job->ids = ids;
-    job->n_ids = v->list.len;
-    return 0;
-}
-
-static int read_prompt(const struct value *v, const char *param, struct arena *a,
-                       struct job_request *job, struct err *e)
-{
-    if (v->kind == VALUE_LIST && v->list.len)
-        return read_ids(v, param, a, job, e);
-    if (v->kind != VALUE_STRING || !v->string.len)
-        return field_wrong(e, param, "a string that is not empty, or an array of token ids", v);
-    job->kind = PROMPT_TEXT;
-    job->text = v->string.data;
-    job->text_len = v->string.len;
-    return 0;
-}
-
 /* prompt: a string, an array of strings, an array of ids, or an array of arrays of ids. */
 static int read_prompts(struct completion_request *c, const struct value *body, size_t max_choices,
                         struct arena *a, struct err *e)
@@ -66,7 +33,7 @@ static int read_prompts(struct completion_request *c, const struct value *body, 
 
         if (many)
             snprintf(param, sizeof param, "prompt[%zu]", i);
-        rc = read_prompt(many ? v->list.items[i] : v, param, a, &c->jobs[i], e);
+        rc = field_prompt(many ? v->list.items[i] : v, param, a, &c->jobs[i], e);
     }
     return rc;
 }

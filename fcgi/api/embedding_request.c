@@ -14,38 +14,11 @@ struct embedding_param embedding_param(const struct embedding_request *q, size_t
     return p;
 }
 
-/* Token ids; the engine checks them against its vocabulary. */
-static int read_ids(struct job_request *job, const struct value *v, const char *param,
-                    struct arena *a, struct err *e)
-{
-    int32_t *ids = arena_array(a, v->list.len + 1, sizeof *ids);
-
-    if (!ids)
-        return field_no_memory(e);
-    for (size_t i = 0; i < v->list.len; i++) {
-        const struct value *id = v->list.items[i];
-
-        if (!field_token_id(id, &ids[i]))
-            return field_wrong(e, param, "token ids only", id);
-    }
-    job->kind = PROMPT_IDS;
-    job->ids = ids;
-    job->n_ids = v->list.len;
-    return 0;
-}
-
 static int read_input(struct job_request *job, const struct value *v, const char *param,
                       struct arena *a, struct err *e)
 {
     job->embed = true;
-    if (v->kind == VALUE_LIST && v->list.len)
-        return read_ids(job, v, param, a, e);
-    if (v->kind != VALUE_STRING || !v->string.len)
-        return field_wrong(e, param, "a string that is not empty, or an array of token ids", v);
-    job->kind = PROMPT_TEXT;
-    job->text = v->string.data;
-    job->text_len = v->string.len;
-    return 0;
+    return field_prompt(v, param, a, job, e);
 }
 
 /* input: a string, an array of strings, an array of ids, or an array of arrays of ids. */

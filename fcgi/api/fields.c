@@ -137,3 +137,36 @@ int field_no_memory(struct err *e)
 {
     return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
 }
+
+/* A prompt of token ids; the engine checks them against its vocabulary. */
+static int read_ids(const struct value *v, const char *param, struct arena *a,
+                    struct job_request *job, struct err *e)
+{
+    int32_t *ids = arena_array(a, v->list.len + 1, sizeof *ids);
+
+    if (!ids)
+        return field_no_memory(e);
+    for (size_t i = 0; i < v->list.len; i++) {
+        const struct value *id = v->list.items[i];
+
+        if (!field_token_id(id, &ids[i]))
+            return field_wrong(e, param, "token ids only", id);
+    }
+    job->kind = PROMPT_IDS;
+    job->ids = ids;
+    job->n_ids = v->list.len;
+    return 0;
+}
+
+int field_prompt(const struct value *v, const char *param, struct arena *a,
+                 struct job_request *job, struct err *e)
+{
+    if (v->kind == VALUE_LIST && v->list.len)
+        return read_ids(v, param, a, job, e);
+    if (v->kind != VALUE_STRING || !v->string.len)
+        return field_wrong(e, param, "a string that is not empty, or an array of token ids", v);
+    job->kind = PROMPT_TEXT;
+    job->text = v->string.data;
+    job->text_len = v->string.len;
+    return 0;
+}

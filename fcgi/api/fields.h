@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inference/engine.h"
 #include "kernels/base/err.h"
 #include "kernels/base/value.h"
 
@@ -45,5 +46,10 @@ int field_wrong(struct err *e, const char *param, const char *expected, const st
 
 /* ERR_LIMIT: the request's arena is full. */
 int field_no_memory(struct err *e);
+
+/* A prompt: a string that is not empty, or an array of token ids, which the engine checks against
+ * its vocabulary.  job borrows from v and a. */
+int field_prompt(const struct value *v, const char *param, struct arena *a,
+                 struct job_request *job, struct err *e) MUST_CHECK;
 
 #endif

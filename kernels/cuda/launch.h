@@ -24,9 +24,6 @@ void launch_softcap(float *x, uint64_t count, float cap, cudaStream_t s);
 void launch_gather(float *y, const float *x, const int32_t *rows, unsigned n, unsigned cols,
                    cudaStream_t s);
 void launch_argmax(int32_t *ids, const float *x, unsigned rows, unsigned cols, cudaStream_t s);
-void launch_add_bias(float *y, const float *bias, unsigned n, unsigned cols, cudaStream_t s);
-/* y[i] = x[i] in another type: DTYPE_F16 or DTYPE_BF16 */
-void launch_narrow(void *y, const float *x, uint64_t count, int dtype, cudaStream_t s);
 
 /* --- matrices --- */
 

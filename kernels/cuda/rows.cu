@@ -119,54 +119,6 @@ void launch_softcap(float *x, uint64_t count, float cap, cudaStream_t s)
         x, count, cap);
 }
 
-static __global__ void __launch_bounds__(ACT_THREADS)
-    bias_kernel(float *y, const float *bias, unsigned cols)
-{
-    const unsigned c = blockIdx.x * ACT_THREADS + threadIdx.x;
-
-    if (c < cols)
-        y[(size_t)blockIdx.y * cols + c] += bias[c];
-}
-
-void launch_add_bias(float *y, const float *bias, unsigned n, unsigned cols, cudaStream_t s)
-{
-    for (unsigned from = 0; from < n; from += 65535) {
-        const dim3 grid((cols + ACT_THREADS - 1) / ACT_THREADS,
-                        n - from < 65535 ? n - from : 65535);
-        bias_kernel<<<grid, ACT_THREADS, 0, s>>>(y + (size_t)from * cols, bias, cols);
-    }
-}
-
-template <class T> static __device__ T narrowed(float x);
-template <> __device__ __half narrowed<__half>(float x)
-{
-    return __float2half_rn(limited(x, 65504.0f));
-}
-template <> __device__ __nv_bfloat16 narrowed<__nv_bfloat16>(float x)
-{
-    return __float2bfloat16_rn(x);
-}
-
-template <class T>
-static __global__ void __launch_bounds__(ACT_THREADS)
-    narrow_kernel(T *y, const float *x, uint64_t count)
-{
-    const uint64_t i = (uint64_t)blockIdx.x * ACT_THREADS + threadIdx.x;
-
-    if (i < count)
-        y[i] = narrowed<T>(x[i]);
-}
-
-void launch_narrow(void *y, const float *x, uint64_t count, int dtype, cudaStream_t s)
-{
-    const unsigned blocks = (unsigned)((count + ACT_THREADS - 1) / ACT_THREADS);
-
-    if (dtype == F16)
-        narrow_kernel<<<blocks, ACT_THREADS, 0, s>>>((__half *)y, x, count);
-    else
-        narrow_kernel<<<blocks, ACT_THREADS, 0, s>>>((__nv_bfloat16 *)y, x, count);
-}
-
 /* --- copies --- */
 
 static __global__ void __launch_bounds__(ACT_THREADS)
