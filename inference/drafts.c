@@ -125,7 +125,7 @@ static bool go_on(struct way *w, const struct drafter *of, size_t n)
 
 void drafts_plan(const struct drafts *d, struct drafter *of, size_t n, size_t max_rows)
 {
-    double best = LEAST_GAIN;
+    double best = d->regardless ? 1 : LEAST_GAIN;
     struct way w;
 
     for (size_t i = 0; i < n; i++)
@@ -139,7 +139,8 @@ void drafts_plan(const struct drafts *d, struct drafter *of, size_t n, size_t ma
         w.reach[i] = w.tokens[i] = 1;
     }
     for (size_t rows = n + 1; rows <= max_rows && go_on(&w, of, n); rows++) {
-        double cost = ms_of(d, rows) / ms_of(d, n), tokens = 0, least = w.tokens[0];
+        double cost = d->regardless ? 1 : ms_of(d, rows) / ms_of(d, n);
+        double tokens = 0, least = w.tokens[0];
 
         for (size_t i = 0; i < n; i++) {
             tokens += w.tokens[i];

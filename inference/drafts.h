@@ -20,6 +20,7 @@ struct drafts {
     double ms[DRAFTS_MAX_ROWS + 1];      /* of late, of a pass with so many rows */
     unsigned since[DRAFTS_MAX_ROWS + 1]; /* passes since the last with so many rows */
     bool known;                          /* any pass at all */
+    bool regardless;                     /* set after drafts_init(): guesses are taken to be free */
 };
 
 void drafts_init(struct drafts *d);

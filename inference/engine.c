@@ -39,6 +39,7 @@ struct engine {
     atomic_bool serving; /* loaded: the device's numbers may be read */
     double load_ms;      /* written before serving is set */
     enum prefix_cache prefix_cache;
+    enum speculation speculation;
 };
 
 /* --- the engine's thread --- */
@@ -107,6 +108,7 @@ static int start_up(struct engine *g, struct batch *b, struct err *e)
     f = (struct batch_forwards){ l->prompts, l->tokens, l->max_rows, l->max_drafted_rows };
     rc = batch_open(b, g->scheduler, &l->cache, &f, l->tokenizer, l->n_vocab, l->max_batch, e);
     b->prefix_cache = l->model.encoder ? PREFIX_CACHE_OFF : g->prefix_cache;
+    b->drafts.regardless = g->speculation == SPECULATION_ALWAYS;
     b->near_tokens = l->model.near_tokens;
     b->encoder = b->prompts.encoder = l->model.encoder;
     b->pooling = l->pooling;
@@ -188,6 +190,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     pthread_once(&guarded, guard_install);
     g->opened_ms = clock_ms();
     g->prefix_cache = c->prefix_cache;
+    g->speculation = c->speculation;
     atomic_init(&g->load_percent, 0);
     atomic_init(&g->serving, false);
     rc = loaded_check(&g->loaded, c, e);

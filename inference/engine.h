@@ -37,6 +37,8 @@ enum prefix_cache {
 enum speculation {
     SPECULATION_NGRAM, /* looked up where the last few tokens stood before */
     SPECULATION_OFF,
+    SPECULATION_ALWAYS, /* as ngram, whether it pays or not: what is guessed then does not depend on
+                         * how fast passes were, which is for tests */
 };
 
 struct engine_config {
@@ -179,9 +181,9 @@ struct job_request {
         max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
     const char *const *stops; /* NUL-terminated, none empty, each at most STOP_MAX_BYTES */
     size_t n_stops;
-    int top_logprobs;  /* -1: no logprobs; 0 .. 20: with that many alternatives */
+    int top_logprobs;     /* -1: no logprobs; 0 .. 20: with that many alternatives */
     bool prompt_logprobs; /* of the prompt's tokens, too, with as many alternatives */
-    bool ignore_end;   /* end-of-generation tokens do not end it */
+    bool ignore_end;      /* end-of-generation tokens do not end it */
     size_t min_tokens; /* before so many no token that ends it is chosen, and no stop string looked
                         * for; a grammar may end it all the same */
     const int32_t *stop_ids; /* these end it, too, and are not shown */

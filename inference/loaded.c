@@ -176,7 +176,7 @@ static int plan(struct loaded *l, const struct engine_config *c, struct err *e)
     if (l->max_rows > MAX_ROWS)
         return err_param(e, "max_step_rows", ERR_INVALID, "max_step_rows is %zu, the most is %d",
                          l->max_rows, MAX_ROWS);
-    if (c->speculation == SPECULATION_NGRAM)
+    if (c->speculation != SPECULATION_OFF)
         l->max_drafted_rows = m->multiplies_floats ? FLOAT_ROWS : DRAFTS_MAX_ROWS;
     l->n_ctx = c->n_ctx ? c->n_ctx : m->n_ctx_train;
     if (m->encoder && !c->n_ctx && l->n_ctx > ENCODER_TOKENS)

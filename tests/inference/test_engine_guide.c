@@ -72,7 +72,7 @@ static struct job_request request(const struct spec *s, const int32_t *ids, floa
 
 static void answers_fit(void **state)
 {
-    struct engine *g = asking_open((struct engine_config){ 0 });
+    struct engine *g = asking_open((struct engine_config){ .speculation = SPECULATION_ALWAYS });
     const struct spec specs[] = {
         schema_spec(SCHEMA),
         { .kind = SPEC_REGEX, .text = "[a-f]{3}-(x|yy)+z", .len = 17 },

@@ -119,7 +119,7 @@ static struct engine *open_way(const struct way *w, const struct file *model, co
         .max_step_rows = w->max_rows,
         .max_batch = w->max_batch,
         .prefix_cache = w->times > 1 ? PREFIX_CACHE_PROMPTS : PREFIX_CACHE_OFF,
-        .speculation = w->guessed ? SPECULATION_NGRAM : SPECULATION_OFF,
+        .speculation = w->guessed ? SPECULATION_ALWAYS : SPECULATION_OFF,
     });
 }
 

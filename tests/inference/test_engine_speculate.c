@@ -189,8 +189,10 @@ static void answers_are_the_same(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
-        struct engine *g = asking_open((struct engine_config){
-            .model_path = rig_path(FILES[i]), .max_batch = MANY, .max_step_rows = 40 });
+        struct engine *g = asking_open((struct engine_config){ .model_path = rig_path(FILES[i]),
+                                                               .max_batch = MANY,
+                                                               .max_step_rows = 40,
+                                                               .speculation = SPECULATION_ALWAYS });
 
         compare(g, N_NEW, true);
         engine_close(g);
@@ -209,7 +211,8 @@ static void of_real_models_too(void **state)
 
         if (!path)
             continue;
-        g = asking_open((struct engine_config){ .model_path = path, .n_ctx = 1024 });
+        g = asking_open((struct engine_config){
+            .model_path = path, .n_ctx = 1024, .speculation = SPECULATION_ALWAYS });
         compare(g, 24, true);
         engine_close(g);
         n++;
@@ -234,7 +237,8 @@ static void of_float_models_too(void **state)
     if (!f)
         skip();
     fclose(f);
-    g = asking_open((struct engine_config){ .model_path = path });
+    g = asking_open(
+        (struct engine_config){ .model_path = path, .speculation = SPECULATION_ALWAYS });
     compare(g, N_NEW, false);
     engine_close(g);
 }
@@ -242,7 +246,8 @@ static void of_float_models_too(void **state)
 /* Ends wherever they fall: within what was guessed as well, of an answer of few kinds of tokens. */
 static void ends_fall_anywhere(void **state)
 {
-    struct engine *g = asking_open((struct engine_config){ .n_ctx = N_PROMPT + 30 });
+    struct engine *g = asking_open(
+        (struct engine_config){ .n_ctx = N_PROMPT + 30, .speculation = SPECULATION_ALWAYS });
     int32_t ids[N_PROMPT];
     struct engine_status s;
 
@@ -290,7 +295,7 @@ static void ends_fall_anywhere(void **state)
 /* A second turn begins with the pages of the first: only what was chosen may be in them. */
 static void only_what_was_chosen_is_cached(void **state)
 {
-    struct engine *g = asking_open((struct engine_config){ 0 });
+    struct engine *g = asking_open((struct engine_config){ .speculation = SPECULATION_ALWAYS });
     struct engine *cold = asking_open((struct engine_config){ .speculation = SPECULATION_OFF });
     int32_t ids[1000];
     struct engine_status s;
@@ -327,7 +332,7 @@ static void only_what_was_chosen_is_cached(void **state)
 /* Told its own answer in advance, the engine finds all of it there. */
 static void predictions_are_counted(void **state)
 {
-    struct engine *g = asking_open((struct engine_config){ 0 });
+    struct engine *g = asking_open((struct engine_config){ .speculation = SPECULATION_ALWAYS });
     struct engine *off = asking_open((struct engine_config){ .speculation = SPECULATION_OFF });
     const char *path = getenv("AIRSTRIP_SMOLLM2");
     struct job_request r = {
@@ -341,7 +346,8 @@ static void predictions_are_counted(void **state)
     (void)state;
     if (path) {
         engine_close(g);
-        g = asking_open((struct engine_config){ .model_path = path, .n_ctx = 512 });
+        g = asking_open((struct engine_config){
+            .model_path = path, .n_ctx = 512, .speculation = SPECULATION_ALWAYS });
     }
     sampling_default(&r.sampling);
     r.sampling.temperature = 0;
