@@ -80,14 +80,16 @@ static int hex(char c)
     return -1;
 }
 
-/* Decodes %XX in the first len bytes of s into *out, which lives in the arena. */
-static int decode(struct arena *a, const char *s, size_t len, const char **out, struct err *e)
+/* Decodes %XX in the first len bytes of s, which are part of `what`, into *out, which lives in the
+ * arena. */
+static int decode(struct arena *a, const char *what, const char *s, size_t len, const char **out,
+                  struct err *e)
 {
     char *to = arena_strndup(a, s, len);
     size_t n = 0;
 
     if (!to)
-        return err_set(e, ERR_NOMEM, "no memory for a path of %zu bytes", len);
+        return err_set(e, ERR_NOMEM, "no memory for a %s of %zu bytes", what, len);
     for (size_t i = 0; i < len; i++) {
         int c = (unsigned char)s[i];
 
@@ -96,12 +98,12 @@ static int decode(struct arena *a, const char *s, size_t len, const char **out, 
             int low = i + 2 < len ? hex(s[i + 2]) : -1;
 
             if (high < 0 || low < 0)
-                return err_set(e, ERR_INVALID, "the path has a '%%' without two hex digits");
+                return err_set(e, ERR_INVALID, "the %s has a '%%' without two hex digits", what);
             c = high * 16 + low;
             i += 2;
         }
         if (c == 0)
-            return err_set(e, ERR_INVALID, "the path has a zero byte");
+            return err_set(e, ERR_INVALID, "the %s has a zero byte", what);
         to[n++] = (char)c;
     }
     to[n] = '\0';
@@ -126,7 +128,7 @@ static int take_uri(struct request *r, const char *uri, struct err *e)
         r->query = end + 1;
     if (*uri != '/' && strcmp(uri, "*"))
         return err_set(e, ERR_INVALID, "expected a path that begins with '/'");
-    return decode(&r->arena, uri, (size_t)(end - uri), &r->path, e);
+    return decode(&r->arena, "path", uri, (size_t)(end - uri), &r->path, e);
 }
 
 /* SCRIPT_NAME and PATH_INFO come decoded (RFC 3875 section 4.1). */
@@ -259,4 +261,20 @@ void request_on_stop(struct request *r, void (*fn)(void *arg), void *arg)
 {
     if (r->watcher)
         watcher_set(r->watcher, &r->watch, fn, arg);
+}
+
+int request_query(struct request *r, const char *name, const char **value, struct err *e)
+{
+    size_t len = strlen(name), n;
+
+    *value = NULL;
+    for (const char *q = r->query; *q; q += n + (q[n] == '&')) {
+        n = strcspn(q, "&");
+        if (n < len || memcmp(q, name, len) || (n > len && q[len] != '='))
+            continue;
+        q += n > len ? len + 1 : len;
+        n = strcspn(q, "&");
+        return decode(&r->arena, "query", q, n, value, e);
+    }
+    return 0;
 }

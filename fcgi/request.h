@@ -71,6 +71,11 @@ void request_done(struct request *r);
  * sent. */
 const char *request_header(const struct request *r, const char *name);
 
+/* What the query says of a name, decoded, in the arena; "" for a name alone, NULL where it is not
+ * there.  A '+' stays one.  Errors: ERR_INVALID, ERR_NOMEM. */
+int request_query(struct request *r, const char *name, const char **value,
+                  struct err *e) MUST_CHECK;
+
 /* A FastCGI variable by its exact name ("REMOTE_ADDR"); NULL if absent. */
 const char *request_param(const struct request *r, const char *name);
 

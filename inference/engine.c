@@ -3,23 +3,18 @@
  *   engine_submit (caller)  check -> prompt_encode -> job_create -> scheduler_submit
  *   run (engine thread)     upload -> { scheduler_turn -> batch_step } -> clear
  *
- * Of struct loaded the callers read the text side and the numbers planned by loaded_check(), which
- * never change; what loading fills in (model, device) they read once `serving` is set. */
-#include "inference/engine.h"
+ * What can be seen of one: engine_look.c. */
+#include "inference/engine_parts.h"
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inference/batch.h"
-#include "inference/constraints.h"
 #include "inference/job_check.h"
-#include "inference/loaded.h"
 #include "inference/prompt.h"
-#include "inference/scheduler.h"
 #include "inference/weights/guard.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
@@ -27,20 +22,6 @@
 enum { DEFAULT_QUEUE = 1024 };
 
 static pthread_once_t guarded = PTHREAD_ONCE_INIT;
-
-struct engine {
-    struct loaded loaded;
-    struct scheduler *scheduler;
-    struct constraints *constraints;
-    char *name, *path; /* for the log */
-    pthread_t thread;
-    double opened_ms;
-    atomic_int load_percent;
-    atomic_bool serving; /* loaded: the device's numbers may be read */
-    double load_ms;      /* written before serving is set */
-    enum prefix_cache prefix_cache;
-    enum speculation speculation;
-};
 
 /* --- the engine's thread --- */
 
@@ -242,76 +223,6 @@ void engine_close(struct engine *g)
     destroy(g);
 }
 
-/* --- looking --- */
-
-/* Cut where it is too long: names are the file's, of any length. */
-static void copy_text(char *to, size_t size, const char *from)
-{
-    size_t n = strnlen(from, size - 1);
-
-    memcpy(to, from, n);
-    to[n] = '\0';
-}
-
-static void describe(const struct engine *g, struct engine_status *out)
-{
-    const struct loaded *l = &g->loaded;
-
-    out->load_ms = g->load_ms;
-    out->isa = l->info.isa;
-    out->n_threads = l->info.n_threads;
-    copy_text(out->architecture, sizeof out->architecture, l->model.arch->name);
-    copy_text(out->model_name, sizeof out->model_name, l->model.name);
-    copy_text(out->quantisation, sizeof out->quantisation, l->model.quantisation);
-    out->n_params = l->model.n_params;
-    out->weight_bytes = l->model.bytes_per_token;
-}
-
-void engine_sampling(const struct engine *g, struct sampling *out)
-{
-    *out = g->loaded.sampling;
-}
-
-void engine_status(const struct engine *g, struct engine_status *out)
-{
-    struct scheduler *s = g->scheduler;
-
-    *out = (struct engine_status){ .n_ctx = g->loaded.n_ctx,
-                                   .n_vocab = g->loaded.n_vocab,
-                                   .max_batch = g->loaded.max_batch,
-                                   .kv_pages = g->loaded.kv_shape.n_pages,
-                                   .has_chat_template = g->loaded.template != NULL,
-                                   .writes = !g->loaded.model.headless,
-                                   .pooling = g->loaded.no_embeddings.code
-                                                  ? NULL
-                                                  : pooling_name(g->loaded.pooling),
-                                   .n_embd = g->loaded.model.n_embd,
-                                   .load_percent = atomic_load(&g->load_percent) };
-    if (atomic_load(&g->serving))
-        describe(g, out);
-    pthread_mutex_lock(&s->lock);
-    out->state = s->state;
-    out->failure = s->failure;
-    out->running = s->n_running;
-    out->waiting = s->n_waiting;
-    out->done = s->n_ended;
-    out->cancelled = s->n_cancelled;
-    out->preempted = s->n_preempted;
-    out->prompt_tokens = s->tokens.prompt;
-    out->generated_tokens = s->tokens.generated;
-    out->cached_tokens = s->tokens.cached;
-    out->drafted_tokens = s->tokens.drafted;
-    out->accepted_tokens = s->tokens.accepted;
-    out->kv_pages_used = s->kv_use.pages_used;
-    out->kv_pages_cached = s->kv_use.pages_cached;
-    out->prefix_pages = s->kv_use.pages_entered;
-    out->prefix_lookups = s->kv_use.n_lookups;
-    out->prefix_hits = s->kv_use.n_hits;
-    out->prefix_evicted = s->kv_use.n_evicted;
-    out->last_step_ms_ago = clock_ms() - s->last_step_ms;
-    pthread_mutex_unlock(&s->lock);
-}
-
 /* --- submitting --- */
 
 /* Is it what this model answers with, text or a vector? */
@@ -410,11 +321,6 @@ int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_spe
 }
 
 /* --- chats as text and ids --- */
-
-const char *engine_chat_template(const struct engine *g)
-{
-    return g->loaded.template ? template_source(g->loaded.template) : NULL;
-}
 
 int engine_render(struct engine *g, const struct value *context, struct buf *out, struct err *e)
 {

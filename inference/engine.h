@@ -95,6 +95,8 @@ struct engine_status {
     uint64_t n_params;
     uint64_t weight_bytes; /* read per token */
     bool has_chat_template;
+    bool speculates;
+    int32_t bos, eos; /* ids; -1: the vocabulary has none */
 };
 
 /* Reads the file's header, checks that the family, tensors, tokenizer and template are supported,
@@ -157,6 +159,21 @@ void sampling_default(struct sampling *s);
 /* What the model's makers suggest: generation_config.json, or keys general.sampling.*; the default
  * where they say nothing. */
 void engine_sampling(const struct engine *g, struct sampling *out);
+
+/* What runs in one of the places for sequences. */
+struct engine_slot {
+    bool running;    /* false: nothing, and all else is 0 */
+    uint64_t number; /* of its submission: 0, 1, ... since the engine was opened */
+    size_t prompt_tokens, cached_tokens, evaluated_tokens; /* of the prompt; evaluated: so far */
+    size_t generated_tokens, max_tokens, min_tokens;       /* generated: so far */
+    int top_logprobs; /* -1: none wanted, as all that follows what the request asked for */
+    bool ignore_end, speculates;
+    struct sampling sampling; /* without what it points to */
+};
+
+/* The first n places of max_batch, as the last step left them; a job stays in its place for as long
+ * as it runs. */
+void engine_slots(const struct engine *g, struct engine_slot *out, size_t n);
 
 enum prompt_kind {
     PROMPT_CHAT, /* context rendered by the chat template */

@@ -103,7 +103,7 @@ static int take_ids(struct job *j, struct ids *ids, size_t max_new)
     if (!p)
         return ERR_NOMEM;
     j->ids = p;
-    j->n_ids = j->n_prompt = j->n_charged = ids->len;
+    j->n_ids = j->n_prompt = j->seen.n_ids = ids->len;
     j->max_new = max_new;
     *ids = (struct ids){ 0 };
     return 0;

@@ -20,6 +20,11 @@ struct scheduler;
 
 enum job_state { JOB_NEW, JOB_WAITING, JOB_RUNNING, JOB_ENDED };
 
+/* How far it is, for those who look from other threads; ids: the prompt's and those generated. */
+struct job_progress {
+    size_t n_ids, n_done, n_cached;
+};
+
 struct job {
     /* Fixed when the job is made. */
     struct scheduler *scheduler; /* holds a reference */
@@ -43,17 +48,18 @@ struct job {
     bool cancelled;
     unsigned refs;
     struct share *share;               /* its owner's, while it waits or runs; or NULL */
+    size_t slot;                       /* while it runs: see struct scheduler */
+    struct job_progress seen;          /* as the last step left it */
     uint64_t number;                   /* of the submission: first come, first served */
     struct job *prev, *next;           /* neighbours in the queue */
     struct event_node *started, *last; /* made in advance, so that the end is always told */
 
     /* The engine thread's alone once the job is queued. */
-    int32_t *ids;     /* [n_prompt + max_new]: the prompt, then what was generated */
-    size_t n_ids;     /* known */
-    size_t n_charged; /* of those, in its owner's share */
-    size_t n_done;    /* their keys and values are in the cache */
-    bool far;         /* its spans are (struct model's near_tokens) */
-    size_t n_cached;  /* of the prompt, found there and not evaluated */
+    int32_t *ids;    /* [n_prompt + max_new]: the prompt, then what was generated */
+    size_t n_ids;    /* known */
+    size_t n_done;   /* their keys and values are in the cache */
+    bool far;        /* its spans are (struct model's near_tokens) */
+    size_t n_cached; /* of the prompt, found there and not evaluated */
     struct kv_table table;
     struct sampler_state sampler;
     struct pooled pooled; /* of a job that wants a vector; so far */

@@ -15,7 +15,10 @@ int scheduler_create(struct scheduler **out, size_t max_batch, size_t max_queue,
 {
     struct scheduler *s = calloc(1, sizeof *s);
 
-    if (!s || pthread_mutex_init(&s->lock, NULL))
+    if (!s)
+        goto fail;
+    s->slots = calloc(max_batch, sizeof(struct job *));
+    if (!s->slots || pthread_mutex_init(&s->lock, NULL))
         goto fail;
     if (pthread_cond_init(&s->work, NULL)) {
         pthread_mutex_destroy(&s->lock);
@@ -31,6 +34,8 @@ int scheduler_create(struct scheduler **out, size_t max_batch, size_t max_queue,
     *out = s;
     return 0;
 fail:
+    if (s)
+        free(s->slots);
     free(s);
     return err_set(e, ERR_NOMEM, "no memory for the scheduler");
 }
@@ -48,6 +53,7 @@ void scheduler_unref(struct scheduler *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     shares_done(&s->shares);
+    free(s->slots);
     free(s);
 }
 
@@ -203,6 +209,21 @@ static struct job *next(const struct scheduler *s)
     return best;
 }
 
+/* Under the lock, as the next: there are as many slots as may run. */
+static void take_slot(struct scheduler *s, struct job *j)
+{
+    j->slot = 0;
+    while (s->slots[j->slot])
+        j->slot++;
+    s->slots[j->slot] = j;
+}
+
+static void leave_slot(struct scheduler *s, const struct job *j)
+{
+    s->slots[j->slot] = NULL;
+    s->n_running--;
+}
+
 /* Lets one that waits into the batch of n. */
 static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t n)
 {
@@ -216,6 +237,7 @@ static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t 
         shares_charge(j->share, j->n_prompt, 0);
     }
     s->n_running++;
+    take_slot(s, j);
     send(j, j->started);
     j->started = NULL;
 }
@@ -254,7 +276,7 @@ bool scheduler_requeue(struct scheduler *s, struct job *j)
     pthread_mutex_lock(&s->lock);
     queued = !j->cancelled;
     if (queued) {
-        s->n_running--;
+        leave_slot(s, j);
         s->n_preempted++;
         link_waiting(s, j);
     }
@@ -300,7 +322,7 @@ void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use)
     bool gone;
 
     pthread_mutex_lock(&s->lock);
-    s->n_running--;
+    leave_slot(s, j);
     s->kv_use = use;
     gone = end(s, j);
     pthread_mutex_unlock(&s->lock);
@@ -312,8 +334,10 @@ void scheduler_charge(struct scheduler *s, struct job **jobs, size_t n)
 {
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < n; i++) {
-        shares_charge(jobs[i]->share, 0, jobs[i]->n_ids - jobs[i]->n_charged);
-        jobs[i]->n_charged = jobs[i]->n_ids;
+        struct job *j = jobs[i];
+
+        shares_charge(j->share, 0, j->n_ids - j->seen.n_ids);
+        j->seen = (struct job_progress){ j->n_ids, j->n_done, j->n_cached };
     }
     pthread_mutex_unlock(&s->lock);
 }

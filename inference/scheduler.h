@@ -35,6 +35,7 @@ struct scheduler {
     struct shares shares;
     uint64_t n_submitted;
     size_t n_waiting, n_running;
+    struct job **slots; /* [max_batch]: each that runs has one for as long as it does; or NULL */
     struct kv_use kv_use;
     uint64_t n_ended, n_cancelled, n_preempted;
     struct token_counts tokens; /* of all steps */
@@ -79,7 +80,7 @@ bool scheduler_requeue(struct scheduler *s, struct job *j);
  * given up. */
 void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use);
 
-/* The owners of jobs[n] pay for the tokens that came. */
+/* The owners of jobs[n] pay for the tokens that came, and how far they are can be seen. */
 void scheduler_charge(struct scheduler *s, struct job **jobs, size_t n);
 
 /* A step is done. */

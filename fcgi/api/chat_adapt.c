@@ -216,6 +216,30 @@ static bool any_calls(const struct value *messages)
     return false;
 }
 
+/* Whether the template takes the arguments of calls as they are, and not as text to paste. */
+static bool knows_objects(struct engine *g)
+{
+    return knows(g, probe_object, "airstripvalue", "'airstripkey'");
+}
+
+static bool knows_texts(struct engine *g)
+{
+    return knows(g, probe_string, "airstripvalue", NULL);
+}
+
+struct chat_caps chat_caps(struct engine *g)
+{
+    struct chat_caps c = { 0 };
+
+    if (!engine_chat_template(g))
+        return c;
+    c.system = knows(g, probe_system, "airstripone", NULL);
+    c.tools = knows(g, probe_tools, "airstripone", NULL);
+    c.object_arguments = knows_objects(g);
+    c.calls = c.object_arguments || knows_texts(g);
+    return c;
+}
+
 int chat_adapt(struct engine *g, struct value *context, const struct chat_tools *tools,
                const struct format **format, struct arena *a, struct err *e)
 {
@@ -227,9 +251,9 @@ int chat_adapt(struct engine *g, struct value *context, const struct chat_tools 
     if (!*format)
         *format = native ? format_detect(engine_chat_template(g)) : format_find("generic");
     if (messages && any_calls(messages)) {
-        bool objects = knows(g, probe_object, "airstripvalue", "'airstripkey'");
+        bool objects = knows_objects(g);
 
-        if (!objects && !knows(g, probe_string, "airstripvalue", NULL))
+        if (!objects && !knows_texts(g))
             messages = tell_history(a, messages);
         else if (!objects && !stringify_arguments(a, messages))
             messages = NULL;

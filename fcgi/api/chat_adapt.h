@@ -14,4 +14,10 @@
 int chat_adapt(struct engine *g, struct value *context, const struct chat_tools *tools,
                const struct format **format, struct arena *a, struct err *e) MUST_CHECK;
 
+/* What the model's template knows by itself; all false where there is none. */
+struct chat_caps {
+    bool system, tools, calls, object_arguments; /* calls: in earlier answers */
+};
+struct chat_caps chat_caps(struct engine *g);
+
 #endif

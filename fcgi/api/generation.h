@@ -112,6 +112,10 @@ void generation_keep_best(struct generation *g, size_t n);
 const struct app_model *generation_target(struct app *app, struct request *r, struct value **body,
                                           struct params_rules *rules, struct err *e);
 
+/* What the configuration says about requests to a model; borrows from the arena. */
+int generation_rules(const struct app *app, const struct app_model *model, struct arena *a,
+                     struct params_rules *rules, struct err *e) MUST_CHECK;
+
 const char *finish_name(enum finish f); /* "stop" or "length" */
 
 #endif

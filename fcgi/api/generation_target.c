@@ -6,13 +6,20 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
                                           struct params_rules *rules, struct err *e)
 {
     const struct app_model *model;
-    const struct model_config *c;
     const char *name;
 
     if (params_body(r->body, r->body_len, &r->arena, body, e) || params_model(*body, &name, e) ||
-        !(model = app_find_model(app, r, name, e)))
+        !(model = app_find_model(app, r, name, e)) ||
+        generation_rules(app, model, &r->arena, rules, e))
         return NULL;
-    c = model->config;
+    return model;
+}
+
+int generation_rules(const struct app *app, const struct app_model *model, struct arena *a,
+                     struct params_rules *rules, struct err *e)
+{
+    const struct model_config *c = model->config;
+
     *rules = (struct params_rules){ .max_choices = app->config->max_choices,
                                     .max_tokens = c->default_max_tokens,
                                     .client_priority = c->client_priority == 1 };
@@ -25,8 +32,6 @@ const struct app_model *generation_target(struct app *app, struct request *r, st
         rules->sampling.min_p = c->default_min_p;
     if (c->default_top_k != SIZE_MAX)
         rules->sampling.top_k = c->default_top_k;
-    if (c->default_sampling &&
-        sampling_fields_parse(&rules->sampling, c->default_sampling, &r->arena, e))
-        return NULL;
-    return model;
+    return c->default_sampling ? sampling_fields_parse(&rules->sampling, c->default_sampling, a, e)
+                               : 0;
 }

@@ -21,6 +21,8 @@ void models_list(struct app *app, struct request *r, struct reply *p);
 void models_get(struct app *app, struct request *r, struct reply *p);
 void selftest_report(struct app *app, struct request *r, struct reply *p);
 void selftest_events(struct app *app, struct request *r, struct reply *p);
+void props_get(struct app *app, struct request *r, struct reply *p);
+void props_slots(struct app *app, struct request *r, struct reply *p);
 void metrics_get(struct app *app, struct request *r, struct reply *p);
 void status_get(struct app *app, struct request *r, struct reply *p);
 void openapi_get(struct app *app, struct request *r, struct reply *p);

@@ -18,6 +18,8 @@ const struct route api_routes[] = {
     { "POST", "/v1/selftest", selftest_report, false },
     { "GET", "/v1/selftest/events", selftest_events, false },
     { "GET", "/v1/selftest/path/{any}", selftest_report, false },
+    { "GET", "/props", props_get, false },
+    { "GET", "/slots", props_slots, false },
     { "GET", "/metrics", metrics_get, false },
     { "GET", "/status", status_get, false },
     { "GET", "/openapi.json", openapi_get, false },

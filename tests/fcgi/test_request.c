@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -101,6 +102,41 @@ static void headers_by_their_http_names(void **state)
     assert_null(request_header(&r, "x-stainless"));
     assert_null(request_param(&r, "CONTENT"));
     request_done(&r);
+}
+
+static void what_the_query_says(void **state)
+{
+    static const struct {
+        const char *uri, *name, *value; /* value NULL: it is not there */
+        int rc;
+    } cases[] = {
+        { "/slots", "model", NULL, 0 },
+        { "/slots?", "model", NULL, 0 },
+        { "/slots?model=a%2Fb&x=1", "model", "a/b", 0 },
+        { "/slots?x=1&model=a+b", "model", "a+b", 0 },
+        { "/slots?models=1&mode=2&model", "model", "", 0 },
+        { "/slots?model=&model=2", "model", "", 0 },
+        { "/slots?&&x==&=y", "x", "=", 0 },
+        { "/slots?model=%2", "model", NULL, ERR_INVALID },
+        { "/slots?model=a%00b", "model", NULL, ERR_INVALID },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char uri[64];
+        const char *params[] = { "REQUEST_METHOD=GET", uri, NULL }, *value;
+        struct request r;
+        struct err e = { 0 };
+
+        snprintf(uri, sizeof uri, "REQUEST_URI=%s", cases[i].uri);
+        assert_int_equal(begin(&r, params, &e), 0);
+        assert_int_equal(request_query(&r, cases[i].name, &value, &e), cases[i].rc);
+        if (cases[i].value)
+            assert_string_equal(value, cases[i].value);
+        else
+            assert_null(value);
+        request_done(&r);
+    }
 }
 
 static void ids_echoed_only_where_sane(void **state)
@@ -202,6 +238,7 @@ int main(void)
         cmocka_unit_test(paths),
         cmocka_unit_test(path_longer_than_the_arena),
         cmocka_unit_test(headers_by_their_http_names),
+        cmocka_unit_test(what_the_query_says),
         cmocka_unit_test(ids_echoed_only_where_sane),
         cmocka_unit_test(bodies),
     };

@@ -196,6 +196,45 @@ static void jobs_join_in_order_and_make_room(void **state)
 }
 
 /* RESERVE_TOKENS are 4 pages. */
+static void each_that_runs_has_a_slot(void **state)
+{
+    struct scheduler *s = make(3, 10, 100);
+    struct inbox *in = make_inbox();
+    struct job *mine[5], *jobs[3];
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        mine[i] = submit(s, 3, 5, in, i);
+    assert_true(scheduler_turn(s, jobs, &n));
+    for (size_t i = 0; i < 3; i++)
+        assert_ptr_equal(s->slots[i], mine[i]);
+    end(s, jobs, &n, 1);
+    assert_null(s->slots[1]);
+    assert_true(scheduler_turn(s, jobs, &n)); /* the others stay where they are */
+    assert_ptr_equal(s->slots[0], mine[0]);
+    assert_ptr_equal(s->slots[1], mine[3]);
+    assert_ptr_equal(s->slots[2], mine[2]);
+    jobs[0]->n_ids += 2;
+    scheduler_charge(s, jobs, n);
+    assert_int_equal(s->slots[0]->seen.n_ids, 5);
+    assert_int_equal(s->slots[1]->seen.n_ids, 3);
+    n = 2; /* the last of the batch gives its place up, and gets another */
+    assert_ptr_equal(jobs[2], mine[3]);
+    assert_true(scheduler_requeue(s, jobs[2]));
+    assert_null(s->slots[1]);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_ptr_equal(s->slots[1], mine[3]);
+    while (n)
+        end(s, jobs, &n, n - 1);
+    for (size_t i = 0; i < 3; i++)
+        assert_null(s->slots[i]);
+    for (size_t i = 0; i < 5; i++)
+        job_free(mine[i]);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
 static void there_are_pages_for_prompts_and_a_little(void **state)
 {
     struct scheduler *s = make(8, 10, 10);
@@ -498,6 +537,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_join_in_order_and_make_room),
+        cmocka_unit_test(each_that_runs_has_a_slot),
         cmocka_unit_test(there_are_pages_for_prompts_and_a_little),
         cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(priorities_come_before_order),
