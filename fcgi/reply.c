@@ -26,6 +26,7 @@ static const struct mapping {
     { ERR_LOADING, 503, "server_error", "model_loading", RETRY_AFTER_S },
     { ERR_CLOSING, 503, "server_error", "shutting_down", RETRY_AFTER_S },
     { ERR_STALLED, 503, "server_error", "engine_stalled", RETRY_AFTER_S },
+    { ERR_DEADLINE, 504, "server_error", "deadline_exceeded", 0 },
     { ERR_FORBIDDEN, 403, "invalid_request_error", "permission_denied", 0 },
     { ERR_RATE, 429, "rate_limit_error", "rate_limit_exceeded", RETRY_AFTER_S },
 };
@@ -75,6 +76,7 @@ const char *reply_status_text(int status)
         { 415, "415 Unsupported Media Type" },
         { 429, "429 Too Many Requests" },
         { 503, "503 Service Unavailable" },
+        { 504, "504 Gateway Timeout" },
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

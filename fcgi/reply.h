@@ -66,6 +66,7 @@ void reply_error(struct reply *p, int status, const char *type, const char *code
  *   ERR_LOADING              503 server_error / model_loading, Retry-After
  *   ERR_CLOSING              503 server_error / shutting_down, Retry-After
  *   ERR_STALLED              503 server_error / engine_stalled, Retry-After
+ *   ERR_DEADLINE             504 server_error / deadline_exceeded
  *   anything else            500 server_error / internal_error; the sentence goes to the log
  *                            instead */
 void reply_err(struct reply *p, const struct err *e);

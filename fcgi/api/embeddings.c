@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fcgi/api/deadline.h"
 #include "fcgi/api/embedding_request.h"
 #include "fcgi/api/envelope.h"
 #include "fcgi/api/fields.h"
@@ -35,7 +36,7 @@ struct run {
     struct tally tally;
     double last_ms; /* tally's own */
     char id[48];
-    double deadline_ms; /* 0: none */
+    struct deadline deadline;
 };
 
 static int blame(const struct run *u, size_t i, struct err *e)
@@ -128,10 +129,8 @@ static void wake(void *inbox)
 /* How long to wait for an event. */
 static int wait_ms(const struct run *u)
 {
-    double ms = 60000;
+    double ms = deadline_left_ms(&u->deadline, 60000);
 
-    if (u->deadline_ms > 0 && u->deadline_ms - clock_ms() < ms)
-        ms = u->deadline_ms - clock_ms();
     return ms < 1 ? 1 : (int)ms;
 }
 
@@ -145,10 +144,7 @@ static int look_around(const struct run *u, struct err *e)
     if (stopped)
         return err_set(e, ERR_CLOSING,
                        "the server is shutting down and could not finish this answer");
-    if (u->deadline_ms > 0 && clock_ms() > u->deadline_ms)
-        return err_set(e, ERR_BUSY, "the answer took longer than this server's limit of %zu ms",
-                       u->app->config->request_timeout_ms);
-    return 0;
+    return deadline_check(&u->deadline, e);
 }
 
 static int follow(struct run *u, struct err *e)
@@ -158,7 +154,8 @@ static int follow(struct run *u, struct err *e)
     while (!rc && u->open) {
         struct event ev;
 
-        if (request_stopped(u->r) || !inbox_wait(u->inbox, wait_ms(u), &ev)) {
+        if (request_stopped(u->r) || deadline_left_ms(&u->deadline, 1) <= 0 ||
+            !inbox_wait(u->inbox, wait_ms(u), &ev)) {
             rc = look_around(u, e);
             continue;
         }
@@ -211,8 +208,7 @@ static int open_run(struct run *u, struct err *e)
     rc = embedding_request_read(&u->q, body, s.n_embd, &u->r->arena, e);
     if (rc)
         return rc;
-    if (u->app->config->request_timeout_ms)
-        u->deadline_ms = clock_ms() + (double)u->app->config->request_timeout_ms;
+    deadline_init(&u->deadline, u->app->config, u->r);
     envelope_id(u->id, sizeof u->id, "embd-");
     u->inputs = calloc(u->q.n, sizeof *u->inputs);
     if (!u->inputs)

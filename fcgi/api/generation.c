@@ -5,7 +5,6 @@
 
 #include "fcgi/api/envelope.h"
 #include "fcgi/api/fields.h"
-#include "kernels/base/clock.h"
 
 enum { MAX_BODY_BYTES = 256 << 20 };
 
@@ -103,6 +102,8 @@ static bool take(struct run *u, struct event *ev)
 
     switch (ev->kind) {
     case EVENT_STARTED:
+        if (stream)
+            deadline_heard(&u->deadline);
         return true;
     case EVENT_PROMPT:
         return take_prompt(u, ev);
@@ -145,8 +146,7 @@ static int wait_ms(const struct run *u)
 
     if (u->sse.reply && u->app->config->ping_ms)
         ms = (double)u->app->config->ping_ms - sse_idle_ms(&u->sse);
-    if (u->deadline_ms > 0 && u->deadline_ms - clock_ms() < ms)
-        ms = u->deadline_ms - clock_ms();
+    ms = deadline_left_ms(&u->deadline, ms);
     return ms < 1 ? 1 : (int)ms;
 }
 
@@ -165,9 +165,7 @@ static bool look_around(struct run *u)
         generation_fail(u, &e);
         return false;
     }
-    if (u->deadline_ms > 0 && clock_ms() > u->deadline_ms) {
-        err_set(&e, ERR_BUSY, "the answer took longer than this server's limit of %zu ms",
-                u->app->config->request_timeout_ms);
+    if (deadline_check(&u->deadline, &e)) {
         generation_fail(u, &e);
         return false;
     }
@@ -204,7 +202,9 @@ static void follow(struct run *u)
     while (go_on && u->open) {
         struct event ev;
 
-        if (request_stopped(u->r) || !inbox_wait(u->inbox, wait_ms(u), &ev)) {
+        /* Events that come without a pause must not keep it from being looked at. */
+        if (request_stopped(u->r) || deadline_left_ms(&u->deadline, 1) <= 0 ||
+            !inbox_wait(u->inbox, wait_ms(u), &ev)) {
             go_on = look_around(u);
             continue;
         }
@@ -274,8 +274,7 @@ void generation_run(struct app *app, struct request *r, struct reply *p,
     envelope_id(u.g.id, sizeof u.g.id, ask->dialect->id_prefix);
     envelope_fingerprint(u.g.fingerprint, sizeof u.g.fingerprint, ask->model->engine);
     r->slot.model = ask->model->name;
-    if (app->config->request_timeout_ms)
-        u.deadline_ms = clock_ms() + (double)app->config->request_timeout_ms;
+    deadline_init(&u.deadline, app->config, r);
     u.g.choices = arena_array(&r->arena, n, sizeof *u.g.choices);
     u.jobs = arena_array(&r->arena, n, sizeof *u.jobs);
     if (!u.g.choices || !u.jobs) {

@@ -2,6 +2,7 @@
 #ifndef AIRSTRIP_GENERATION_RUN_H
 #define AIRSTRIP_GENERATION_RUN_H
 
+#include "fcgi/api/deadline.h"
 #include "fcgi/api/generation.h"
 #include "fcgi/sse.h"
 #include "fcgi/tally.h"
@@ -21,7 +22,7 @@ struct run {
     struct sse sse;
     struct buf frame;
     struct tally tally;
-    double deadline_ms; /* 0: none */
+    struct deadline deadline;
 };
 
 /* --- generation.c --- */

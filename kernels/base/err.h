@@ -28,6 +28,7 @@ enum {
     ERR_FORBIDDEN = -14,  /* the API key may not have it */
     ERR_RATE = -15,       /* the API key or address has had its share for now */
     ERR_STALLED = -16,    /* the engine hangs */
+    ERR_DEADLINE = -17,   /* it took longer than its client waits, or than it may */
 };
 
 struct err {
