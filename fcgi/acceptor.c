@@ -38,12 +38,13 @@ struct acceptor {
 
     pthread_mutex_t lock;      /* guards all below */
     pthread_cond_t work;       /* queue not empty, or stopping */
-    pthread_cond_t ended;      /* a worker ended */
+    pthread_cond_t ended;      /* a worker ended, or the thread has seen that it is to pause */
     struct peer *first, *last; /* the queue, by their `next` */
     size_t len;
     size_t n_workers, n_idle, n_busy;
     size_t max_connections; /* of the configuration that is served now */
     bool stopping;
+    bool pausing, paused; /* to accept no more; the thread has seen it */
 };
 
 static void wake(struct acceptor *a)
@@ -204,16 +205,30 @@ static bool take_in(struct acceptor *a, bool room)
     return room;
 }
 
+/* Whether nobody is to be accepted any more; whoever asked for it is told that it is so. */
+static bool see_pause(struct acceptor *a, bool *stopping)
+{
+    bool pausing;
+
+    pthread_mutex_lock(&a->lock);
+    *stopping = a->stopping;
+    pausing = a->paused = a->pausing;
+    if (pausing)
+        pthread_cond_broadcast(&a->ended);
+    pthread_mutex_unlock(&a->lock);
+    return pausing;
+}
+
 /* The listening socket is not polled while the queue is full: its backlog then holds who comes.
  * Those in the gate may make it longer, by no more than they are. */
 static void *run(void *arg)
 {
     struct acceptor *a = arg;
-    bool room = true, stopping = false;
+    bool room = true, pausing = false, stopping = false;
 
     while (!stopping) {
         struct pollfd p[3] = { { .fd = a->wake_fd, .events = POLLIN },
-                               { .fd = room ? a->listener->fd : -1, .events = POLLIN },
+                               { .fd = room && !pausing ? a->listener->fd : -1, .events = POLLIN },
                                { .fd = gate_fd(a->gate), .events = POLLIN } };
         uint64_t n;
 
@@ -221,10 +236,8 @@ static void *run(void *arg)
             continue;
         if (p[0].revents && read(a->wake_fd, &n, sizeof n) > 0)
             room = true;
-        room = take_in(a, room);
-        pthread_mutex_lock(&a->lock);
-        stopping = a->stopping;
-        pthread_mutex_unlock(&a->lock);
+        room = take_in(a, room && !pausing) || pausing;
+        pausing = see_pause(a, &stopping);
     }
     return NULL;
 }
@@ -260,6 +273,21 @@ int acceptor_create(struct acceptor **out, struct server *server, const struct l
     }
     *out = a;
     return 0;
+}
+
+void acceptor_pause(struct acceptor *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->pausing = true;
+    wake(a);
+    while (!a->paused)
+        pthread_cond_wait(&a->ended, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+}
+
+size_t acceptor_open(const struct acceptor *a)
+{
+    return gate_open(a->gate);
 }
 
 size_t acceptor_unfinished(const struct acceptor *a)

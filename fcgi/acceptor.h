@@ -23,6 +23,13 @@ int acceptor_create(struct acceptor **out, struct server *server, const struct l
 /* Requests that were begun before server->draining was set and are not finished yet. */
 size_t acceptor_unfinished(const struct acceptor *a);
 
+/* Accepts no more from now on: who comes waits for another process that has the socket too.  What
+ * was accepted is served. */
+void acceptor_pause(struct acceptor *a);
+
+/* Connections that were accepted and have not had their answer. */
+size_t acceptor_open(const struct acceptor *a);
+
 /* Accepts no more, serves what was accepted, ends the workers.  False when some are still busy
  * after timeout_ms: then the process can only exit. */
 bool acceptor_stop(struct acceptor *a, int timeout_ms);

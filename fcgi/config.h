@@ -72,6 +72,7 @@ struct config {
     size_t stall_ms;           /* an engine that makes no step for so long hangs; 0: never */
     size_t stall_exit;         /* 1: then the program ends, to be started anew */
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
+    size_t take_over;          /* 1: the process that serves status_listen gives its sockets */
 
     struct model_config defaults; /* keys set outside any [model] section */
     struct model_config models[CONFIG_MAX_MODELS];

@@ -51,6 +51,7 @@ const struct config_key config_keys[] = {
     { "listen", KEY_TEXT, SERVER(listen), 0, 0, NULL, "WHERE  socket path, HOST:PORT or [ADDRESS]:PORT" },
     { "listen_mode", KEY_OCTAL, SERVER(listen_mode), 0, 0777, NULL, "MODE  permissions of the socket, such as 0660" },
     { "status_listen", KEY_TEXT, SERVER(status_listen), 0, 0, NULL, "WHERE  a socket of its own for status and metrics, over FastCGI or HTTP, without keys" },
+    { "take_over", KEY_SWITCH, SERVER(take_over), 0, 0, NULL, "on|off  whether the process that serves status_listen, if there is one, gives its sockets to this one and ends" },
     { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
     { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGINS  sites whose pages may ask, with commas between; * for all" },
     { "models_dir", KEY_TEXT, SERVER(models_dir), 0, 0, NULL, "DIR  where model names are looked up first" },

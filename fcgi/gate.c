@@ -35,6 +35,7 @@ struct gate {
     size_t n_peers;
     double next_sweep_ms;
     atomic_size_t bytes; /* held by the intakes of all peers that were not freed yet */
+    atomic_size_t open;  /* peers, wherever they are, that have not had their answer */
     pthread_mutex_t lock;
     struct peer *returned; /* guarded by lock */
     unsigned char chunk[CHUNK_BYTES];
@@ -239,6 +240,8 @@ void gate_add(struct gate *g, int fd)
         drop(g, g->first);
     p->fd = fd;
     p->held = &g->bytes;
+    p->open = &g->open;
+    g->open++;
     p->since_ms = p->last_ms = clock_ms();
     intake_init(&p->intake, g->body_limit, g->max_requests);
     enter(g, p);
@@ -279,6 +282,11 @@ static void take_back(struct gate *g, struct peer *p)
     do
         n = write(g->wake_fd, &one, sizeof one);
     while (n < 0 && errno == EINTR);
+}
+
+size_t gate_open(const struct gate *g)
+{
+    return g->open;
 }
 
 void gate_resume(struct gate *g, struct peer *p)

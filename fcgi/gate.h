@@ -38,6 +38,9 @@ void gate_free(struct gate *g);
 /* Takes a connection, and reads what is there. */
 void gate_add(struct gate *g, int fd);
 
+/* Connections that were added and have not had their answer, wherever they are now.  Any thread. */
+size_t gate_open(const struct gate *g);
+
 /* Gives up the oldest connection that has no request yet; false if there is none. */
 bool gate_evict(struct gate *g);
 

@@ -84,12 +84,12 @@ static void begin_reload(struct keeper *k)
         refuse(k, e.text);
 }
 
-/* Whether the model of that name cannot be used now either. */
+/* Whether the model of that name cannot be used now either; a may be NULL. */
 static bool has_failed(const struct app *a, const char *name)
 {
     struct engine_status s;
 
-    for (size_t i = 0; i < a->n_models; i++)
+    for (size_t i = 0; a && i < a->n_models; i++)
         if (!strcmp(a->models[i].name, name)) {
             if (!a->models[i].engine)
                 return true;
@@ -99,7 +99,7 @@ static bool has_failed(const struct app *a, const char *name)
     return false;
 }
 
-/* Whether a model of a failed that `now` serves, or that is new. */
+/* Whether a model of a failed that `now` (or NULL) serves, or that is new. */
 static bool any_failed(const struct app *a, const struct app *now, struct err *e)
 {
     for (size_t i = 0; i < a->n_models; i++) {
@@ -184,6 +184,22 @@ static void handle(struct keeper *k, int number)
         begin_reload(k);
 }
 
+int keeper_await(struct keeper *k, struct err *e)
+{
+    size_t n_ready;
+
+    while (!app_settled(k->server->current, &n_ready)) {
+        int number = signals_next(LOADING_POLL_MS);
+
+        if (signals_stop(number))
+            return err_set(e, ERR_CLOSING, "%s before the sockets were taken over",
+                           strsignal(number));
+        if (number == SIGHUP || number == SIGUSR1)
+            reopen_log();
+    }
+    return any_failed(k->server->current, NULL, e) ? e->code : 0;
+}
+
 int keeper_serve(struct keeper *k)
 {
     for (;;) {
@@ -191,6 +207,11 @@ int keeper_serve(struct keeper *k)
 
         if (signals_stop(number)) {
             log_msg(LOG_INFO, "stop", "%s: finishing what runs", strsignal(number));
+            return 0;
+        }
+        if (k->server->succession == SUCCESSION_DONE) {
+            log_msg(LOG_INFO, "stop", "process %d serves now: finishing what runs",
+                    (int)k->server->successor);
             return 0;
         }
         handle(k, number);
@@ -206,16 +227,32 @@ int keeper_serve(struct keeper *k)
     }
 }
 
-void keeper_drain(struct keeper *k, const struct acceptor *a)
+/* Where the socket stays open elsewhere, who was accepted is served, whatever came of the request
+ * so far; else new requests are refused at once. */
+static void begin_drain(struct keeper *k, struct acceptor *a, bool is_kept)
+{
+    if (is_kept) {
+        acceptor_pause(a);
+        /* Only the status socket is still asked, if nobody else serves that too. */
+        k->server->draining = k->server->succession == SUCCESSION_NONE;
+    } else {
+        server_drain(k->server);
+    }
+    if (k->server->succession == SUCCESSION_DONE)
+        notify("MAINPID=%d", (int)k->server->successor);
+    else
+        notify("STOPPING=1");
+}
+
+void keeper_drain(struct keeper *k, struct acceptor *a, bool is_kept)
 {
     double deadline = clock_ms() + (double)k->server->current->config->drain_timeout_ms;
     const char *why = NULL;
 
-    notify("STOPPING=1");
-    server_drain(k->server);
+    begin_drain(k, a, is_kept);
     if (k->stalled)
         why = "an engine hangs";
-    while (!why && acceptor_unfinished(a)) {
+    while (!why && (is_kept ? acceptor_open(a) : acceptor_unfinished(a))) {
         int number = signals_next(DRAIN_POLL_MS);
 
         if (signals_stop(number))
@@ -227,7 +264,8 @@ void keeper_drain(struct keeper *k, const struct acceptor *a)
     }
     if (why)
         log_msg(LOG_WARN, "stop", "%s with %zu requests running: they end now", why,
-                acceptor_unfinished(a));
+                is_kept ? acceptor_open(a) : acceptor_unfinished(a));
+    server_drain(k->server);
     watcher_stop_all(k->server->watcher);
     if (k->coming)
         app_free(k->coming);

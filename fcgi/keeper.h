@@ -20,12 +20,17 @@ struct keeper {
     bool stalled;       /* an engine hangs, and it was told */
 };
 
-/* Serves until somebody wants the program to stop (0), or no model could be loaded, or an engine
- * hangs and stall_exit is on (1). */
+/* Waits until all models are loaded, before anything is served: a predecessor goes on meanwhile.
+ * Errors: a model could not be loaded; a signal came. */
+int keeper_await(struct keeper *k, struct err *e) MUST_CHECK;
+
+/* Serves until somebody wants the program to stop or has taken its place (0), or no model could be
+ * loaded, or an engine hangs and stall_exit is on (1). */
 int keeper_serve(struct keeper *k);
 
 /* Lets running requests finish, up to the deadline or a second signal, then ends them with an
- * error. */
-void keeper_drain(struct keeper *k, const struct acceptor *a);
+ * error.  is_kept: another process has the listening socket, or will have it, so that nobody needs
+ * to be accepted only to be refused. */
+void keeper_drain(struct keeper *k, struct acceptor *a, bool is_kept);
 
 #endif

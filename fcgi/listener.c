@@ -30,7 +30,7 @@ static bool is_listening(int fd)
 }
 
 /* LISTEN_PID is checked because the variables are inherited by children they are not meant for. */
-static int take_over(struct listener *l, struct err *e)
+static int take_given(struct listener *l, struct err *e)
 {
     const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
 
@@ -41,6 +41,7 @@ static int take_over(struct listener *l, struct err *e)
             return err_set(e, ERR_INVALID,
                            "LISTEN_FDS is set, but descriptor 3 is no listening socket");
         l->fd = SYSTEMD_FD;
+        l->is_kept = true;
     } else {
         return err_set(e, ERR_INVALID,
                        "no socket to listen on: start airstrip from spawn-fcgi, systemd or a web "
@@ -88,6 +89,7 @@ static int make_unix(struct listener *l, const char *path, size_t mode, struct e
     if (rc)
         return err_set(e, ERR_IO, "cannot make the socket %s: %s", path, strerror(errno));
     memcpy(l->path, path, strlen(path) + 1);
+    l->is_ours = true;
     if (listen(l->fd, BACKLOG))
         return err_set(e, ERR_IO, "cannot listen on %s: %s", path, strerror(errno));
     return 0;
@@ -115,20 +117,31 @@ static bool split(const char *where, char host[128], const char **port)
     return true;
 }
 
-static int make_tcp(struct listener *l, const char *where, struct err *e)
+/* The addresses of "HOST:PORT", to be given to freeaddrinfo(). */
+static int resolve(const char *where, struct addrinfo **list, struct err *e)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
     char host[128];
     const char *port;
-    int yes = 1, rc;
+    int rc;
 
     if (!split(where, host, &port))
         return err_set(e, ERR_INVALID,
                        "listen: expected /PATH, HOST:PORT or [ADDRESS]:PORT, found \"%.120s\"",
                        where);
-    rc = getaddrinfo(*host ? host : "127.0.0.1", port, &hints, &list);
+    rc = getaddrinfo(*host ? host : "127.0.0.1", port, &hints, list);
     if (rc)
         return err_set(e, ERR_INVALID, "listen: \"%.120s\": %s", where, gai_strerror(rc));
+    return 0;
+}
+
+static int make_tcp(struct listener *l, const char *where, struct err *e)
+{
+    struct addrinfo *list = NULL;
+    int yes = 1, rc = resolve(where, &list, e);
+
+    if (rc)
+        return rc;
     l->fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) ||
         bind(l->fd, list->ai_addr, list->ai_addrlen) || listen(l->fd, BACKLOG))
@@ -137,42 +150,90 @@ static int make_tcp(struct listener *l, const char *where, struct err *e)
     return rc;
 }
 
-int listener_open(struct listener *l, const char *where, size_t mode, struct err *e)
+/* The path in "/path", "./path" or "unix:path"; NULL: it speaks of TCP. */
+static const char *path_in(const char *where)
+{
+    if (!strncmp(where, "unix:", 5))
+        return where + 5;
+    return *where == '/' || *where == '.' ? where : NULL;
+}
+
+/* Finds out what it is, and makes it as the acceptor wants it. */
+static int finish(struct listener *l, struct err *e)
 {
     struct sockaddr_storage a = { 0 };
     socklen_t len = sizeof a;
-    int rc;
 
-    *l = (struct listener){ .fd = -1 };
-    if (where) {
-        bool is_path = *where == '/' || *where == '.' || !strncmp(where, "unix:", 5);
-
-        snprintf(l->name, sizeof l->name, "%s", where);
-        rc = is_path ? make_unix(l, where + (strncmp(where, "unix:", 5) ? 0 : 5), mode, e)
-                     : make_tcp(l, where, e);
-    } else {
-        rc = take_over(l, e);
-    }
-    if (!rc && getsockname(l->fd, (struct sockaddr *)&a, &len))
-        rc = err_set(e, ERR_IO, "the listening socket: %s", strerror(errno));
-    if (rc) {
-        listener_done(l);
-        return rc;
-    }
+    if (getsockname(l->fd, (struct sockaddr *)&a, &len))
+        return err_set(e, ERR_IO, "the listening socket: %s", strerror(errno));
     l->is_unix = a.ss_family == AF_UNIX;
     fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK);
     fcntl(l->fd, F_SETFD, FD_CLOEXEC);
     return 0;
 }
 
+int listener_open(struct listener *l, const char *where, size_t mode, struct err *e)
+{
+    int rc;
+
+    *l = (struct listener){ .fd = -1 };
+    if (where) {
+        const char *path = path_in(where);
+
+        snprintf(l->name, sizeof l->name, "%s", where);
+        rc = path ? make_unix(l, path, mode, e) : make_tcp(l, where, e);
+    } else {
+        rc = take_given(l, e);
+    }
+    if (!rc)
+        rc = finish(l, e);
+    if (rc)
+        listener_done(l);
+    return rc;
+}
+
+int listener_adopt(struct listener *l, int fd, const char *path, struct err *e)
+{
+    int rc;
+
+    *l = (struct listener){ .fd = fd };
+    snprintf(l->path, sizeof l->path, "%s", path);
+    snprintf(l->name, sizeof l->name, "%s", *path ? path : "a socket taken over");
+    rc = is_listening(fd)
+             ? finish(l, e)
+             : err_set(e, ERR_INVALID, "expected a listening socket, found another descriptor");
+    if (rc)
+        listener_done(l);
+    return rc;
+}
+
+bool listener_is_at(const struct listener *l, const char *where)
+{
+    const char *path = path_in(where);
+    struct sockaddr_storage a = { 0 };
+    socklen_t len = sizeof a;
+    struct addrinfo *list = NULL;
+    bool yes;
+
+    if (getsockname(l->fd, (struct sockaddr *)&a, &len))
+        return false;
+    if (path)
+        return l->is_unix && !strcmp(((struct sockaddr_un *)(void *)&a)->sun_path, path);
+    if (l->is_unix || resolve(where, &list, NULL))
+        return false;
+    yes = len == list->ai_addrlen && !memcmp(&a, list->ai_addr, len);
+    freeaddrinfo(list);
+    return yes;
+}
+
 void listener_done(struct listener *l)
 {
     if (l->fd >= 0)
         close(l->fd);
-    if (*l->path)
+    if (l->is_ours)
         unlink(l->path);
     l->fd = -1;
-    l->path[0] = '\0';
+    l->is_ours = false;
 }
 
 /* Whether the numeric address stands in the comma-separated list (FastCGI specification 3.2).  IPv4

@@ -12,7 +12,9 @@
 struct listener {
     int fd;         /* non-blocking, close-on-exec */
     bool is_unix;   /* else TCP */
-    char path[108]; /* of a Unix socket that we made, removed by listener_done(); else "" */
+    bool is_kept;   /* systemd holds it too, and gives it to the process that comes next */
+    bool is_ours;   /* listener_done() removes path */
+    char path[108]; /* of a Unix socket that was made by its name; else "" */
     char name[160]; /* for the log */
 };
 
@@ -22,6 +24,13 @@ struct listener {
  * one that somebody listens on is an error), "HOST:PORT", "[ADDRESS]:PORT" or ":PORT" (127.0.0.1).
  * Errors: ERR_INVALID, ERR_IO. */
 int listener_open(struct listener *l, const char *where, size_t mode, struct err *e) MUST_CHECK;
+
+/* Takes over a listening socket from another process (handover.h), which goes on removing path.
+ * Errors: ERR_INVALID, where fd is no such socket; then it is closed. */
+int listener_adopt(struct listener *l, int fd, const char *path, struct err *e) MUST_CHECK;
+
+/* Whether it is the socket that listener_open() would make for `where`. */
+bool listener_is_at(const struct listener *l, const char *where);
 
 /* Closes our descriptor; never shuts the socket down, since others may share it. */
 void listener_done(struct listener *l);

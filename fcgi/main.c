@@ -10,7 +10,6 @@
 #include "fcgi/app.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/keeper.h"
-#include "fcgi/listener.h"
 #include "fcgi/make_key.h"
 #include "fcgi/notify.h"
 #include "fcgi/reading.h"
@@ -18,6 +17,7 @@
 #include "fcgi/server.h"
 #include "fcgi/sidedoor.h"
 #include "fcgi/signals.h"
+#include "fcgi/sockets.h"
 #include "kernels/base/log.h"
 
 enum { LAST_WORDS_MS = 3000 };
@@ -73,7 +73,7 @@ static int check(const struct config *c)
 }
 
 /* The one line that tells what this process was asked to be. */
-static void log_start(const struct config *c, const struct listener *l)
+static void log_start(const struct config *c, const struct sockets *s)
 {
     struct log_line line;
 
@@ -81,7 +81,9 @@ static void log_start(const struct config *c, const struct listener *l)
     log_str(&line, "version", PACKAGE_VERSION);
     log_int(&line, "pid", getpid());
     log_str(&line, "config", c->file);
-    log_str(&line, "listen", l->name);
+    log_str(&line, "listen", s->listen.name);
+    if (s->predecessor >= 0)
+        log_int(&line, "predecessor", s->predecessor_pid);
     for (size_t i = 0; i < c->n_models; i++) {
         log_str(&line, "model", c->models[i].name);
         log_str(&line, "file", c->models[i].path);
@@ -93,21 +95,60 @@ static void log_start(const struct config *c, const struct listener *l)
     log_end(&line);
 }
 
-/* The socket comes first, so that a mistake there is told before seconds are spent on models;
- * connections are taken as soon as the models are opened, so that probes are answered while they
- * load. */
+/* What serves, in the order of its making. */
+struct house {
+    struct sockets sockets;
+    struct server server;
+    struct keeper keeper;
+    struct sidedoor *sidedoor; /* NULL: none */
+    struct acceptor *acceptor;
+};
+
+/* Connections are taken as soon as the models are opened, so that probes are answered while they
+ * load; or, where another process serves until then, when all are loaded. */
+static int open_doors(struct house *h, struct err *e)
+{
+    int rc = h->sockets.predecessor >= 0 ? keeper_await(&h->keeper, e) : 0;
+
+    if (!rc && h->sockets.status.fd >= 0)
+        rc = sidedoor_open(&h->sidedoor, &h->server, &h->sockets, e);
+    if (!rc)
+        rc = acceptor_create(&h->acceptor, &h->server, &h->sockets.listen, e);
+    if (!rc)
+        sockets_serve(&h->sockets);
+    return rc;
+}
+
+/* New requests are still accepted while old ones finish: they read 503 and go elsewhere, where they
+ * would otherwise wait in the backlog for a process that is going away.  Not so where another one
+ * has the socket, or will have it: then they wait for that. */
+static int serve(struct house *h)
+{
+    int failed = keeper_serve(&h->keeper);
+    bool has_heir = h->server.succession != SUCCESSION_NONE;
+
+    if (has_heir) {
+        sidedoor_close(h->sidedoor);
+        h->sidedoor = NULL;
+        sockets_leave(&h->sockets);
+    }
+    keeper_drain(&h->keeper, h->acceptor, has_heir || h->sockets.listen.is_kept);
+    if (!acceptor_stop(h->acceptor, LAST_WORDS_MS) || h->keeper.stalled) {
+        log_msg(LOG_WARN, "stop", "%s; leaving it so",
+                h->keeper.stalled ? "an engine hangs" : "some requests did not end");
+        sockets_done(&h->sockets);
+        _exit(failed);
+    }
+    acceptor_free(h->acceptor);
+    return failed;
+}
+
+/* The sockets come first, so that a mistake there is told before seconds are spent on models. */
 static int run(const struct reading *reading, struct config *c, struct err *e)
 {
-    struct listener listener, status = { .fd = -1 };
-    struct acceptor *acceptor = NULL;
-    struct sidedoor *sidedoor = NULL;
-    struct server server;
-    struct keeper keeper = { .server = &server, .reading = reading };
-    int rc, failed;
+    struct house h = { .keeper = { .server = &h.server, .reading = reading } };
+    int rc = sockets_open(&h.sockets, c, e), failed = 0;
 
-    rc = listener_open(&listener, c->listen, c->listen_mode, e);
-    if (!rc && c->status_listen)
-        rc = listener_open(&status, c->status_listen, c->listen_mode, e);
     if (!rc)
         rc = signals_catch(e);
     if (rc) {
@@ -115,44 +156,23 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
         goto out;
     }
     notify_open();
-    rc = server_open(&server, c, e);
+    rc = server_open(&h.server, c, e);
     if (rc)
         goto out;
-    log_start(c, &listener);
+    log_start(c, &h.sockets);
     config_warn(environ);
-    if (status.fd >= 0)
-        rc = sidedoor_open(&sidedoor, &server, &status, e);
+    rc = open_doors(&h, e);
     if (!rc)
-        rc = acceptor_create(&acceptor, &server, &listener, e);
-    if (rc) {
-        sidedoor_close(sidedoor);
-        server_close(&server);
-        goto out;
-    }
-    /* New requests are still accepted while old ones finish: they read 503 and go elsewhere, where
-     * they would otherwise wait in the backlog for a process that is going away. */
-    failed = keeper_serve(&keeper);
-    keeper_drain(&keeper, acceptor);
-    if (acceptor_stop(acceptor, LAST_WORDS_MS) && !keeper.stalled) {
-        acceptor_free(acceptor);
-        sidedoor_close(sidedoor);
-        server_close(&server);
-    } else {
-        log_msg(LOG_WARN, "stop", "%s; leaving it so",
-                keeper.stalled ? "an engine hangs" : "some requests did not end");
-        if (*listener.path)
-            unlink(listener.path);
-        if (*status.path)
-            unlink(status.path);
-        _exit(failed);
-    }
-    log_msg(LOG_INFO, "stop", "ended");
+        failed = serve(&h);
+    sidedoor_close(h.sidedoor);
+    server_close(&h.server);
+    if (!rc)
+        log_msg(LOG_INFO, "stop", "ended");
     if (failed)
         rc = err_set(e, ERR_IO, "no model could be loaded");
 out:
     notify_close();
-    listener_done(&listener);
-    listener_done(&status);
+    sockets_done(&h.sockets);
     return rc;
 }
 

@@ -82,8 +82,17 @@ void peer_count(struct peer *p)
     p->counted = now;
 }
 
+/* Nothing more is to be done for it. */
+static void settle(struct peer *p)
+{
+    if (p->open)
+        --*p->open;
+    p->open = NULL;
+}
+
 void peer_free(struct peer *p)
 {
+    settle(p);
     intake_done(&p->intake);
     peer_count(p);
     close(p->fd);
@@ -106,6 +115,7 @@ void peer_see_off(struct peer *p)
 {
     shutdown(p->fd, SHUT_WR);
     p->lingers = true;
+    settle(p);
     p->since_ms = clock_ms();
     intake_done(&p->intake);
     peer_count(p);

@@ -16,6 +16,7 @@ struct peer {
     bool overloaded;     /* no memory for its body: to be refused */
     struct peer *next;   /* for the queue that it stands in */
     atomic_size_t *held; /* where its memory is counted; outlives it */
+    atomic_size_t *open; /* where it counts until it has had its answer; NULL: it has */
 
     /* What follows is the gate's own. */
     struct peer *prev;

@@ -37,6 +37,13 @@ struct server_counters {
     atomic_ullong overloaded, rate_limited, unavailable; /* answers that say: try again later */
 };
 
+/* Whether another process is to serve in this one's place (handover.h). */
+enum succession {
+    SUCCESSION_NONE,
+    SUCCESSION_COMING, /* it has the sockets, and loads its models */
+    SUCCESSION_DONE,   /* it serves */
+};
+
 struct server_metrics; /* the metrics of a model's name, once there was one */
 
 struct server {
@@ -44,7 +51,9 @@ struct server {
     struct limits *limits;
     struct board board;
     struct server_counters counters;
-    atomic_bool draining; /* SIGTERM came: readiness is 503, engines refuse new jobs */
+    atomic_bool draining;  /* SIGTERM came: readiness is 503, engines refuse new jobs */
+    atomic_int succession; /* enum succession; the sidedoor's thread writes it */
+    atomic_int successor;  /* process id of the one that comes */
     time_t started;
     pthread_mutex_t lock; /* guards what follows, and the references of apps */
     struct app *current;

@@ -15,18 +15,22 @@
 
 #include "fcgi/api/handlers.h"
 #include "fcgi/app.h"
+#include "fcgi/handover.h"
 #include "fcgi/http_head.h"
 #include "fcgi/responder.h"
 #include "fcgi/router.h"
+#include "fcgi/signals.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/log.h"
 
 enum { PATIENCE_MS = 1000, BODY_MAX = 4096, FCGI_VERSION_1 = 1, ARENA_BYTES = 1 << 20 };
 
 struct sidedoor {
     struct server *server;
-    const struct listener *listener;
+    const struct sockets *sockets;
     pthread_t thread;
     int wake_fd;
+    int successor_fd; /* connection to the process that has our sockets too; -1: none has */
 };
 
 static const struct route routes[] = {
@@ -159,6 +163,54 @@ static void serve_http(struct sidedoor *d, int fd)
     buf_done(&c.out);
 }
 
+/* --- handing over --- */
+
+/* Whether fd is kept. */
+static bool hand_over(struct sidedoor *d, int fd)
+{
+    struct server *s = d->server;
+    struct err e;
+    pid_t pid = 0;
+    int rc;
+
+    if (d->successor_fd >= 0)
+        rc = err_set(&e, ERR_BUSY, "process %d is taking over already", (int)s->successor);
+    else if (s->draining)
+        rc = err_set(&e, ERR_CLOSING, "it is shutting down; start anew when it has ended");
+    else
+        rc = handover_give(fd, &d->sockets->listen, &d->sockets->status, &pid, &e);
+    if (rc) {
+        log_msg(LOG_WARN, "handover", "sockets are not given away: %s", e.text);
+        handover_refuse(fd, e.text);
+        return false;
+    }
+    log_msg(LOG_INFO, "handover", "process %d has the sockets too, and loads its models", (int)pid);
+    d->successor_fd = fd;
+    s->successor = pid;
+    s->succession = SUCCESSION_COMING;
+    return true;
+}
+
+/* The successor has said something, or is gone. */
+static void hear(struct sidedoor *d)
+{
+    struct server *s = d->server;
+    enum handover_news news = handover_hear(d->successor_fd);
+
+    if (news == HANDOVER_NOTHING)
+        return;
+    close(d->successor_fd);
+    d->successor_fd = -1;
+    if (news == HANDOVER_READY) {
+        s->succession = SUCCESSION_DONE;
+        signals_wake();
+    } else {
+        s->succession = SUCCESSION_NONE;
+        log_msg(LOG_WARN, "handover", "process %d gave up; serving goes on here",
+                (int)s->successor);
+    }
+}
+
 /* --- the thread --- */
 
 static void serve(struct sidedoor *d, int fd)
@@ -168,9 +220,11 @@ static void serve(struct sidedoor *d, int fd)
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (recv(fd, &first, 1, MSG_PEEK) == 1) {
+        if (first == HANDOVER_BYTE && hand_over(d, fd))
+            return;
         if (first == FCGI_VERSION_1)
             serve_fastcgi(d, fd);
-        else
+        else if (first != HANDOVER_BYTE)
             serve_http(d, fd);
     }
     shutdown(fd, SHUT_WR);
@@ -183,15 +237,19 @@ static void *run(void *arg)
 
     pthread_setname_np(pthread_self(), "sidedoor");
     for (;;) {
-        struct pollfd p[2] = { { .fd = d->wake_fd, .events = POLLIN },
-                               { .fd = d->listener->fd, .events = POLLIN } };
+        const struct listener *l = &d->sockets->status;
+        struct pollfd p[3] = { { .fd = d->wake_fd, .events = POLLIN },
+                               { .fd = l->fd, .events = POLLIN },
+                               { .fd = d->successor_fd, .events = POLLIN } };
         int fd;
 
-        if (poll(p, 2, -1) < 0)
+        if (poll(p, 3, -1) < 0)
             continue;
         if (p[0].revents)
             return NULL;
-        fd = listener_accept(d->listener, PATIENCE_MS);
+        if (p[2].revents)
+            hear(d);
+        fd = listener_accept(l, PATIENCE_MS);
         if (fd >= 0)
             serve(d, fd);
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -199,7 +257,7 @@ static void *run(void *arg)
     }
 }
 
-int sidedoor_open(struct sidedoor **out, struct server *server, const struct listener *l,
+int sidedoor_open(struct sidedoor **out, struct server *server, const struct sockets *s,
                   struct err *e)
 {
     struct sidedoor *d = calloc(1, sizeof *d);
@@ -208,7 +266,8 @@ int sidedoor_open(struct sidedoor **out, struct server *server, const struct lis
     if (!d)
         return err_set(e, ERR_NOMEM, "no memory for the status socket");
     d->server = server;
-    d->listener = l;
+    d->sockets = s;
+    d->successor_fd = -1;
     d->wake_fd = eventfd(0, EFD_CLOEXEC);
     rc = d->wake_fd < 0 ? errno : pthread_create(&d->thread, NULL, run, d);
     if (rc) {
@@ -231,5 +290,7 @@ void sidedoor_close(struct sidedoor *d)
         ;
     pthread_join(d->thread, NULL);
     close(d->wake_fd);
+    if (d->successor_fd >= 0)
+        close(d->successor_fd);
     free(d);
 }

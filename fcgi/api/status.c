@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fcgi/api/handlers.h"
 #include "kernels/base/clock.h"
@@ -67,6 +68,7 @@ static void put_server(struct page *p, const struct server *s)
     time_t now = time(NULL);
 
     put_text(p, "pool", "airstrip");
+    put_number(p, "pid", (uint64_t)getpid());
     put_time(p, "start time", s->started);
     put_number(p, "start since", (uint64_t)(now - s->started));
     put_number(p, "accepted conn", c->accepted);

@@ -1,0 +1,63 @@
+#include "fcgi/sockets.h"
+
+#include <unistd.h>
+
+#include "fcgi/handover.h"
+
+/* A mistake shows here, before seconds are spent on models; and the predecessor goes on. */
+static int check_taken(const struct sockets *s, const struct config *c, struct err *e)
+{
+    if (c->listen && !listener_is_at(&s->listen, c->listen))
+        return err_set(e, ERR_INVALID,
+                       "process %d listens elsewhere than on %.120s, so it cannot be taken over: "
+                       "stop it and start anew",
+                       (int)s->predecessor_pid, c->listen);
+    return 0;
+}
+
+int sockets_open(struct sockets *s, const struct config *c, struct err *e)
+{
+    int rc = 0;
+
+    *s = (struct sockets){ .listen = { .fd = -1 }, .status = { .fd = -1 }, .predecessor = -1 };
+    if (c->take_over && !c->status_listen)
+        return err_param(e, "take_over", ERR_INVALID,
+                         "take_over: expected status_listen beside it, found none");
+    if (c->take_over) {
+        rc = handover_ask(c->status_listen, &s->listen, &s->status, &s->predecessor,
+                          &s->predecessor_pid, e);
+        if (rc)
+            return err_prefix(e, "take_over: ");
+    }
+    if (s->predecessor >= 0)
+        return check_taken(s, c, e);
+    rc = listener_open(&s->listen, c->listen, c->listen_mode, e);
+    if (!rc && c->status_listen)
+        rc = listener_open(&s->status, c->status_listen, c->listen_mode, e);
+    return rc;
+}
+
+void sockets_serve(struct sockets *s)
+{
+    if (s->predecessor < 0)
+        return;
+    s->listen.is_ours = *s->listen.path != '\0';
+    s->status.is_ours = *s->status.path != '\0';
+    handover_tell(s->predecessor);
+    close(s->predecessor);
+    s->predecessor = -1;
+}
+
+void sockets_leave(struct sockets *s)
+{
+    s->listen.is_ours = s->status.is_ours = false;
+}
+
+void sockets_done(struct sockets *s)
+{
+    listener_done(&s->listen);
+    listener_done(&s->status);
+    if (s->predecessor >= 0)
+        close(s->predecessor);
+    s->predecessor = -1;
+}
