@@ -93,6 +93,20 @@ static int accepts(const struct scheduler *s, struct err *e)
     return 0;
 }
 
+/* An owner may have as many in the queue as there are places left in it (dynamic thresholds;
+ * Choudhury and Hahne 1998, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches"):
+ * half of the queue where it is alone, a third where another fills it as well, and so on.  So
+ * however much one asks for, who comes later finds a place, and nobody has to give one up. */
+static int has_room_for(const struct scheduler *s, const struct share *owner, struct err *e)
+{
+    if (!owner || owner->n_waiting < s->max_queue - s->n_waiting)
+        return 0;
+    return err_set(e, ERR_BUSY,
+                   "%zu requests of this API key are waiting already; the %zu places left are "
+                   "for other keys",
+                   owner->n_waiting, s->max_queue - s->n_waiting);
+}
+
 int scheduler_accepts(struct scheduler *s, struct err *e)
 {
     int rc;
@@ -110,6 +124,8 @@ static void unlink_waiting(struct scheduler *s, struct job *j)
     *(j->next ? &j->next->prev : &s->tail) = j->prev;
     j->prev = j->next = NULL;
     s->n_waiting--;
+    if (j->share)
+        j->share->n_waiting--;
 }
 
 /* Under the lock; most come last. */
@@ -125,6 +141,8 @@ static void link_waiting(struct scheduler *s, struct job *j)
     *(j->next ? &j->next->prev : &s->tail) = j;
     j->state = JOB_WAITING;
     s->n_waiting++;
+    if (j->share)
+        j->share->n_waiting++;
 }
 
 int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
@@ -137,6 +155,8 @@ int scheduler_submit(struct scheduler *s, struct job *j, struct err *e)
         rc = err_set(e, ERR_CONTEXT,
                      "a sequence of %zu tokens needs %zu pages of keys and values, there are %zu",
                      job_max_tokens(j), pages_of(s, j), s->n_pages);
+    if (rc == 0)
+        rc = has_room_for(s, shares_find(&s->shares, j->owner), e);
     if (rc == 0) {
         j->refs++;
         j->queued_ms = clock_ms();

@@ -52,7 +52,8 @@ void scheduler_unref(struct scheduler *s); /* NULL is fine */
 /* Would a job be taken now?  ERR_LOADING, ERR_CLOSING, ERR_BUSY, or what the loading failed of. */
 int scheduler_accepts(struct scheduler *s, struct err *e) MUST_CHECK;
 
-/* Queues j with a reference of the engine's own; errors as above, and nothing has changed then. */
+/* Queues j with a reference of the engine's own; errors as above, ERR_BUSY also where its owner has
+ * its part of the queue, and nothing has changed then. */
 int scheduler_submit(struct scheduler *s, struct job *j, struct err *e) MUST_CHECK;
 
 void scheduler_drain(struct scheduler *s);

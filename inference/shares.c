@@ -18,9 +18,9 @@ void shares_done(struct shares *s)
     s->n = 0;
 }
 
-static struct share *find(struct shares *s, const char *owner)
+struct share *shares_find(const struct shares *s, const char *owner)
 {
-    struct share *one = s->list;
+    struct share *one = owner ? s->list : NULL;
 
     while (one && strcmp(one->owner, owner))
         one = one->next;
@@ -74,7 +74,7 @@ static void forget_one(struct shares *s)
 
 struct share *shares_join(struct shares *s, const char *owner)
 {
-    struct share *one = owner ? find(s, owner) : NULL;
+    struct share *one = shares_find(s, owner);
 
     if (!owner)
         return NULL;

@@ -13,7 +13,8 @@
 struct share {
     char *owner;
     double served;
-    size_t n_jobs; /* waiting and running */
+    size_t n_jobs;    /* waiting and running */
+    size_t n_waiting; /* of those, in the queue */
     struct share *next;
 };
 
@@ -28,6 +29,9 @@ void shares_done(struct shares *s);
  * nobody knows, and is served in turn. */
 struct share *shares_join(struct shares *s, const char *owner);
 void shares_leave(struct share *one); /* NULL is fine */
+
+/* What is known of that owner; NULL for one that is not known, and for NULL. */
+struct share *shares_find(const struct shares *s, const char *owner);
 
 /* prompt: tokens of a prompt; written: of an answer, which count double since they cost more. */
 void shares_charge(struct share *one, size_t prompt, size_t written); /* NULL is fine */

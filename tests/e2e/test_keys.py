@@ -147,6 +147,28 @@ def keys_take_turns(folder):
         tap.ok(ended.count("few") == 2 and last <= 5, f"two requests of a second key are answered among the first six ({ended})")
 
 
+def a_place_in_the_queue(folder):
+    """One key sends more than the queue holds; another that comes then is let in, and answered."""
+    keys = os.path.join(folder, "places")
+    open(keys, "w").write(key_line("many", ALICE) + key_line("few", BOB))
+    with Program("--api-keys", keys, "--max-batch-size", "1", "--max-queued-requests", "8") as p:
+        held = [p.stream(chat(max_tokens=3000), key=ALICE)]
+        held[0].wait_for(b'"content":"')
+        for n in range(1, 5):
+            held.append(p.stream(chat(max_tokens=3), key=ALICE))
+            wait_until(lambda: p.get("/health", key=ALICE).json()["models"][0]["waiting"] == n, 20)
+        refused = [p.post(chat(), key=ALICE) for _ in range(8)]
+        tap.equal({(a.status, a.json()["error"]["code"], "retry-after" in a.headers) for a in refused}, {(503, "server_overloaded", True)},
+                  "a key that has half of the queue reads 503 with Retry-After")
+        tap.ok("for other keys" in refused[0].json()["error"]["message"], "and why", refused[0].body)
+        other = p.stream(chat(max_tokens=3), key=BOB)
+        tap.ok(wait_until(lambda: p.get("/health", key=BOB).json()["models"][0]["waiting"] == 5, 20), "another key finds a place",
+               p.get("/health", key=BOB).body)
+        held[0].close()
+        answers = [s.finish() for s in [other] + held[1:]]
+        tap.ok(all(a.body.endswith(b"data: [DONE]\n\n") for a in answers), "and all that were let in are answered")
+
+
 def the_client_library(folder):
     import openai
     keys = os.path.join(folder, "library")
@@ -177,6 +199,6 @@ with tempfile.TemporaryDirectory() as work:
     with Program("--api-keys", file, "--max-batch-size", "4", config=config, model=None) as server:
         for test in (every_route_is_closed, models_of_a_key, limits_of_a_key):
             tap.attempt(test, server)
-    for test in (addresses, keys_take_turns, the_client_library):
+    for test in (addresses, keys_take_turns, a_place_in_the_queue, the_client_library):
         tap.attempt(test, work)
 tap.done()

@@ -400,6 +400,53 @@ static void owners_take_turns(void **state)
     scheduler_unref(s);
 }
 
+/* A queue of eight: a alone has half of it, b half of what is left; c, who asks for one thing, gets
+ * in; and so does everybody without a name, until it is full. */
+static void nobody_fills_the_queue_for_all(void **state)
+{
+    static const char *const OWNERS[] = { "a", "b", "c" };
+    static const size_t PART[] = { 4, 2, 1 };
+    struct scheduler *s = make(1, 8, 100);
+    struct inbox *in = make_inbox();
+    struct job *mine[9], *jobs[1], *more;
+    size_t n_mine = 0, n = 0;
+    struct err e;
+
+    (void)state;
+    for (size_t o = 0; o < 3; o++) {
+        for (size_t i = 0; i < PART[o]; i++, n_mine++)
+            mine[n_mine] = submit_as(s, OWNERS[o], 1, 1, in, n_mine);
+        more = make_job(s, OWNERS[o], 1, 1, in, 99);
+        assert_int_equal(scheduler_submit(s, more, &e), ERR_BUSY);
+        assert_non_null(strstr(e.text, "for other keys"));
+        job_free(more);
+    }
+    mine[n_mine] = submit(s, 1, 1, in, n_mine);
+    assert_int_equal(s->n_waiting, ++n_mine);
+    more = make_job(s, NULL, 1, 1, in, 99);
+    assert_int_equal(scheduler_submit(s, more, &e), ERR_BUSY);
+    job_free(more);
+
+    /* Who leaves the queue, by running or by leaving, makes room. */
+    job_cancel(mine[0]);
+    job_cancel(mine[1]);
+    assert_true(scheduler_turn(s, jobs, &n));
+    assert_ptr_equal(jobs[0], mine[2]);
+    expect(in, EVENT_STARTED, 2);
+    assert_int_equal(mine[3]->share->n_waiting, 1);
+    mine[n_mine] = submit_as(s, "a", 1, 1, in, n_mine);
+    n_mine++;
+    assert_true(scheduler_requeue(s, jobs[--n])); /* beyond its part, and no worse for it */
+    assert_int_equal(mine[3]->share->n_waiting, 3);
+    for (size_t i = 0; i < n_mine; i++)
+        job_free(mine[i]);
+    for (const struct share *p = s->shares.list; p; p = p->next)
+        assert_int_equal(p->n_waiting + p->n_jobs, 0);
+    assert_int_equal(s->n_waiting, 0);
+    inbox_free(in);
+    scheduler_unref(s);
+}
+
 static void a_full_queue_says_so(void **state)
 {
     struct scheduler *s = make(1, 2, 10);
@@ -542,6 +589,7 @@ int main(void)
         cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(priorities_come_before_order),
         cmocka_unit_test(owners_take_turns),
+        cmocka_unit_test(nobody_fills_the_queue_for_all),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(cancelled_jobs_hear_nothing_more),
         cmocka_unit_test(each_state_has_its_answer),
