@@ -45,6 +45,11 @@ static void warn_of_change(const char *key, const char *was, const char *now)
         log_msg(LOG_WARN, "reload", "%s has changed, which takes effect at the next start", key);
 }
 
+static void warn_of_number(const char *key, size_t was, size_t now)
+{
+    warn_of_change(key, "", was == now ? "" : "another");
+}
+
 static int use_log(const struct config *now, const struct config *was, struct err *e)
 {
     int rc = 0;
@@ -80,6 +85,7 @@ static void begin_reload(struct keeper *k)
     }
     warn_of_change("listen", was->listen, c->listen);
     warn_of_change("status_listen", was->status_listen, c->status_listen);
+    warn_of_number("listen_mode", was->listen_mode, c->listen_mode);
     if (app_create(&k->coming, k->server, c, k->server->current, &e))
         refuse(k, e.text);
 }

@@ -55,6 +55,14 @@ def keys_and_settings():
             tap.ok(reloaded(p, 4), "and a model that does not exist", p.log_lines("reload"))
             tap.equal(p.post(chat(model="other-name"), key=BOB).status, 200, "what was there goes on")
 
+            open(keys, "w").write(key_line("bob", BOB))
+            p.write_config("listen_mode = 0600\n" + config(primary=(SMOLLM2, "")))
+            p.signal(signal.SIGHUP)
+            tap.ok(reloaded(p, 6) and any("listen_mode" in line and "next start" in line for line in p.log_lines("reload")[4:]),
+                   "another listen_mode takes effect at the next start, and the log warns of it", p.log_lines("reload"))
+            p.signal(signal.SIGHUP)
+            tap.ok(reloaded(p, 7) and "listen_mode" not in p.log_lines("reload")[-1], "once", p.log_lines("reload"))
+
 
 def exchanging_models():
     """Five times back and forth under streams: nothing is lost, nothing grows."""
