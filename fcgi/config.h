@@ -73,6 +73,7 @@ struct config {
     size_t stall_exit;         /* 1: then the program ends, to be started anew */
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
     size_t take_over;          /* 1: the process that serves status_listen gives its sockets */
+    size_t seccomp;            /* enum sandbox */
 
     struct model_config defaults; /* keys set outside any [model] section */
     struct model_config models[CONFIG_MAX_MODELS];

@@ -16,6 +16,7 @@ static const size_t HUGE_COUNT = (size_t)1 << 40;
 static const size_t DAY_MS = 24 * 3600 * 1000;
 
 static const char *const SWITCH[] = { "off", "on", NULL };
+static const char *const SANDBOXES[] = { "on", "log", "off", NULL };  /* as enum sandbox */
 static const char *const CACHES[] = { "on", "prompts", "off", NULL }; /* as enum prefix_cache */
 
 #define SERVER(field) false, offsetof(struct config, field)
@@ -63,6 +64,7 @@ const struct config_key config_keys[] = {
     { "address_requests_per_minute", KEY_COUNT, SERVER(address_requests), 0, HUGE_COUNT, NULL, "N  requests of one address a minute; 0: no limit" },
     { "address_tokens_per_minute", KEY_COUNT, SERVER(address_tokens), 0, HUGE_COUNT, NULL, "N  tokens of prompts and answers that one address may have a minute; 0: no limit" },
     { "max_choices", KEY_COUNT, SERVER(max_choices), 1, 128, NULL, "N  most choices (n) in one request" },
+    { "seccomp", KEY_SANDBOX, SERVER(seccomp), 0, 0, NULL, "on|log|off  what becomes of system calls that serving does not need: refused, told to the kernel's log, nothing" },
     { "ping_interval", KEY_DURATION, SERVER(ping_ms), 0, DAY_MS, NULL, "TIME  between comments in a silent stream; 0: none" },
     { "request_timeout", KEY_DURATION, SERVER(request_timeout_ms), 0, DAY_MS, NULL, "TIME  longest a request may take; 0: no limit" },
     { "drain_timeout", KEY_DURATION, SERVER(drain_timeout_ms), 0, DAY_MS, NULL, "TIME  for running requests to finish at shutdown" },
@@ -371,6 +373,8 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
         rc = set_choice(k, SWITCH, field, value, e);
     else if (k->kind == KEY_CACHE)
         rc = set_choice(k, CACHES, field, value, e);
+    else if (k->kind == KEY_SANDBOX)
+        rc = set_choice(k, SANDBOXES, field, value, e);
     else if (k->kind == KEY_REAL)
         rc = set_real(k, field, value, e);
     else

@@ -19,6 +19,7 @@ enum key_kind {
     KEY_SPECULATION, /* ngram off */
     KEY_SWITCH,      /* off on; kept as a number, 0 or 1 */
     KEY_CACHE,       /* on prompts off; kept as a number, enum prefix_cache */
+    KEY_SANDBOX,     /* on log off; kept as a number, enum sandbox */
 };
 
 struct config_key {

@@ -10,6 +10,7 @@
 
 #include "fcgi/access_log.h"
 #include "fcgi/notify.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/signals.h"
 #include "fcgi/slow_log.h"
 #include "kernels/base/clock.h"
@@ -86,6 +87,7 @@ static void begin_reload(struct keeper *k)
     warn_of_change("listen", was->listen, c->listen);
     warn_of_change("status_listen", was->status_listen, c->status_listen);
     warn_of_number("listen_mode", was->listen_mode, c->listen_mode);
+    warn_of_number("seccomp", was->seccomp, c->seccomp);
     if (app_create(&k->coming, k->server, c, k->server->current, &e))
         refuse(k, e.text);
 }
@@ -225,6 +227,7 @@ int keeper_serve(struct keeper *k)
             return 1;
         if (k->coming)
             look_at_coming(k);
+        sandbox_look();
         slow_log_look(k->server, k->server->current->config->slow_ms);
         if (look_for_stall(k)) {
             log_msg(LOG_ERROR, "stop", "stall_exit is on: ending, to be started anew");
@@ -276,4 +279,5 @@ void keeper_drain(struct keeper *k, struct acceptor *a, bool is_kept)
     if (k->coming)
         app_free(k->coming);
     k->coming = NULL;
+    sandbox_look();
 }

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fcgi/acceptor.h"
@@ -14,6 +15,7 @@
 #include "fcgi/notify.h"
 #include "fcgi/reading.h"
 #include "fcgi/responder.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/server.h"
 #include "fcgi/sidedoor.h"
 #include "fcgi/signals.h"
@@ -95,6 +97,34 @@ static void log_start(const struct config *c, const struct sockets *s)
     log_end(&line);
 }
 
+/* Whatever is opened for good is open.  A driver of a GPU makes calls that nobody can list. */
+static void close_in(const struct server *s)
+{
+    const struct app *a = s->current;
+    enum sandbox how = (enum sandbox)a->config->seccomp;
+    struct engine_status status;
+    struct err e;
+
+    for (size_t i = 0; how != SANDBOX_OFF && i < a->n_models; i++) {
+        if (!a->models[i].engine)
+            continue;
+        engine_status(a->models[i].engine, &status);
+        if (!strcmp(status.device, "cpu"))
+            continue;
+        log_msg(LOG_INFO, "sandbox", "no filter of system calls: model \"%s\" is on device %s",
+                a->models[i].name, status.device);
+        return;
+    }
+    if (sandbox_enter(how, &e))
+        log_msg(LOG_WARN, "sandbox", "no filter of system calls: %s", e.text);
+    else
+        log_msg(LOG_INFO, "sandbox", "%s",
+                how == SANDBOX_ON ? "system calls that serving does not need are refused"
+                : how == SANDBOX_LOG
+                    ? "system calls that serving does not need go to the kernel's log"
+                    : "system calls are not filtered");
+}
+
 /* What serves, in the order of its making. */
 struct house {
     struct sockets sockets;
@@ -161,6 +191,7 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
         goto out;
     log_start(c, &h.sockets);
     config_warn(environ);
+    close_in(&h.server);
     rc = open_doors(&h, e);
     if (!rc)
         failed = serve(&h);

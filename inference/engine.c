@@ -135,7 +135,8 @@ static void *run(void *arg)
 }
 
 /* Signals are main's to wait for: a thread of ours never takes one, but for that of a file cut
- * short under its eyes (guard.h), which would end the process if it were blocked. */
+ * short under its eyes (guard.h) and that of a system call refused, which would end the process if
+ * they were blocked. */
 static int start_thread(struct engine *g, struct err *e)
 {
     sigset_t all, old;
@@ -143,6 +144,7 @@ static int start_thread(struct engine *g, struct err *e)
 
     sigfillset(&all);
     sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSYS);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     rc = pthread_create(&g->thread, NULL, run, g);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -89,6 +89,7 @@ struct engine_status {
     size_t prefix_pages;                  /* holding that, free or in use */
     uint64_t prefix_lookups, prefix_hits; /* prompts; those that found something */
     uint64_t prefix_evicted;              /* pages whose contents made room for others */
+    const char *device;                   /* static: "cpu", "cuda" */
     const char *isa;                      /* static; NULL while loading */
     size_t n_threads;
     char architecture[32], model_name[128], quantisation[32]; /* "" while loading */

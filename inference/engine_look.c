@@ -37,7 +37,8 @@ void engine_status(const struct engine *g, struct engine_status *out)
 {
     struct scheduler *s = g->scheduler;
 
-    *out = (struct engine_status){ .n_ctx = g->loaded.n_ctx,
+    *out = (struct engine_status){ .device = g->loaded.backend->name,
+                                   .n_ctx = g->loaded.n_ctx,
                                    .n_vocab = g->loaded.n_vocab,
                                    .max_batch = g->loaded.max_batch,
                                    .kv_pages = g->loaded.kv_shape.n_pages,

@@ -233,8 +233,10 @@ static int start_members(struct pool *p, struct err *e)
     int rc = 0;
 
     sigfillset(&all);
-    sigdelset(&all,
-              SIGBUS); /* of a mapped file that was cut short: blocked it would end the process */
+    /* Of a mapped file that was cut short, and of a system call refused: blocked they would end the
+     * process. */
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSYS);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (size_t i = 0; i + 1 < p->n_threads && rc == 0; i++) {
         p->members[i].pool = p;

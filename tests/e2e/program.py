@@ -8,6 +8,7 @@ import tempfile
 
 import fcgi_client as fcgi
 from stack import SMOLLM2, alive, program, wait_until
+import tap
 
 
 class Program:
@@ -47,6 +48,10 @@ class Program:
                 self.process.kill()
                 self.process.wait()
         self.process.stderr.close()
+        refused = self.log_lines("sandbox")
+        refused = [line for line in refused if "refused system call" in line]
+        if refused:
+            tap.ok(False, "the filter of system calls refuses nothing that is needed", *refused)
         if self.own:
             shutil.rmtree(self.dir, ignore_errors=True)
 

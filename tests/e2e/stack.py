@@ -85,6 +85,9 @@ class Stack:
         for pid in (self.server_pid, self.pid):
             if pid:
                 end_process(pid)
+        refused = [line for line in self.read_log().splitlines() if "refused system call" in line]
+        if refused:
+            tap.ok(False, "the filter of system calls refuses nothing that is needed", *refused)
         if exc and exc[0] and os.path.exists(self.log):
             sys.stderr.write(self.read_log()[-4000:])
         shutil.rmtree(self.dir, ignore_errors=True)
