@@ -21,7 +21,7 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..19
+echo 1..20
 check kernels/base $base
 check kernels/quant $base $quant
 check kernels $base $quant kernels/backend.h kernels/cpu/cpu.h kernels/cuda/module.h
@@ -38,6 +38,7 @@ check tools kernels/ inference/ tools/
 check quantize kernels/base/ kernels/quant/ kernels/tensor.h inference/ quantize/
 check hub $base hub/
 check fetch $base hub/ fetch/
+check doctor $base doctor/
 check fcgi $base hub/ inference/engine.h fcgi/
 check fcgi/api $base inference/engine.h fcgi/
 check fcgi/parts $base fcgi/parts/

@@ -16,6 +16,7 @@
 #include "fcgi/app.h"
 #include "fcgi/sse.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/crc32.h"
 #include "kernels/base/json.h"
 
 enum { AT_ONCE_MAX = 8, STEP_MS = 20 };
@@ -88,19 +89,6 @@ static bool begin(struct reply *p, const char *query, size_t out[N_KNOWN])
     return false;
 }
 
-/* As zlib's crc32(). */
-static uint32_t crc32(const char *bytes, size_t len)
-{
-    uint32_t c = UINT32_MAX;
-
-    for (size_t i = 0; i < len; i++) {
-        c ^= (unsigned char)bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            c = c & 1 ? c >> 1 ^ 0xedb88320U : c >> 1;
-    }
-    return ~c;
-}
-
 static void put(struct buf *b, const char *key, const char *value)
 {
     buf_printf(b, ",\"%s\":", key);
@@ -113,6 +101,7 @@ static void put(struct buf *b, const char *key, const char *value)
 void selftest_report(struct app *app, struct request *r, struct reply *p)
 {
     size_t asked[N_KNOWN] = { 0 };
+    const char *authorization = request_header(r, "authorization");
 
     if (!begin(p, r->query, asked))
         return;
@@ -128,8 +117,8 @@ void selftest_report(struct app *app, struct request *r, struct reply *p)
     buf_printf(&p->body,
                ",\"authorization\":%s,\"body_bytes\":%zu,\"body_crc32\":%lu,"
                "\"body_size_limit\":%zu,\"ping_interval_ms\":%zu}",
-               request_header(r, "authorization") ? "true" : "false", r->body_len,
-               (unsigned long)crc32(r->body, r->body_len), app->config->body_size_limit,
+               authorization && *authorization ? "true" : "false", r->body_len,
+               (unsigned long)crc32_of(r->body, r->body_len), app->config->body_size_limit,
                app->config->ping_ms);
     running--;
 }
