@@ -48,6 +48,9 @@
 /* RFC 6901, section 3. */
 #define POINTER "(/([^~/]|~[01])*)*"
 
+/* Expressions that every dialect has: literals, classes without ranges, quantifiers of one sign. */
+#define REGEX "\\^?(([A-Za-z0-9_ -]|\\.|\\\\[dDsSwW]|\\[\\^?[A-Za-z0-9]{1,8}\\])[*+?]?){1,20}\\$?"
+
 static const struct format {
     const char *name, *pattern;
 } FORMATS[] = {
@@ -69,7 +72,7 @@ static const struct format {
     { "uri-template", URI },
     { "json-pointer", POINTER },
     { "relative-json-pointer", "(0|[1-9][0-9]{0,3})(#|" POINTER ")" },
-    { "regex", NULL },
+    { "regex", REGEX },
 };
 
 static const struct format *find(const char *name)
@@ -85,11 +88,4 @@ const char *format_pattern(const char *name)
     const struct format *f = find(name);
 
     return f ? f->pattern : NULL;
-}
-
-bool format_is_refused(const char *name)
-{
-    const struct format *f = find(name);
-
-    return f && !f->pattern;
 }

@@ -5,13 +5,8 @@
 #ifndef AIRSTRIP_CONSTRAIN_FORMATS_H
 #define AIRSTRIP_CONSTRAIN_FORMATS_H
 
-#include <stdbool.h>
-
-/* The whole text matches it; NULL where there is none. */
+/* The whole text matches it; NULL where the specification knows no such format: then the word is an
+ * annotation. */
 const char *format_pattern(const char *name);
-
-/* Is it a format of the specification for which there is no expression?  (Others are annotations.)
- */
-bool format_is_refused(const char *name);
 
 #endif

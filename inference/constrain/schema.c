@@ -80,10 +80,25 @@ unsigned schemas_types(const struct schemas *s, bool inferred)
     for (size_t i = 0; i < s->n; i++) {
         types &= keywords_type(s->items[i]);
         about |= keywords_types(s->items[i]);
-        if (value_get(s->items[i], "type"))
+        if (!s->items[i]->trusted && value_get(s->items[i], "type"))
             inferred = false;
     }
-    return inferred && about ? about : types;
+    return inferred && (about & types) ? about & types : types;
+}
+
+bool schemas_never(const struct schemas *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->items[i]->kind == VALUE_BOOL && !s->items[i]->boolean)
+            return true;
+    return false;
+}
+
+bool schemas_brought(const struct schemas *s, size_t m, size_t u)
+{
+    while (m != u && s->by[m] && !s->items[m]->trusted)
+        m = s->by[m] - 1u;
+    return m == u;
 }
 
 size_t schemas_count(const struct schemas *s, const char *keyword, bool minimum, size_t none)
@@ -308,6 +323,8 @@ int schema_node(struct grammar *g, const struct value *schema, int32_t *out, str
         rc = err_set(e, ERR_LIMIT, "the schema is too large");
     table_done(&w.memo);
     free(w.places);
+    free(w.nots);
+    free(w.resources);
     arena_done(&w.arena);
     return rc;
 }

@@ -24,10 +24,34 @@ struct array {
     struct work *w;
     const struct schemas *s;
     size_t n_prefix, min, max;
-    /* what must be contained: from item contains_at on, one after the other */
+    /* what must be contained, and of whom it is: from item contains_at on, one after the other */
     size_t contains_at, n_contains;
     const struct value *contains[MAX_CONTAINED];
+    size_t owners[MAX_CONTAINED];
+    /* where there is a maxContains: what all other items must fit, so as not to be counted */
+    const struct value *others[MAX_TOGETHER];
 };
+
+/* Is item i there because schema k wants it contained? */
+static bool is_contained(const struct array *a, size_t k, size_t i)
+{
+    return i >= a->contains_at && i < a->contains_at + a->n_contains &&
+           a->owners[i - a->contains_at] == k;
+}
+
+/* Does an unevaluatedItems of schema u apply to item i?  Not where a schema that u brought speaks
+ * of it. */
+static bool is_unevaluated(const struct array *a, size_t u, size_t i)
+{
+    if (!value_get(a->s->items[u], "unevaluatedItems"))
+        return false;
+    for (size_t m = 0; m < a->s->n; m++)
+        if ((item_of(a->s->items[m], i) || is_contained(a, m, i) ||
+             (m != u && value_get(a->s->items[m], "unevaluatedItems"))) &&
+            schemas_brought(a->s, m, u))
+            return false;
+    return true;
+}
 
 static int item_node(struct array *a, size_t i, int32_t *out)
 {
@@ -39,6 +63,10 @@ static int item_node(struct array *a, size_t i, int32_t *out)
 
         if (item)
             rc = schemas_add(a->w, &all, item);
+        if (rc == 0 && a->others[k] && !is_contained(a, k, i))
+            rc = schemas_add(a->w, &all, a->others[k]);
+        if (rc == 0 && is_unevaluated(a, k, i))
+            rc = schemas_add(a->w, &all, value_get(a->s->items[k], "unevaluatedItems"));
     }
     if (rc == 0 && i >= a->contains_at && i < a->contains_at + a->n_contains)
         rc = schemas_add(a->w, &all, a->contains[i - a->contains_at]);
@@ -51,29 +79,57 @@ static bool is_open(const struct array *a)
     for (size_t k = 0; k < a->s->n; k++) {
         const struct value *item = item_of(a->s->items[k], a->n_prefix);
 
+        if (!item && is_unevaluated(a, k, a->n_prefix))
+            item = value_get(a->s->items[k], "unevaluatedItems");
         if (item && item->kind == VALUE_BOOL && !item->boolean)
             return false;
     }
     return true;
 }
 
+/* Items that are not counted for s's maxContains. */
+static int read_most(struct array *a, size_t k, size_t n)
+{
+    const struct value *s = a->s->items[k];
+    const struct schemas own = { .items = { s }, .n = 1 };
+    bool partial;
+    int rc;
+
+    if (!value_get(s, "maxContains"))
+        return 0;
+    if (schemas_count(&own, "maxContains", false, 0) < n) { /* no array at all */
+        a->max = 0;
+        a->min = 1;
+    }
+    rc = schema_not(a->w, value_get(s, "contains"), &a->others[k], &partial);
+    if (rc == 0 && !a->others[k])
+        return work_fail(a->w, s, "maxContains", ERR_UNSUPPORTED,
+                         "is not supported: no opposite is known of what \"contains\" holds");
+    return rc;
+}
+
 /* Each `contains` becomes as many items as it asks for: behind the prefix where there is room. */
 static int read_contains(struct array *a)
 {
-    for (size_t k = 0; k < a->s->n; k++) {
+    int rc = 0;
+
+    for (size_t k = 0; rc == 0 && k < a->s->n; k++) {
         const struct value *s = a->s->items[k], *v = value_get(s, "contains");
-        struct schemas own = { { s }, 1 };
+        const struct schemas own = { .items = { s }, .n = 1 };
         size_t n = schemas_count(&own, "minContains", true, 1);
 
         if (!v)
             continue;
-        if (value_get(s, "maxContains"))
-            return work_fail(a->w, s, "maxContains", ERR_UNSUPPORTED, "is not supported");
+        rc = read_most(a, k, n);
         if (n > MAX_CONTAINED - a->n_contains)
             return work_fail(a->w, s, "minContains", ERR_LIMIT, "is too large");
-        while (n--)
+        for (; n > 0; n--) {
+            a->owners[a->n_contains] = k;
             a->contains[a->n_contains++] = v;
+        }
     }
+    if (rc)
+        return rc;
     if (is_open(a) && a->max >= a->n_prefix && a->max - a->n_prefix >= a->n_contains)
         a->contains_at = a->n_prefix;
     if (a->n_contains && a->min < a->contains_at + a->n_contains)

@@ -25,115 +25,13 @@ struct flat {
     struct choice choices[MAX_CHOICES];
     size_t n_choices;
     int current, depth;
-    bool never; /* a schema `false` is among them */
+    uint16_t by; /* whose keyword is being read: as in struct schemas */
+    bool never;  /* a schema `false` is among them */
     enum leaf_kind kind;
     int32_t out;
 };
 
 static int add(struct flat *f, const struct value *s);
-
-/* --- $ref --- */
-
-static int bad_ref(struct work *w, const struct value *s, int code, const char *what)
-{
-    return work_fail(w, s, "$ref", code, "\"%.100s\" %s", value_get(s, "$ref")->string.data, what);
-}
-
-static int hex_of(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *p = c ? strchr(digits, c | 0x20) : NULL;
-
-    return p && (c >= 'A' || c <= '9') ? (int)(p - digits) : -1;
-}
-
-/* One step of a JSON pointer (RFC 6901), percent-decoded; returns what follows it. */
-static const char *pointer_step(const char *p, char *out)
-{
-    for (; *p && *p != '/'; p++) {
-        if (p[0] == '~' && (p[1] == '0' || p[1] == '1'))
-            *out++ = *++p == '0' ? '~' : '/';
-        else if (p[0] == '%' && hex_of(p[1]) >= 0 && hex_of(p[2]) >= 0) {
-            *out++ = (char)(hex_of(p[1]) << 4 | hex_of(p[2]));
-            p += 2;
-        } else
-            *out++ = *p;
-    }
-    *out = '\0';
-    return p;
-}
-
-static const struct value *child(const struct value *v, const char *key)
-{
-    char *end;
-    unsigned long i;
-
-    if (v->kind == VALUE_MAP)
-        return value_get(v, key);
-    i = strtoul(key, &end, 10);
-    return v->kind == VALUE_LIST && *key && !*end && i < v->list.len ? v->list.items[i] : NULL;
-}
-
-/* Not within values, where the word means nothing. */
-static bool holds_values(const char *keyword)
-{
-    static const char *const keywords[] = { "enum", "const", "default", "examples" };
-
-    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
-        if (!strcmp(keywords[i], keyword))
-            return true;
-    return false;
-}
-
-static const struct value *find_anchor(const struct value *v, const char *name)
-{
-    static const char *const keywords[] = { "$anchor", "$dynamicAnchor" };
-    const struct value *found = NULL;
-
-    for (size_t i = 0; i < 2; i++) {
-        const struct value *anchor = value_get(v, keywords[i]);
-
-        if (anchor && anchor->kind == VALUE_STRING && !strcmp(anchor->string.data, name))
-            return v;
-    }
-    for (size_t i = 0; !found && v->kind == VALUE_MAP && i < v->map.len; i++)
-        if (!holds_values(v->map.pairs[i].key))
-            found = find_anchor(v->map.pairs[i].value, name);
-    for (size_t i = 0; !found && v->kind == VALUE_LIST && i < v->list.len; i++)
-        found = find_anchor(v->list.items[i], name);
-    return found;
-}
-
-int flat_target(struct work *w, const struct value *s, const struct value **out)
-{
-    const struct value *ref = value_get(s, "$ref"), *id = value_get(w->root, "$id"), *v = w->root;
-    const char *p = ref->string.data;
-    char *key;
-
-    if (id && id->kind == VALUE_STRING && id->string.len &&
-        !strncmp(p, id->string.data, id->string.len) &&
-        (p[id->string.len] == '#' || !p[id->string.len]))
-        p += id->string.len;
-    if (*p && *p != '#')
-        return bad_ref(w, s, ERR_UNSUPPORTED, "lies outside of this schema");
-    p += *p == '#';
-    if (*p && *p != '/') {
-        *out = find_anchor(w->root, p);
-        return *out ? 0 : bad_ref(w, s, ERR_INVALID, "does not exist");
-    }
-    key = arena_alloc(&w->arena, strlen(p) + 1);
-    if (!key)
-        return work_no_memory(w);
-    while (v && *p == '/') {
-        p = pointer_step(p + 1, key);
-        v = child(v, key);
-        if (v && *p && v->kind == VALUE_MAP && value_get(v, "$id") &&
-            value_get(v, "$id")->kind == VALUE_STRING)
-            return bad_ref(w, s, ERR_UNSUPPORTED, "leads into a schema with an $id of its own");
-    }
-    *out = v;
-    return v ? 0 : bad_ref(w, s, ERR_INVALID, "does not exist");
-}
 
 /* --- collecting --- */
 
@@ -149,23 +47,33 @@ static int add_choice(struct flat *f, const struct value *owner, const struct va
     return 0;
 }
 
-/* Either there is no such property, or this. */
+/* Both, as one schema. */
+static struct value *both(struct flat *f, const struct value *a, const struct value *b)
+{
+    struct value *s = value_map(&f->w->arena), *list = value_list(&f->w->arena);
+
+    return s && value_append(&f->w->arena, list, (struct value *)(uintptr_t)a) &&
+                   (!b || value_append(&f->w->arena, list, (struct value *)(uintptr_t)b)) &&
+                   value_set(&f->w->arena, s, "allOf", 5, list)
+               ? s
+               : NULL;
+}
+
+/* Either there is no such property, or it is there and this holds; what this says of properties is
+ * evaluated only then. */
 static int add_dependent(struct flat *f, const struct value *s, const struct value_pair *p)
 {
     struct arena *a = &f->w->arena;
     struct value *branches = value_list(a), *then = p->value;
-    const struct value *without = schema_without(f->w, p->key, p->key_len);
+    const struct value *with = schema_with(f->w, p->key, p->key_len);
 
     if (then->kind == VALUE_LIST) {
-        struct value *required = then;
-
-        then = value_map(a);
-        if (!then || !value_set(a, then, "required", 8, required))
+        then = schema_own(f->w);
+        if (!then || !value_set(a, then, "required", 8, p->value))
             return work_no_memory(f->w);
-        then->trusted = true;
     }
-    if (!without || !branches || !value_append(a, branches, (struct value *)(uintptr_t)without) ||
-        !value_append(a, branches, then))
+    if (!with || !value_append(a, branches, schema_without(f->w, p->key, p->key_len)) ||
+        !value_append(a, branches, both(f, with, then)))
         return work_no_memory(f->w);
     return add_choice(f, s, branches, false);
 }
@@ -180,30 +88,46 @@ static int add_dependents(struct flat *f, const struct value *s, const char *key
     return rc;
 }
 
-/* `not`, where it speaks of `required` alone, or of everything or nothing. */
 static int add_not(struct flat *f, const struct value *s)
 {
-    const struct value *v = value_get(s, "not"), *required;
-    struct value *branches;
+    const struct value *v = value_get(s, "not"), *misfits;
+    bool partial;
+    int rc = v ? schema_not(f->w, v, &misfits, &partial) : 0;
 
-    if (!v || (v->kind == VALUE_BOOL && !v->boolean))
-        return 0;
-    if (v->kind == VALUE_BOOL || v->map.len == 0) {
-        f->never = true;
-        return 0;
-    }
-    required = value_get(v, "required");
-    branches = value_list(&f->w->arena);
-    if (v->map.len != 1 || !required || keywords_check(f->w, v))
+    if (rc || !v)
+        return rc;
+    if (!misfits)
         return work_fail(f->w, s, "not", ERR_UNSUPPORTED,
-                         "is only supported with \"required\" alone in it");
-    for (size_t i = 0; branches && i < required->list.len; i++) {
-        const struct value *name = required->list.items[i];
-        const struct value *b = schema_without(f->w, name->string.data, name->string.len);
+                         "is not supported: no opposite is known of what it holds");
+    return add(f, misfits);
+}
 
-        if (!value_append(&f->w->arena, branches, (struct value *)(uintptr_t)b))
-            return work_no_memory(f->w);
-    }
+static bool is_false(const struct value *s)
+{
+    return s && s->kind == VALUE_BOOL && !s->boolean;
+}
+
+/* `if`: what fits it and `then`, or surely does not fit it, and fits `else`. */
+static int add_if(struct flat *f, const struct value *s)
+{
+    const struct value *cond = value_get(s, "if"), *then = value_get(s, "then"), *misfits;
+    const struct value *otherwise = value_get(s, "else");
+    struct value *branches = value_list(&f->w->arena);
+    bool partial;
+    int rc;
+
+    if (!cond || (!then && !otherwise))
+        return 0;
+    rc = schema_not(f->w, cond, &misfits, &partial);
+    if (rc)
+        return rc;
+    if (!misfits && !is_false(otherwise))
+        return work_fail(f->w, s, "if", ERR_UNSUPPORTED,
+                         "is not supported: no opposite is known of what it holds; use anyOf with "
+                         "one schema for each case");
+    if (!value_append(&f->w->arena, branches, both(f, cond, then)) ||
+        (misfits && !value_append(&f->w->arena, branches, both(f, misfits, otherwise))))
+        return work_no_memory(f->w);
     return add_choice(f, s, branches, false);
 }
 
@@ -218,19 +142,24 @@ static bool is_circular(const struct flat *f, size_t i)
     return false;
 }
 
+static int add_target(struct flat *f, const struct value *s, const char *keyword)
+{
+    const struct value *target;
+    int rc = value_get(s, keyword) ? ref_target(f->w, s, keyword, &target) : ERR_NOTFOUND;
+
+    return rc == ERR_NOTFOUND ? 0 : rc ? rc : add(f, target);
+}
+
 static int add_parts(struct flat *f, const struct value *s)
 {
     static const char *const dependents[] = { "dependentRequired", "dependentSchemas",
                                               "dependencies" };
     const struct value *all = value_get(s, "allOf"), *any = value_get(s, "anyOf");
-    const struct value *one = value_get(s, "oneOf"), *target;
-    int rc = 0;
+    const struct value *one = value_get(s, "oneOf");
+    int rc = add_target(f, s, "$ref");
 
-    if (value_get(s, "$ref")) {
-        rc = flat_target(f->w, s, &target);
-        if (rc == 0)
-            rc = add(f, target);
-    }
+    if (rc == 0)
+        rc = add_target(f, s, "$dynamicRef");
     for (size_t i = 0; rc == 0 && all && i < all->list.len; i++)
         rc = add(f, all->list.items[i]);
     if (rc == 0 && any)
@@ -239,12 +168,15 @@ static int add_parts(struct flat *f, const struct value *s)
         rc = add_choice(f, s, one, one->list.len > 1);
     for (size_t i = 0; rc == 0 && i < 3; i++)
         rc = add_dependents(f, s, dependents[i]);
+    if (rc == 0)
+        rc = add_if(f, s);
     return rc ? rc : add_not(f, s);
 }
 
 static int add(struct flat *f, const struct value *s)
 {
     size_t at = f->all.n;
+    uint16_t by = f->by;
     int rc;
 
     if (s->kind == VALUE_BOOL) {
@@ -265,8 +197,11 @@ static int add(struct flat *f, const struct value *s)
         rc = schemas_add(f->w, &f->all, s);
     if (rc)
         return rc;
+    f->all.by[at] = by;
     f->open[at] = true;
+    f->by = (uint16_t)(at + 1);
     rc = add_parts(f, s);
+    f->by = by;
     f->open[at] = false;
     f->depth--;
     return rc;
@@ -275,6 +210,14 @@ static int add(struct flat *f, const struct value *s)
 /* --- leaves --- */
 
 static int leaves(struct flat *f, size_t i);
+
+static uint16_t place_of(const struct schemas *s, const struct value *item)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->items[i] == item)
+            return (uint16_t)(i + 1);
+    return 0;
+}
 
 static int take_branch(struct flat *f, size_t i, size_t k)
 {
@@ -287,8 +230,10 @@ static int take_branch(struct flat *f, size_t i, size_t k)
     if (c->one)
         rc = one_branch(f->w, &f->all, c->owner, k, &branch);
     f->current = (int)i;
+    f->by = place_of(&f->all, c->owner);
     if (rc == 0)
         rc = add(f, branch);
+    f->by = 0;
     if (rc == 0)
         rc = leaves(f, i + 1);
     f->current = current;

@@ -63,9 +63,12 @@ static const struct keyword {
     { "exclusiveMinimum", FORM_LIMIT, TYPE_NUMBER },
     { "exclusiveMaximum", FORM_LIMIT, TYPE_NUMBER },
     { "multipleOf", FORM_POSITIVE, TYPE_NUMBER },
-    { "unevaluatedProperties", FORM_REFUSED, 0 },
-    { "unevaluatedItems", FORM_REFUSED, 0 },
-    { "$dynamicRef", FORM_REFUSED, 0 },
+    { "unevaluatedProperties", FORM_SCHEMA, TYPE_OBJECT },
+    { "unevaluatedItems", FORM_SCHEMA, TYPE_ARRAY },
+    { "if", FORM_SCHEMA, 0 },
+    { "then", FORM_SCHEMA, 0 },
+    { "else", FORM_SCHEMA, 0 },
+    { "$dynamicRef", FORM_STRING, 0 },
     { "$recursiveRef", FORM_REFUSED, 0 },
 };
 
@@ -75,6 +78,25 @@ static const struct keyword *find(const char *name)
         if (strcmp(KEYWORDS[i].name, name) == 0)
             return &KEYWORDS[i];
     return NULL;
+}
+
+enum keyword_holds keyword_holds(const char *name)
+{
+    const struct keyword *k = find(name);
+
+    if (!strcmp(name, "$defs") || !strcmp(name, "definitions"))
+        return HOLDS_MEMBERS;
+    switch (k ? k->form : FORM_ANY) {
+    case FORM_SCHEMA:
+    case FORM_SCHEMAS:
+    case FORM_ITEMS:
+        return HOLDS_SCHEMA;
+    case FORM_MAP:
+    case FORM_DEPENDENT:
+        return HOLDS_MEMBERS;
+    default:
+        return HOLDS_NONE;
+    }
 }
 
 static bool is_schema(const struct value *v)
@@ -158,19 +180,11 @@ static bool is_true(const struct value *v)
     return v->kind == VALUE_BOOL && v->boolean;
 }
 
-static bool has(const struct value *s, const char *keyword)
-{
-    return value_get(s, keyword) != NULL;
-}
-
 static int check_one(struct work *w, const struct value *s, const char *name, const struct value *v)
 {
     const struct keyword *k = find(name);
     const char *expected;
 
-    if (!strcmp(name, "if") && (has(s, "then") || has(s, "else")))
-        return work_fail(w, s, name, ERR_UNSUPPORTED,
-                         "is not supported: use anyOf with one schema for each case");
     if (!k)
         return 0;
     if (k->form == FORM_REFUSED && !is_true(v))
@@ -182,10 +196,8 @@ static int check_one(struct work *w, const struct value *s, const char *name, co
         return work_fail(w, s, name, ERR_INVALID,
                          "must be null, boolean, integer, number, string, array, object, or an "
                          "array of these");
-    if (!strcmp(name, "format") && format_is_refused(v->string.data))
-        return work_fail(w, s, name, ERR_UNSUPPORTED, "\"%.40s\" is not supported", v->string.data);
     if (!strcmp(name, "uniqueItems") && v->boolean &&
-        schemas_count(&(struct schemas){ { s }, 1 }, "maxItems", false, 2) > 1)
+        schemas_count(&(struct schemas){ .items = { s }, .n = 1 }, "maxItems", false, 2) > 1)
         return work_fail(w, s, name, ERR_UNSUPPORTED,
                          "is not supported where there may be more than one item");
     return 0;
@@ -193,12 +205,8 @@ static int check_one(struct work *w, const struct value *s, const char *name, co
 
 int keywords_check(struct work *w, const struct value *s)
 {
-    const struct value *id = value_get(s, "$id");
     int rc = 0;
 
-    if (s != w->root && id && id->kind == VALUE_STRING && id->string.data[0] != '#')
-        return work_fail(w, s, "$id", ERR_UNSUPPORTED,
-                         "is only supported at the root of the schema");
     for (size_t i = 0; rc == 0 && i < s->map.len; i++)
         rc = check_one(w, s, s->map.pairs[i].key, s->map.pairs[i].value);
     return rc;
@@ -261,5 +269,6 @@ bool keywords_only_type(const struct value *s)
         if (strcmp(name, "type") != 0 && find(name))
             return false;
     }
-    return !value_get(s, "if") && !value_get(s, "$id");
+    return !value_get(s, "$id") && !schema_own_get(s, SCHEMA_NOT_TEXTS) &&
+           !schema_own_get(s, SCHEMA_NOT_PATTERN);
 }

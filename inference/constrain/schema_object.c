@@ -4,32 +4,12 @@
  * may be left out what K(i + 1, c) has; behind the last declared one, keys that are not declared.
  * What follows a property calls the next K as its last act, so nothing is written out twice and no
  * stack grows. c is counted only as far as minProperties and maxProperties ask. */
+#include "inference/constrain/schema_object.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "inference/constrain/meet.h"
-#include "inference/constrain/regex.h"
-#include "inference/constrain/schema_work.h"
-
 enum { MAX_RULES = 100000 };
-
-struct property {
-    const char *name;
-    size_t len;
-    bool required, forbidden;
-    int32_t node; /* its value */
-};
-
-struct object {
-    struct work *w;
-    const struct schemas *s;
-    struct property *props;
-    size_t n, cap;
-    size_t min, max, n_counts;
-    bool closed;    /* nothing but declared properties and those of patterns */
-    int32_t others; /* a key that is not declared, with its value; GRAMMAR_NONE: there are none */
-    int32_t *next;  /* [n_counts] the rules K(i + 1, c), while those of i are made */
-};
 
 /* --- declared properties --- */
 
@@ -81,44 +61,50 @@ static int declare_all(struct object *o)
     return rc;
 }
 
-/* Adds to *all what s says of the property of that name. */
-static int add_schemas_of(struct object *o, const struct value *s, const char *name, size_t len,
+/* Adds to *all what schema k says of the property of that name; *known: by name or by pattern. */
+static int add_schemas_of(struct object *o, size_t k, const struct property *p, bool *known,
                           struct schemas *all)
 {
-    const struct value *declared = value_getn(value_get(s, "properties"), name, len);
+    const struct value *s = o->s->items[k];
+    const struct value *declared = value_getn(value_get(s, "properties"), p->name, p->len);
     const struct value *patterns = value_get(s, "patternProperties");
     const struct value *others = value_get(s, "additionalProperties");
     int rc = declared ? schemas_add(o->w, all, declared) : 0;
-    bool known = declared != NULL;
 
+    *known = declared != NULL;
     for (size_t i = 0; patterns && rc == 0 && i < patterns->map.len; i++) {
-        const struct value_pair *p = &patterns->map.pairs[i];
-        struct err inner;
-        int32_t node;
-        int yes = regex_node(o->w->g, p->key, p->key_len, REGEX_FIND, CHARS_PLAIN, &node, &inner);
+        int yes = object_pattern_has(o, s, &patterns->map.pairs[i], p->name, p->len);
 
-        yes = yes ? yes : meet_reads(o->w->g, node, name, len, &inner);
         if (yes < 0)
-            return work_fail(o->w, s, "patternProperties", yes, "%s", inner.text);
-        known |= yes;
+            return yes;
+        *known |= yes;
         if (yes)
-            rc = schemas_add(o->w, all, p->value);
+            rc = schemas_add(o->w, all, patterns->map.pairs[i].value);
     }
-    return rc == 0 && !known && others ? schemas_add(o->w, all, others) : rc;
+    return rc == 0 && !*known && others ? schemas_add(o->w, all, others) : rc;
 }
 
-static bool any_false(const struct schemas *s)
+/* Those unevaluatedProperties that apply to a property of which the schemas `known` speak. */
+static int add_unevaluated(struct object *o, const bool *known, struct schemas *all)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (s->items[i]->kind == VALUE_BOOL && !s->items[i]->boolean)
-            return true;
-    return false;
+    int rc = 0;
+
+    for (size_t u = 0; rc == 0 && u < o->s->n; u++) {
+        bool applies = object_is_unevaluated(o, u, SIZE_MAX);
+
+        for (size_t m = 0; applies && m < o->s->n; m++)
+            applies = !known[m] || object_is_unevaluated(o, u, m);
+        if (applies)
+            rc = schemas_add(o->w, all, value_get(o->s->items[u], "unevaluatedProperties"));
+    }
+    return rc;
 }
 
 static int resolve_property(struct object *o, struct property *p)
 {
     struct value name = { .kind = VALUE_STRING };
     struct schemas all = { .n = 0 };
+    bool known[MAX_TOGETHER];
     int rc = 0;
 
     name.string.data = p->name;
@@ -131,144 +117,12 @@ static int resolve_property(struct object *o, struct property *p)
             return work_fail(o->w, o->s->items[k], "propertyNames", ERR_UNSUPPORTED,
                              "cannot be held against the declared property \"%.60s\"", p->name);
         p->forbidden |= !fits;
-        rc = add_schemas_of(o, o->s->items[k], p->name, p->len, &all);
+        rc = add_schemas_of(o, k, p, &known[k], &all);
     }
-    p->forbidden |= any_false(&all);
+    if (rc == 0)
+        rc = add_unevaluated(o, known, &all);
+    p->forbidden |= schemas_never(&all);
     return rc || p->forbidden ? rc : place_node(o->w, &all, &p->node);
-}
-
-/* --- other keys --- */
-
-static int meet(struct object *o, const char *keyword, int32_t *a, int32_t b, enum meet how)
-{
-    struct err inner;
-    int rc = meet_node(o->w->g, *a, b, how, a, &inner);
-
-    return rc ? work_fail(o->w, o->s->items[0], keyword, rc, "%s", inner.text) : 0;
-}
-
-/* Leaves of *keys (characters) those that are not declared and that propertyNames allow. */
-static int allowed_keys(struct object *o, int32_t *keys)
-{
-    struct schemas names = { .n = 0 };
-    int32_t declared = grammar_never(o->w->g), node;
-    int rc = 0;
-
-    for (size_t i = o->n; i-- > 0;)
-        declared = grammar_alt(o->w->g,
-                               chars_text(o->w->g, o->props[i].name, o->props[i].len, CHARS_QUOTED),
-                               declared);
-    if (o->n)
-        rc = meet(o, "properties", keys, declared, MEET_ONLY);
-    for (size_t k = 0; rc == 0 && k < o->s->n; k++)
-        if (value_get(o->s->items[k], "propertyNames"))
-            rc = schemas_add(o->w, &names, value_get(o->s->items[k], "propertyNames"));
-    if (rc || names.n == 0)
-        return rc;
-    rc = flat_node(o->w, &names, LEAF_KEY, &node);
-    return rc ? rc : meet(o, "propertyNames", keys, node, MEET_BOTH);
-}
-
-static void add_other(struct object *o, int32_t key, int32_t value)
-{
-    struct grammar *g = o->w->g;
-    int32_t node = grammar_seq(g, key, grammar_seq(g, json_colon(&o->w->json), value));
-
-    o->others = o->others < 0 ? node : grammar_alt(g, node, o->others);
-}
-
-/* Keys of pattern i of schema k and of no other pattern. */
-static int add_pattern(struct object *o, size_t k, size_t i)
-{
-    const struct value_pair *p = &value_get(o->s->items[k], "patternProperties")->map.pairs[i];
-    struct schemas all = { .items = { p->value }, .n = 1 };
-    struct err inner;
-    int32_t keys, node;
-    int rc = regex_node(o->w->g, p->key, p->key_len, REGEX_FIND, CHARS_QUOTED, &keys, &inner);
-
-    if (rc)
-        return work_fail(o->w, o->s->items[k], "patternProperties", rc, "%s", inner.text);
-    for (size_t m = 0; rc == 0 && m < o->s->n; m++) {
-        const struct value *v = value_get(o->s->items[m], "patternProperties");
-        const struct value *others = value_get(o->s->items[m], "additionalProperties");
-
-        for (size_t n = 0; v && rc == 0 && n < v->map.len; n++) {
-            const struct value_pair *q = &v->map.pairs[n];
-
-            if (q == p)
-                continue;
-            rc = regex_node(o->w->g, q->key, q->key_len, REGEX_FIND, CHARS_QUOTED, &node, &inner);
-            rc = rc ? rc : meet(o, "patternProperties", &keys, node, MEET_ONLY);
-        }
-        if (rc == 0 && m != k && others)
-            rc = schemas_add(o->w, &all, others);
-    }
-    if (rc || any_false(&all))
-        return rc;
-    rc = allowed_keys(o, &keys);
-    if (rc == 0)
-        rc = place_node(o->w, &all, &node);
-    if (rc == 0)
-        add_other(o, json_quoted(&o->w->json, keys), node);
-    return rc;
-}
-
-/* Keys that nobody knows, with the schemas of all additionalProperties. */
-static int add_unknown(struct object *o)
-{
-    struct schemas all = { .n = 0 };
-    bool any = o->n == 0;
-    int32_t keys = grammar_repeat(o->w->g, o->w->json.character, 0, GRAMMAR_UNBOUNDED), node;
-    int rc = 0;
-
-    for (size_t k = 0; rc == 0 && k < o->s->n; k++) {
-        const struct value *v = value_get(o->s->items[k], "patternProperties");
-        const struct value *others = value_get(o->s->items[k], "additionalProperties");
-        struct err inner;
-
-        any &= !v && !value_get(o->s->items[k], "propertyNames");
-        if (others)
-            rc = schemas_add(o->w, &all, others);
-        for (size_t i = 0; v && rc == 0 && i < v->map.len; i++) {
-            const struct value_pair *p = &v->map.pairs[i];
-
-            rc = regex_node(o->w->g, p->key, p->key_len, REGEX_FIND, CHARS_QUOTED, &node, &inner);
-            rc = rc ? rc : meet(o, "patternProperties", &keys, node, MEET_ONLY);
-        }
-    }
-    if (rc == 0 && !any)
-        rc = allowed_keys(o, &keys);
-    if (rc == 0)
-        rc = place_node(o->w, &all, &node);
-    if (rc == 0)
-        add_other(o, any ? o->w->json.string : json_quoted(&o->w->json, keys), node);
-    return rc;
-}
-
-/* Keys that no schema declares come where one speaks of them (additionalProperties), where nothing
- * is declared at all, and where there would be too few without them. */
-static int add_others(struct object *o)
-{
-    bool declares = false, opens = false;
-    int rc = 0;
-
-    for (size_t k = 0; k < o->s->n; k++) {
-        const struct value *s = o->s->items[k], *v = value_get(s, "additionalProperties");
-
-        declares |=
-            !s->trusted && (value_get(s, "properties") || value_get(s, "patternProperties"));
-        opens |= v && !(v->kind == VALUE_BOOL && !v->boolean);
-        o->closed |= v && v->kind == VALUE_BOOL && !v->boolean;
-    }
-    for (size_t k = 0; rc == 0 && k < o->s->n; k++) {
-        const struct value *v = value_get(o->s->items[k], "patternProperties");
-
-        for (size_t i = 0; v && rc == 0 && i < v->map.len; i++)
-            rc = add_pattern(o, k, i);
-    }
-    if (rc == 0 && !o->closed && (opens || !declares || o->min > o->n))
-        rc = add_unknown(o);
-    return rc;
 }
 
 /* --- rules --- */
@@ -385,7 +239,7 @@ static int object(struct object *o, int32_t *out)
             return 0;
     }
     if (rc == 0)
-        rc = add_others(o);
+        rc = object_add_others(o);
     if (rc == 0)
         rc = plan_counts(o);
     if (rc || o->max < o->min)

@@ -2,33 +2,11 @@
  *
  * Each branch is generated as it is, where what is generated of it can be shown to fit no other: by
  * its types, its values, a property whose values tell them apart, which then is required.  Where
- * the other requires a property that this one does not, this one is generated without it. */
+ * the other requires a property that this one does not, this one is generated without it.  Else it
+ * is generated as far as it surely does not fit the other (schema_not.c). */
 #include <string.h>
 
 #include "inference/constrain/schema_work.h"
-
-const struct value *schema_without(struct work *w, const char *name, size_t len)
-{
-    struct value *s = value_map(&w->arena), *props = value_map(&w->arena);
-
-    if (!s || !props || !value_set(&w->arena, props, name, len, value_bool(&w->arena, false)) ||
-        !value_set(&w->arena, s, "properties", 10, props))
-        return NULL;
-    s->trusted = true; /* our own: it declares nothing */
-    return s;
-}
-
-/* One that requires the property. */
-static const struct value *schema_with(struct work *w, const char *name, size_t len)
-{
-    struct value *s = value_map(&w->arena), *list = value_list(&w->arena);
-
-    if (!s || !list || !value_append(&w->arena, list, value_string(&w->arena, name, len)) ||
-        !value_set(&w->arena, s, "required", 8, list))
-        return NULL;
-    s->trusted = true;
-    return s;
-}
 
 /* s, its $ref and allOf, without alternatives: what surely holds.  Bounded, as recursion is found
  * out elsewhere. */
@@ -43,7 +21,7 @@ static int gather(struct work *w, struct schemas *all, const struct value *s, in
     if (rc == 0)
         rc = schemas_add(w, all, s);
     if (rc == 0 && value_get(s, "$ref")) {
-        rc = flat_target(w, s, &target);
+        rc = ref_target(w, s, "$ref", &target);
         rc = rc ? rc : gather(w, all, target, depth + 1);
     }
     for (size_t i = 0; rc == 0 && list && i < list->list.len; i++)
@@ -80,7 +58,7 @@ static unsigned types_of(struct work *w, const struct value *s, int depth)
         values |= value_type(list->list.items[i]);
     if (list)
         types &= values;
-    if (value_get(s, "$ref") && flat_target(w, s, &target) == 0)
+    if (value_get(s, "$ref") && ref_target(w, s, "$ref", &target) == 0)
         types &= types_of(w, target, depth + 1);
     for (size_t i = 0; all && i < all->list.len; i++)
         types &= types_of(w, all->list.items[i], depth + 1);
@@ -242,6 +220,21 @@ static bool apart(struct work *w, const struct branch *a, const struct branch *b
     return *more != NULL;
 }
 
+/* The types that are generated of a, whatever else is said at its place. */
+static const struct value *types_generated(struct work *w, const struct branch *a)
+{
+    struct value *s = schema_own(w), *list = schema_type_list(w, schemas_types(&a->all, true));
+
+    if (list && list->list.len == 0)
+        return value_bool(&w->arena, false);
+    return s && list && value_set(&w->arena, s, "type", 4, list) ? s : NULL;
+}
+
+static int add_to(struct work *w, struct value *list, const struct value *item)
+{
+    return value_append(&w->arena, list, (struct value *)(uintptr_t)item) ? 0 : work_no_memory(w);
+}
+
 int one_branch(struct work *w, const struct schemas *base, const struct value *owner, size_t i,
                const struct value **out)
 {
@@ -250,27 +243,33 @@ int one_branch(struct work *w, const struct schemas *base, const struct value *o
     struct value *all = value_list(&w->arena), *joined = value_map(&w->arena);
     int rc = gather(w, &a.all, a.schema, 0);
 
-    if (rc)
-        return rc;
-    if (!all || !joined || !value_append(&w->arena, all, (struct value *)(uintptr_t)a.schema) ||
-        !value_set(&w->arena, joined, "allOf", 5, all))
-        return work_no_memory(w);
-    joined->trusted = true;
-    for (size_t k = 0; k < branches->list.len; k++) {
+    if (rc == 0)
+        rc = add_to(w, all, a.schema);
+    if (rc == 0)
+        rc = add_to(w, all, types_generated(w, &a));
+    for (size_t k = 0; rc == 0 && k < branches->list.len; k++) {
+        bool partial = false;
+
         if (k == i)
             continue;
         b = (struct branch){ branches->list.items[k], *base };
         rc = gather(w, &b.all, b.schema, 0);
         if (rc)
             return rc;
-        if (!apart(w, &a, &b, &more))
+        if (!apart(w, &a, &b, &more)) {
+            rc = schema_not(w, b.schema, &more, &partial);
+            partial |= !more;
+        }
+        if (rc == 0 && partial && !(more && types_of(w, more, 0) & schemas_types(&a.all, true)))
             return work_fail(w, owner, "oneOf", ERR_UNSUPPORTED,
                              "is only supported where its branches can be told apart, which %zu "
                              "and %zu cannot: use anyOf",
                              i, k);
-        if (more && !value_append(&w->arena, all, (struct value *)(uintptr_t)more))
-            return work_no_memory(w);
+        if (rc == 0 && more)
+            rc = add_to(w, all, more);
     }
+    if (rc == 0 && (!joined || !value_set(&w->arena, joined, "allOf", 5, all)))
+        rc = work_no_memory(w);
     *out = joined;
-    return 0;
+    return rc;
 }

@@ -57,6 +57,53 @@ static int expressions(struct work *w, const struct schemas *s, int32_t *all)
     return rc;
 }
 
+static int exclude(struct work *w, const struct value *s, int32_t *all, int32_t node)
+{
+    struct err inner;
+    int rc;
+
+    if (*all < 0)
+        *all = grammar_repeat(w->g, w->json.character, 0, GRAMMAR_UNBOUNDED);
+    rc = meet_node(w->g, *all, node, MEET_ONLY, all, &inner);
+    return rc ? work_fail(w, s, NULL, rc, "what must not hold: %s", inner.text) : 0;
+}
+
+/* What our own schemas rule out. */
+static int exclusions(struct work *w, const struct schemas *s, int32_t *all)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < s->n; i++) {
+        const struct value *texts = schema_own_get(s->items[i], SCHEMA_NOT_TEXTS);
+        const struct value *pattern = schema_own_get(s->items[i], SCHEMA_NOT_PATTERN);
+        int32_t node = grammar_never(w->g), match = GRAMMAR_NONE;
+
+        for (size_t k = texts ? texts->list.len : 0; k-- > 0;) {
+            const struct value *v = texts->list.items[k];
+
+            node = grammar_alt(w->g, chars_text(w->g, v->string.data, v->string.len, CHARS_QUOTED),
+                               node);
+        }
+        if (texts)
+            rc = exclude(w, s->items[i], all, node);
+        if (rc == 0 && pattern)
+            rc = expression(w, s->items[i], "pattern", pattern->string.data, pattern->string.len,
+                            REGEX_FIND, &match);
+        if (rc == 0 && pattern)
+            rc = exclude(w, s->items[i], all, match);
+    }
+    return rc;
+}
+
+static bool says_of_strings(const struct value *s)
+{
+    const struct value *format = value_get(s, "format");
+
+    return value_get(s, "minLength") || value_get(s, "maxLength") || value_get(s, "pattern") ||
+           (format && format_pattern(format->string.data)) || schema_own_get(s, SCHEMA_NOT_TEXTS) ||
+           schema_own_get(s, SCHEMA_NOT_PATTERN);
+}
+
 /* The first of the set that has the keyword, for errors. */
 static const struct value *who(const struct schemas *s, const char *keyword)
 {
@@ -72,6 +119,8 @@ static int characters(struct work *w, const struct schemas *s, bool flat, int32_
     size_t max = schemas_count(s, "maxLength", false, GRAMMAR_UNBOUNDED);
     int rc = expressions(w, s, out);
 
+    if (rc == 0)
+        rc = exclusions(w, s, out);
     if (rc)
         return rc;
     flat |= *out >= 0;
@@ -97,13 +146,8 @@ int string_node(struct work *w, const struct schemas *s, int32_t *out)
     bool plain = true;
     int rc;
 
-    for (size_t i = 0; plain && i < s->n; i++) {
-        const struct value *format = value_get(s->items[i], "format");
-
-        plain = !value_get(s->items[i], "minLength") && !value_get(s->items[i], "maxLength") &&
-                !value_get(s->items[i], "pattern") &&
-                !(format && format_pattern(format->string.data));
-    }
+    for (size_t i = 0; plain && i < s->n; i++)
+        plain = !says_of_strings(s->items[i]);
     *out = w->json.string;
     if (plain)
         return 0;

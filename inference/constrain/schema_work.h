@@ -32,12 +32,31 @@ enum { MAX_TOGETHER = 200 }; /* schemas that hold at one place */
 struct schemas {
     const struct value *items[MAX_TOGETHER];
     size_t n;
+    uint16_t by[MAX_TOGETHER]; /* a leaf's: 1 + the place here of the one whose keyword brought it;
+                                * 0: none did */
 };
+
+/* What only schemas of our own say (struct value's `trusted`): texts that a string is none of, an
+ * expression that it does not match. */
+#define SCHEMA_NOT_TEXTS   "!enum"
+#define SCHEMA_NOT_PATTERN "!pattern"
 
 struct place {
     const struct value **items; /* [n], by address */
     size_t n;
     int32_t rule;
+};
+
+/* What schema_not() said. */
+struct negated {
+    const struct value *of, *is;
+    bool partial;
+};
+
+/* A schema with an $id, and that as a whole URI; the root, with or without. */
+struct resource {
+    const struct value *schema;
+    const char *uri;
 };
 
 struct work {
@@ -48,6 +67,10 @@ struct work {
     struct table memo; /* the addresses of a place's items: run k is places[k] */
     struct place *places;
     size_t n_places, cap_places, n_leaves;
+    struct negated *nots; /* [n_nots] */
+    size_t n_nots, n_negated;
+    struct resource *resources; /* [n_resources], once a reference was met */
+    size_t n_resources;
     struct err *e;
 };
 
@@ -69,6 +92,13 @@ int place_node(struct work *w, const struct schemas *s, int32_t *out) MUST_CHECK
  */
 unsigned schemas_types(const struct schemas *s, bool inferred);
 
+/* Is one of them `false`? */
+bool schemas_never(const struct schemas *s);
+
+/* Was item m brought by item u's keywords, through schemas of the client's alone?  Then what it
+ * says of a property is evaluated in the sense of u's unevaluatedProperties.  True for u itself. */
+bool schemas_brought(const struct schemas *s, size_t m, size_t u);
+
 /* A count (minLength, maxItems ...) over all: the largest for a minimum, the smallest for a
  * maximum; `none` where nobody says. */
 size_t schemas_count(const struct schemas *s, const char *keyword, bool minimum, size_t none);
@@ -84,8 +114,11 @@ enum leaf_kind {
 int flat_node(struct work *w, const struct schemas *s, enum leaf_kind kind,
               int32_t *out) MUST_CHECK;
 
-/* The schema that s's $ref names. */
-int flat_target(struct work *w, const struct value *s, const struct value **out) MUST_CHECK;
+/* --- schema_ref.c --- */
+
+/* The schema that s's $ref or $dynamicRef names. */
+int ref_target(struct work *w, const struct value *s, const char *keyword,
+               const struct value **out) MUST_CHECK;
 
 /* --- a leaf --- */
 
@@ -102,6 +135,14 @@ int object_node(struct work *w, const struct schemas *s,
                 int32_t *out) MUST_CHECK; /* schema_object.c */
 
 /* --- schema_keywords.c --- */
+
+enum keyword_holds {
+    HOLDS_NONE,
+    HOLDS_SCHEMA,  /* a schema, or a list of them */
+    HOLDS_MEMBERS, /* an object of them */
+};
+
+enum keyword_holds keyword_holds(const char *name);
 
 /* Is what s says well-formed and supported? */
 int keywords_check(struct work *w, const struct value *s) MUST_CHECK;
@@ -123,11 +164,31 @@ unsigned value_type(const struct value *v);
 /* --- schema_one.c --- */
 
 /* Branch i of a oneOf at a place where `base` holds too, as a schema of which no value is one of
- * another branch's; ERR_UNSUPPORTED where that cannot be shown. */
+ * another branch's; ERR_UNSUPPORTED where that cannot be shown, or where nothing would be left of
+ * it that can. */
 int one_branch(struct work *w, const struct schemas *base, const struct value *owner, size_t i,
                const struct value **out) MUST_CHECK;
 
-/* An object schema without that property, of our own making. */
-const struct value *schema_without(struct work *w, const char *name, size_t len);
+/* --- schema_not.c --- */
+
+/* A schema that no value of s fits: false, or one of our own; NULL: none is known.  *partial:
+ * values of kinds that do not fit s may be missing. */
+int schema_not(struct work *w, const struct value *s, const struct value **out,
+               bool *partial) MUST_CHECK;
+
+/* Does everything fit? */
+bool schema_says_nothing(const struct value *s);
+
+/* --- schema_own.c: schemas of our own; NULL without memory --- */
+
+struct value *schema_own(struct work *w);
+/* An object without that property; one that has it. */
+struct value *schema_without(struct work *w, const char *name, size_t len);
+struct value *schema_with(struct work *w, const char *name, size_t len);
+struct value *schema_any_of(struct work *w, struct value *list);
+/* For `type`; fractions have a name together with integers only. */
+struct value *schema_type_list(struct work *w, unsigned types);
+/* What our own s says under a name that is not the client's. */
+const struct value *schema_own_get(const struct value *s, const char *keyword);
 
 #endif

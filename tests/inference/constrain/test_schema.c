@@ -304,6 +304,140 @@ static void combinations(void **state)
     CHECK(cases);
 }
 
+static void opposites(void **state)
+{
+    static const struct sample cases[] = {
+        { "{\"not\":{\"type\":[\"object\",\"array\",\"string\",\"integer\"]}}", "null", 1 },
+        { NULL, "1", 0 },
+        { NULL, "\"x\"", 0 },
+        { "{\"type\":\"string\",\"not\":{\"enum\":[\"a\",\"bc\"]}}", "\"b\"", 1 },
+        { NULL, "\"a\"", 0 },
+        { NULL, "\"bc\"", 0 },
+        { NULL, "\"\\u0061\"", 0 },
+        { "{\"type\":\"string\",\"not\":{\"pattern\":\"b\"}}", "\"ac\"", 1 },
+        { NULL, "\"abc\"", 0 },
+        { "{\"type\":\"integer\",\"not\":{\"enum\":[3,7]}}", "2", 1 },
+        { NULL, "8", 1 },
+        { NULL, "3", 0 },
+        { NULL, "7", 0 },
+        { "{\"type\":[\"object\",\"string\"],\"properties\":{\"a\":{},\"b\":{}},"
+          "\"not\":{\"required\":[\"a\"]}}",
+          "{\"b\":1}", 1 },
+        { NULL, "{\"a\":1}", 0 },
+        { NULL, "\"x\"", 0 }, /* fits what must not hold: required is about objects */
+        { "{\"type\":\"array\",\"not\":{\"items\":{\"type\":\"integer\"}}}", "[null]", 1 },
+        { NULL, "[]", 0 },
+        { NULL, "[1]", 0 },
+        { "{\"type\":\"boolean\",\"not\":{\"const\":true}}", "false", 1 },
+        { NULL, "true", 0 },
+        { "{\"not\":{\"not\":{\"type\":\"null\"}}}", "null", 1 },
+        { NULL, "1", 0 },
+        { "{\"type\":\"integer\",\"not\":{\"anyOf\":[{\"minimum\":10},{\"maximum\":5}]}}", "7", 1 },
+        { NULL, "5", 0 },
+        { NULL, "10", 0 },
+        { "{\"oneOf\":[{\"type\":\"string\"},{\"maxLength\":3}]}", "\"abcd\"", 1 },
+        { NULL, "\"abc\"", 0 },
+        { "{\"type\":\"array\",\"contains\":{\"const\":1},\"maxContains\":1,"
+          "\"items\":{\"type\":\"integer\"}}",
+          "[1,2]", 1 },
+        { NULL, "[1,1]", 0 },
+        { NULL, "[2]", 0 },
+        { "{\"contains\":{},\"maxContains\":1}", "[0]", 1 },
+        { NULL, "[0,0]", 0 },
+    };
+
+    (void)state;
+    CHECK(cases);
+}
+
+static void conditions(void **state)
+{
+    static const struct sample cases[] = {
+        { "{\"properties\":{\"k\":{\"enum\":[1,2]},\"x\":{},\"y\":{}},\"required\":[\"k\"],"
+          "\"if\":{\"properties\":{\"k\":{\"const\":1}}},"
+          "\"then\":{\"required\":[\"x\"]},\"else\":{\"required\":[\"y\"]}}",
+          "{\"k\":1,\"x\":0}", 1 },
+        { NULL, "{\"k\":1,\"y\":0}", 0 },
+        { NULL, "{\"k\":2,\"y\":0}", 1 },
+        { NULL, "{\"k\":2,\"x\":0}", 0 },
+        { "{\"type\":\"integer\",\"if\":{\"minimum\":10},\"then\":{\"multipleOf\":5}}", "15", 1 },
+        { NULL, "9", 1 },
+        { NULL, "11", 0 },
+        { "{\"type\":\"integer\",\"if\":{\"const\":1},\"then\":false}", "2", 1 },
+        { NULL, "1", 0 },
+        { "{\"type\":\"integer\",\"if\":{\"multipleOf\":3},\"else\":false}", "3", 1 },
+        { NULL, "4", 0 },
+        { "{\"if\":true,\"then\":{\"const\":1},\"else\":{\"const\":2}}", "1", 1 },
+        { NULL, "2", 0 },
+        { "{\"enum\":[{\"a\":1},{\"a\":2,\"b\":1}],\"dependentRequired\":{\"a\":[\"b\"]}}",
+          "{\"a\":2,\"b\":1}", 1 },
+        { NULL, "{\"a\":1}", 0 },
+        { "{\"enum\":[[1,1],[1,2]],\"not\":{\"contains\":{\"const\":2}}}", "[1,1]", 1 },
+        { NULL, "[1,2]", 0 },
+    };
+
+    (void)state;
+    CHECK(cases);
+}
+
+static void unevaluated(void **state)
+{
+    static const struct sample cases[] = {
+        { "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{}}}],\"properties\":{\"b\":{}},"
+          "\"unevaluatedProperties\":false,\"minProperties\":1}",
+          "{\"b\":1}", 1 },
+        { NULL, "{\"b\":1,\"a\":1}", 1 },
+        { NULL, "{\"c\":1}", 0 },
+        { "{\"allOf\":[{\"properties\":{\"a\":{}},\"required\":[\"a\"]},{\"type\":\"object\","
+          "\"unevaluatedProperties\":{\"type\":\"null\"}}]}",
+          "{\"a\":null}", 1 },
+        { NULL, "{\"a\":1}", 0 }, /* a cousin's property is not evaluated */
+        { "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"a\"],\"properties\":{\"a\":{}}},"
+          "{\"required\":[\"b\"],\"properties\":{\"b\":{}}}],\"unevaluatedProperties\":false}",
+          "{\"a\":1}", 1 },
+        { NULL, "{\"b\":1}", 1 },
+        { NULL, "{\"c\":1}", 0 },
+        { "{\"type\":\"object\",\"not\":{\"not\":{\"properties\":{\"a\":{}},\"required\":[\"a\"]}},"
+          "\"unevaluatedProperties\":{\"type\":\"null\"}}",
+          "{\"a\":null}", 1 },
+        { NULL, "{\"a\":1}", 0 }, /* within a not, nothing is evaluated */
+        { "{\"type\":\"array\",\"allOf\":[{\"prefixItems\":[{\"const\":1}]}],"
+          "\"unevaluatedItems\":false}",
+          "[1]", 1 },
+        { NULL, "[1,1]", 0 },
+        { "{\"type\":\"array\",\"contains\":{\"type\":\"null\"},\"unevaluatedItems\":"
+          "{\"type\":\"boolean\"}}",
+          "[null,true]", 1 },
+        { NULL, "[null,1]", 0 },
+    };
+
+    (void)state;
+    CHECK(cases);
+}
+
+static void resources(void **state)
+{
+    static const struct sample cases[] = {
+        { "{\"$id\":\"http://a.example/x/root\",\"$ref\":\"../y?q=1#/$defs/k\",\"$defs\":{\"i\":{"
+          "\"$id\":\"/y?q=1\",\"$defs\":{\"k\":{\"$ref\":\"#z\"},\"z\":{\"$anchor\":\"z\","
+          "\"const\":1}}},\"z\":{\"$anchor\":\"z\",\"const\":2}}}",
+          "1", 1 },
+        { NULL, "2", 0 },
+        { "{\"$id\":\"urn:example:root\",\"prefixItems\":[{\"$ref\":\"urn:example:other\"},"
+          "{\"$ref\":\"#n\"}],\"items\":false,\"minItems\":2,\"$defs\":{\"o\":{\"$id\":"
+          "\"urn:example:other\",\"$anchor\":\"n\",\"const\":1},\"n\":{\"$anchor\":\"n\",\"const\":"
+          "2}}}",
+          "[1,2]", 1 },
+        { NULL, "[1,1]", 0 },
+        { "{\"$dynamicAnchor\":\"n\",\"type\":\"array\",\"items\":{\"$dynamicRef\":\"#n\"}}",
+          "[[],[[]]]", 1 },
+        { NULL, "[1]", 0 },
+    };
+
+    (void)state;
+    CHECK(cases);
+}
+
 static void refused(void **state)
 {
     static const struct {
@@ -316,20 +450,22 @@ static void refused(void **state)
         { "{\"properties\":{\"a\":{\"minLength\":\"1\"}}}", ERR_INVALID,
           "#/properties/a: \"minLength\" must be a count" },
         { "{\"items\":{\"uniqueItems\":true}}", ERR_UNSUPPORTED, "#/items: \"uniqueItems\"" },
-        { "{\"unevaluatedProperties\":false}", ERR_UNSUPPORTED, "\"unevaluatedProperties\"" },
-        { "{\"if\":{},\"then\":{}}", ERR_UNSUPPORTED, "\"if\"" },
-        { "{\"not\":{\"type\":\"null\"}}", ERR_UNSUPPORTED, "\"not\"" },
+        { "{\"if\":{\"format\":\"date\"},\"then\":{}}", ERR_UNSUPPORTED, "\"if\"" },
+        { "{\"not\":{\"format\":\"date\"}}", ERR_UNSUPPORTED, "#: \"not\"" },
+        { "{\"patternProperties\":{\"a\":{},\"(?=b)\":{}}}", ERR_UNSUPPORTED,
+          "#: \"patternProperties\"" },
         { "{\"$ref\":\"http://example.com/x\"}", ERR_UNSUPPORTED, "outside" },
         { "{\"$ref\":\"#/nowhere\"}", ERR_INVALID, "does not exist" },
         { "{\"$ref\":\"#\"}", ERR_INVALID, "without end" },
         { "{\"anyOf\":[{\"$ref\":\"#\"},{}]}", ERR_INVALID, "without end" },
-        { "{\"$dynamicRef\":\"#a\"}", ERR_UNSUPPORTED, "\"$dynamicRef\"" },
+        { "{\"$dynamicRef\":\"#a\"}", ERR_INVALID, "#: \"$dynamicRef\" \"#a\" does not exist" },
         { "{\"pattern\":\"(?=a)\"}", ERR_UNSUPPORTED, "look-ahead" },
         { "{\"pattern\":\"(\"}", ERR_INVALID, "\"pattern\"" },
-        { "{\"format\":\"regex\"}", ERR_UNSUPPORTED, "\"format\" \"regex\"" },
         { "{\"type\":\"number\",\"multipleOf\":0.1}", ERR_UNSUPPORTED, "\"multipleOf\"" },
-        { "{\"oneOf\":[{\"type\":\"string\"},{\"maxLength\":3}]}", ERR_UNSUPPORTED, "use anyOf" },
-        { "{\"contains\":{},\"maxContains\":1}", ERR_UNSUPPORTED, "\"maxContains\"" },
+        { "{\"oneOf\":[{\"format\":\"date\"},{\"format\":\"time\"}]}", ERR_UNSUPPORTED,
+          "use anyOf" },
+        { "{\"contains\":{\"format\":\"date\"},\"maxContains\":1}", ERR_UNSUPPORTED,
+          "\"maxContains\"" },
         { "false", ERR_INVALID, "exclude each other" },
         { "{\"type\":\"integer\",\"minimum\":2,\"maximum\":1}", ERR_INVALID, "exclude" },
         { "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}",
@@ -367,9 +503,10 @@ static int free_trie(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scalars), cmocka_unit_test(long_strings), cmocka_unit_test(values),
-        cmocka_unit_test(objects), cmocka_unit_test(arrays),       cmocka_unit_test(combinations),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(scalars),   cmocka_unit_test(long_strings), cmocka_unit_test(values),
+        cmocka_unit_test(objects),   cmocka_unit_test(arrays),       cmocka_unit_test(combinations),
+        cmocka_unit_test(opposites), cmocka_unit_test(conditions),   cmocka_unit_test(unevaluated),
+        cmocka_unit_test(resources), cmocka_unit_test(refused),
     };
 
     return cmocka_run_group_tests(tests, make_trie, free_trie);
