@@ -102,6 +102,24 @@ static void end_part(struct page *p)
     p->first = false;
 }
 
+static const char *or_none(const char *text)
+{
+    return text && *text ? text : NULL;
+}
+
+/* What is not known while it loads is "-", or null. */
+static void put_nature(struct page *p, const struct engine_status *s)
+{
+    put_number(p, "load percent", s->state == ENGINE_LOADING ? (uint64_t)s->load_percent : 100);
+    put_text(p, "model title", or_none(s->model_name));
+    put_text(p, "architecture", or_none(s->architecture));
+    put_text(p, "quantisation", or_none(s->quantisation));
+    put_number(p, "parameters", s->n_params);
+    put_number(p, "context tokens", s->n_ctx);
+    put_text(p, "processor", s->isa);
+    put_number(p, "threads", s->n_threads);
+}
+
 static void put_model(struct page *p, const struct app_model *m)
 {
     static const char *const states[] = { "loading", "ready", "failed", "closing" };
@@ -112,6 +130,7 @@ static void put_model(struct page *p, const struct app_model *m)
     begin_part(p, "************************");
     put_text(p, "model", m->name);
     put_text(p, "model state", states[s.state]);
+    put_nature(p, &s);
     put_number(p, "running", s.running);
     put_number(p, "waiting", s.waiting);
     put_number(p, "slots", s.max_batch);

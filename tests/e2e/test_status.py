@@ -35,6 +35,9 @@ def page(p):
            re.fullmatch(r"\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000", blocks[0]["start time"]), "with PHP-FPM's fields", blocks[0])
     tap.equal((len(blocks), blocks[1]["model"], blocks[1]["running"], blocks[1]["waiting"]), (2, "primary", "1", "1"), "and one block a model")
     full = p.get("/status?json&full").json()
+    model = full["models"][0]
+    tap.ok(model["load percent"] == 100 and model["model title"] and model["architecture"] == "llama" and model["quantisation"] == blocks[1]["quantisation"] and
+           model["parameters"] > 1e8 and model["context tokens"] == 8192 and model["processor"] and model["threads"] > 0, "what runs: model, weights, processor", model)
     tap.equal(sorted(full), sorted(p.get("/status?json").json() | {"processes": 0}), "?json has the same, ?full the requests in flight as well")
     by_id = {s["id"]: s for s in full["processes"]}
     one = by_id["held-1"]
