@@ -112,7 +112,7 @@ def complaint_21_api_key_holes(server):
         keys.flush()
         with Stack(server, options=["--api-keys", keys.name]) as s:
             holes = []
-            for method, path, is_open in table + [("GET", "/invocations", "false"), ("POST", "/v2/x", "false"), ("GET", "/", "false")]:
+            for method, path, is_open in table + [("GET", "/invocations", "false"), ("POST", "/v2/x", "false"), ("GET", "/index.html", "false")]:
                 path = re.sub(r"\{.*\}", "primary", path)
                 body = {} if method == "POST" else None
                 if s.request(method, path, body).status != (200 if is_open == "true" else 401):
