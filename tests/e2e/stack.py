@@ -59,9 +59,10 @@ class Answer:
 
 
 class Stack:
-    def __init__(self, server="lighttpd", model=None, options=(), sanitized=False, ready=True, env=None):
+    def __init__(self, server="lighttpd", model=None, options=(), sanitized=False, ready=True, env=None, share=None):
         self.server, self.model, self.options = server, model or SMOLLM2, list(options)
         self.sanitized, self.want_ready, self.env = sanitized, ready, env or {}
+        self.share = share      # a folder with the files of conf/, such as an installed tree's
         self.port = free_port()
         self.dir = tempfile.mkdtemp(prefix="airstrip-e2e-")
         os.chmod(self.dir, 0o755)
@@ -111,7 +112,7 @@ class Stack:
         self.pid = int(open(pid_file).read())
 
     def start_server(self):
-        self.web = WebServer(self.server, self.dir, self.port)
+        self.web = WebServer(self.server, self.dir, self.port, share=self.share)
         self.web.start()
         self.server_pid = self.web.pid
 

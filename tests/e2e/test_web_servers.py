@@ -123,6 +123,24 @@ def what_arrives(web):
     tap.ok(a.status == 200 and "Access-Control-Allow-Origin" not in a.headers, f"{name}: other origins are not let in", a)
 
 
+PAGE = (("/", "text/html"), ("/page/status.html", "text/html"), ("/page/js/chat/main.js", "javascript"), ("/page/style/base.css", "text/css"),
+        ("/page/icon.svg", "image/svg+xml"))
+
+
+def page(web):
+    if web.name == "haproxy":
+        tap.skip("haproxy: the page", "HAProxy serves no files")
+        return
+    answers = {path: ask(web, "GET", path) for path, _ in PAGE}
+    tap.ok(all(answers[path].status == 200 and kind in answers[path].headers["Content-Type"] for path, kind in PAGE),
+           f"{web.name}: the page that people open", answers)
+    tap.equal([path for path, a in answers.items() if "script-src 'self'" not in a.headers.get("Content-Security-Policy", "") or
+               a.headers.get("X-Content-Type-Options") != "nosniff" or a.headers.get("Cache-Control") != "no-cache"], [],
+              f"{web.name}: a browser may do nothing else with it", {path: dict(a.headers) for path, a in answers.items()})
+    tap.equal((ask(web, "GET", "/page/nothing.js").status, ask(web, "GET", "/page/js/").status in (403, 404), ask(web, "HEAD", "/").status),
+              (404, True, 200), f"{web.name}: what is not there, folders, HEAD")
+
+
 def http2(web):
     for how, url, options in (("HTTP/2 over TLS", f"https://localhost:{web.tls_port}", ["--http2"]),
                               ("HTTP/2 in the clear", web.url, ["--http2-prior-knowledge"])):
@@ -251,7 +269,7 @@ def attached():
             threads.append(threading.Thread(target=silence, args=(web, results)))
             threads[-1].start()
         for web in webs:
-            for test in (what_arrives, chat, errors, departures):
+            for test in (what_arrives, page, chat, errors, departures):
                 tap.attempt(test, web)
             tap.attempt(events_as_sent, web.name, web.url)
             tap.attempt(http2, web)
@@ -296,7 +314,7 @@ def spawning(name):
             tap.ok(wait_until(lambda: ask(web, "GET", "/readyz").status == 200, 60, 0.2), f"{name} starts Airstrip by its installed file",
                    open(os.path.join(home, "airstrip.log")).read()[-500:] if os.path.exists(os.path.join(home, "airstrip.log")) else "")
             found = subprocess.run(["pgrep", "-f", model + "|" + conf], capture_output=True, text=True, check=False).stdout.split()
-            for test in (what_arrives, chat):
+            for test in (what_arrives, page, chat):
                 tap.attempt(test, web)
             tap.attempt(events_as_sent, name, web.url)
         children = [int(pid) for pid in found]
