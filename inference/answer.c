@@ -82,12 +82,18 @@ bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logpr
     return stopped;
 }
 
-void answer_finish(struct answer *a)
+bool answer_finish(struct answer *a)
 {
+    size_t shown = bytes_shown(a), before = a->text.len;
+
     detok_finish(&a->detok, &a->text);
-    a->n_ready = a->n_held;
+    if (a->detok.stopped)
+        release(a, shown + (a->text.len - before), true);
+    else
+        a->n_ready = a->n_held;
     if (a->text.failed)
         a->failed = true;
+    return a->detok.stopped;
 }
 
 /* Moves the logprobs that are ready into the event. */

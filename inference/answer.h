@@ -32,8 +32,9 @@ void answer_done(struct answer *a);
  * they looked for? */
 bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs, bool stops);
 
-/* It ends for another reason than a stop string: what was held back may go out. */
-void answer_finish(struct answer *a);
+/* Nothing more comes: what was held back may go out.  True: all the same it ends with a stop
+ * string, which one that had begun before it and is not completed any more had hidden. */
+bool answer_finish(struct answer *a);
 
 /* What may go out now as an event of this tag; NULL where there is nothing, or no memory (see
  * failed). */

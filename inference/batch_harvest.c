@@ -47,7 +47,7 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
     if (j->first_ms <= 0)
         j->first_ms = clock_ms();
     if (is_end(b, j, id)) {
-        answer_finish(&j->answer);
+        (void)answer_finish(&j->answer);
         batch_finish(j, FINISH_STOP);
     } else if (guide_take(&j->guide, tokenizer_piece(b->tokenizer, id, false), &e)) {
         batch_fail(j, &e);
@@ -55,11 +55,10 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
         batch_finish(j, FINISH_STOP);
     } else if (guide_is_complete(&j->guide) ||
                atomic_load_explicit(&j->enough, memory_order_relaxed)) {
-        answer_finish(&j->answer);
+        (void)answer_finish(&j->answer);
         batch_finish(j, FINISH_STOP);
     } else if (j->n_ids == job_max_tokens(j)) {
-        answer_finish(&j->answer);
-        batch_finish(j, FINISH_LENGTH);
+        batch_finish(j, answer_finish(&j->answer) ? FINISH_STOP : FINISH_LENGTH);
     }
 }
 

@@ -161,6 +161,43 @@ static void min_tokens_are_deaf_to_stop_strings(void **state)
     answered_done(&whole);
 }
 
+/* "one that begins there and goes on" hides "there" until nothing more comes: then it is a stop
+ * string, and not the length, that ended the text. */
+static void a_stop_string_that_another_hid_is_found_at_the_end(void **state)
+{
+    enum { HIDDEN = 6, LONGER = 9 };
+    struct job_request r = request();
+    struct answered whole, got;
+    char stop[HIDDEN + 1], longer[LONGER + 3];
+    const char *stops[] = { longer, stop };
+
+    (void)state;
+    assert_int_equal(ask(engine, &r, &whole), 0);
+    assert_int_equal(whole.finish, FINISH_LENGTH);
+    assert_true(whole.text.len > LONGER);
+    memcpy(stop, whole.text.data + whole.text.len - HIDDEN, sizeof stop); /* with the NUL */
+    memcpy(longer, whole.text.data + whole.text.len - LONGER, LONGER);
+    memcpy(longer + LONGER, "zq", 3);
+    assert_ptr_equal(strstr(whole.text.data, stop), whole.text.data + whole.text.len - HIDDEN);
+    r.stops = stops;
+    r.n_stops = 2;
+    assert_int_equal(ask(engine, &r, &got), 0);
+    assert_int_equal(got.finish, FINISH_STOP);
+    assert_int_equal(got.usage.generated_tokens, N_NEW);
+    assert_int_equal(got.text.len, whole.text.len - HIDDEN);
+    assert_memory_equal(got.text.data, whole.text.data, got.text.len);
+    assert_true(got.n_ids < N_NEW); /* without the tokens that only had a part in it */
+    assert_memory_equal(got.ids, whole.ids, got.n_ids * sizeof *got.ids);
+    answered_done(&got);
+    r.n_stops = 1; /* which never comes */
+    assert_int_equal(ask(engine, &r, &got), 0);
+    assert_int_equal(got.finish, FINISH_LENGTH);
+    assert_string_equal(got.text.data, whole.text.data);
+    assert_int_equal(got.n_ids, N_NEW);
+    answered_done(&got);
+    answered_done(&whole);
+}
+
 /* A grammar that allows nothing more ends the text all the same. */
 static void a_grammar_ends_it_before_min_tokens(void **state)
 {
@@ -204,6 +241,7 @@ int main(void)
         cmocka_unit_test(min_tokens_keep_the_end_off),
         cmocka_unit_test(min_tokens_with_stop_ids),
         cmocka_unit_test(min_tokens_are_deaf_to_stop_strings),
+        cmocka_unit_test(a_stop_string_that_another_hid_is_found_at_the_end),
         cmocka_unit_test(a_grammar_ends_it_before_min_tokens),
         cmocka_unit_test(ids_outside_are_refused),
     };
