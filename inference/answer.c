@@ -64,9 +64,21 @@ static size_t bytes_shown(const struct answer *a)
     return held < a->bytes_pushed ? a->bytes_pushed - held : 0;
 }
 
+/* Says in the text that tokens' logprobs became ready since there were `ready`, and that a token
+ * ends. */
+static void mark(struct answer *a, size_t ready, bool token)
+{
+    if (!a->detok.show_control)
+        return;
+    for (; ready < a->n_ready; ready++)
+        buf_putc(&a->text, (char)TEXT_LOGPROB);
+    if (token)
+        buf_putc(&a->text, (char)TEXT_TOKEN);
+}
+
 bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logprobs, bool stops)
 {
-    size_t shown = bytes_shown(a), before = a->text.len;
+    size_t shown = bytes_shown(a), before = a->text.len, ready = a->n_ready;
     bool stopped;
 
     a->n_tokens++;
@@ -77,6 +89,7 @@ bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logpr
     stopped = detok_push(&a->detok, id, &a->text);
     /* After a stop the held bytes are gone; what was shown of them has been appended. */
     release(a, stopped ? shown + (a->text.len - before) : bytes_shown(a), stopped);
+    mark(a, ready, true);
     if (a->text.failed || a->detok.held.failed)
         a->failed = true;
     return stopped;
@@ -84,13 +97,14 @@ bool answer_push(struct answer *a, int32_t id, const struct token_logprob *logpr
 
 bool answer_finish(struct answer *a)
 {
-    size_t shown = bytes_shown(a), before = a->text.len;
+    size_t shown = bytes_shown(a), before = a->text.len, ready = a->n_ready;
 
     detok_finish(&a->detok, &a->text);
     if (a->detok.stopped)
         release(a, shown + (a->text.len - before), true);
     else
         a->n_ready = a->n_held;
+    mark(a, ready, false);
     if (a->text.failed)
         a->failed = true;
     return a->detok.stopped;

@@ -3,7 +3,8 @@
  * A token's logprob goes out with the event whose text shows the last of its bytes, so that
  * streamed and buffered answers list the same tokens, and the tokens' bytes joined are the text's.
  * When a stop string ends the answer, tokens that only had a part in the stop string are left out;
- * one that also began with shown text is kept whole. Owned by the engine thread. */
+ * one that also began with shown text is kept whole.  Where control tokens are shown, the ends of
+ * tokens are, too (struct job_request, show_control).  Owned by the engine thread. */
 #ifndef AIRSTRIP_ANSWER_H
 #define AIRSTRIP_ANSWER_H
 

@@ -184,6 +184,14 @@ enum prompt_kind {
 
 enum { STOP_MAX_BYTES = 1024 };
 
+/* Bytes that UTF-8 has no use for, in an event's text (struct job_request, show_control). */
+enum {
+    TEXT_LOGPROB = 0xfc,      /* one more of the event's logprobs became known */
+    TEXT_TOKEN = 0xfd,        /* what a token had to show has been shown */
+    TEXT_CONTROL_END = 0xfe,  /* behind the name of a control token */
+    TEXT_CONTROL_BEGIN = 0xff /* before it */
+};
+
 struct job_request {
     const char *id;    /* for the log; may be NULL */
     const char *owner; /* who shares the engine fairly with others of the same priority; or NULL */
@@ -212,8 +220,7 @@ struct job_request {
         *prediction; /* what the answer may largely be: makes it faster where it is; or NULL */
     size_t prediction_len;
     struct spec spec;  /* what the text must be; zeroed: anything */
-    bool show_control; /* control tokens stand in the events' text: 0xff, what they are called, 0xfe
-                        */
+    bool show_control; /* control tokens and the ends of all stand in the events' text (TEXT_...) */
     bool no_speculation; /* a token at a time, for measurements and tests */
 };
 

@@ -110,12 +110,12 @@ static bool take(struct run *u, struct event *ev)
     case EVENT_TEXT:
         if (u->ask->best_of)
             generation_weigh(&u->g, ev);
-        if (stream && !u->g.form)
-            return generation_send_delta(u, ev->tag, ev);
-        if (!stream && u->g.top_logprobs >= 0)
-            u->d->keep(&u->g, ev->tag, ev);
         if (u->g.form)
             return generation_take_split(u, ev);
+        if (stream)
+            return generation_send_delta(u, ev->tag, ev);
+        if (u->g.top_logprobs >= 0)
+            u->d->keep(&u->g, ev->tag, ev);
         buf_put(&c->text, ev->text, ev->text_len);
         return true;
     case EVENT_DONE:

@@ -25,7 +25,9 @@ struct choice {
     struct split split; /* where the generation has a form */
     size_t n_calls;     /* begun, of those that are told */
     size_t reasoning_tokens;
-    bool enough;        /* its only call is complete */
+    bool enough;        /* its only call is complete, ... */
+    size_t n_tokens;    /* ... with so many tokens */
+    size_t n_logprobs;  /* with a form: told or kept so far */
     double sum_logprob; /* where the best are to be found: of its tokens, ... */
     size_t n_weighed;   /* ... which are so many */
     double last_ms;     /* tally's own */

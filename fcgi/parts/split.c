@@ -8,7 +8,8 @@
 
 #include "fcgi/parts/split_state.h"
 
-enum { CONTROL_BEGIN = 0xff, CONTROL_END = 0xfe };
+/* As engine.h has them. */
+enum { LOGPROB = 0xfc, TOKEN = 0xfd, CONTROL_END = 0xfe, CONTROL_BEGIN = 0xff };
 
 bool split_is_blank(char c)
 {
@@ -310,6 +311,16 @@ static void take_control(struct split *s)
         s->state->control(s, token);
 }
 
+/* A token is reasoning if it began or left some. */
+static void count_token(struct split *s)
+{
+    bool now = split_in_reasoning(s);
+
+    s->n_tokens++;
+    s->n_reasoning += s->reasoned || now;
+    s->reasoned = now;
+}
+
 void split_push(struct split *s, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -324,7 +335,9 @@ void split_push(struct split *s, const char *bytes, size_t len)
             s->in_control = false;
         } else if (s->in_control) {
             buf_putc(&s->control, bytes[i]);
-        } else {
+        } else if (c == TOKEN) {
+            count_token(s);
+        } else if (c != LOGPROB) {
             buf_putc(&s->held, bytes[i]);
             settle(s, false);
         }
@@ -356,13 +369,14 @@ void split_init(struct split *s, const struct split_options *o)
     *s = (struct split){ .o = *o };
     if (o->format && o->format->body == BODY_CHANNELS) {
         split_channels(s, o->prompt_end);
-        return;
+    } else {
+        split_text(s, false);
+        if (o->only_calls)
+            begin_calls(s, false);
+        else if (o->thinking && o->prompt_end && within(o->prompt_end, o->thinking->open))
+            begin_thinking(s);
     }
-    split_text(s, false);
-    if (o->only_calls)
-        begin_calls(s, false);
-    else if (o->thinking && o->prompt_end && within(o->prompt_end, o->thinking->open))
-        begin_thinking(s);
+    s->reasoned = split_in_reasoning(s);
 }
 
 bool split_in_reasoning(const struct split *s)

@@ -1,11 +1,11 @@
 /* split.h - a model's answer, piece by piece, into what it says, what it thinks and what it calls.
  *
  * A push takes any piece of the answer, in which a control token stands as 0xff, its text, 0xfe (as
- * engine.h has it); such tokens are marks of the format or are dropped.  The parts that come of it
- * do not depend on how the answer was cut into pieces: only where a part is cut does.  Bytes are
- * held back while they could be the beginning of a mark, and no longer; what was taken for a call
- * and is none comes back as content. Blanks around reasoning and calls belong to nobody.  One
- * thread at a time. */
+ * engine.h has it); such tokens are marks of the format or are dropped.  0xfd ends a token, and
+ * 0xfc is disregarded.  The parts that come of it do not depend on how the answer was cut into
+ * pieces: only where a part is cut does.  Bytes are held back while they could be the beginning of
+ * a mark, and no longer; what was taken for a call and is none comes back as content. Blanks around
+ * reasoning and calls belong to nobody.  One thread at a time. */
 #ifndef AIRSTRIP_SPLIT_H
 #define AIRSTRIP_SPLIT_H
 
@@ -68,6 +68,9 @@ struct split {
     size_t n_parts, cap;
     bool failed; /* memory ran out */
 
+    size_t n_calls;               /* begun so far */
+    size_t n_tokens, n_reasoning; /* so far, where the text says where they end; of reasoning */
+
     /* Private. */
     struct split_options o;
     const struct split_state *state;
@@ -82,7 +85,7 @@ struct split {
     bool recording;   /* such a mark was met */
     bool called;      /* the call that is being read has begun */
     bool bare;        /* it began without a mark */
-    size_t n_calls;
+    bool reasoned;    /* the last token ended within reasoning */
     struct buf name, key, value;
     struct scan_json json;
     struct unescape unescape;

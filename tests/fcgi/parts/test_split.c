@@ -162,6 +162,54 @@ static void reasoning_is_split(void **state)
     check("hermes", NULL, CTL("<think>") "a" CTL("</think>") "b", "R:a\nC:b");
 }
 
+#define T "\xfd" /* a token ends */
+#define L "\xfc" /* one's logprobs are known */
+
+static void ends_of_tokens_are_no_text(void **state)
+{
+    (void)state;
+    check(NULL, NULL, "a" T " b" L T L "c" T, "C:a bc");
+    check("hermes", NULL, "<th" T "ink>" L L T "a " T T "b</thi" T "nk>" T "c", "R:a b\nC:c");
+    check("hermes", NULL,
+          "<tool" T "_call>{\"name\": \"ad" L T "d\", \"arguments\": {\"a\"" T ": 1}}" T
+          "</tool_call>" L T,
+          "F:add\nA:{\"a\": 1}");
+}
+
+static void tokens_are_counted_whatever_the_pieces(void **state)
+{
+    static const struct {
+        const char *prompt_end, *text;
+        size_t tokens, reasoning;
+    } cases[] = {
+        { NULL, "", 0, 0 },
+        { NULL, "a" T "b" T, 2, 0 },
+        { NULL, T T, 2, 0 },
+        { NULL, "<th" T "ink>" T "a b" T " c</thi" T "nk>" T "Hi" T, 6, 4 },
+        { "<think>\n", "x" T "</think>" T "y" T, 3, 2 },
+        { "<think>\n", "x" T T "y", 2, 2 },
+        { NULL, CTL("<think>") T "a" T CTL("</think>") T "b" T, 4, 3 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t cut = 1; cut <= strlen(cases[i].text) + 1; cut++) {
+            struct split_options o = { .format = format_find("hermes"),
+                                       .thinking = &think,
+                                       .prompt_end = cases[i].prompt_end };
+            size_t len = strlen(cases[i].text);
+            struct split s;
+
+            split_init(&s, &o);
+            for (size_t at = 0; at < len; at += cut)
+                split_push(&s, cases[i].text + at, cut < len - at ? cut : len - at);
+            split_finish(&s);
+            assert_int_equal(s.n_tokens, cases[i].tokens);
+            assert_int_equal(s.n_reasoning, cases[i].reasoning);
+            split_done(&s);
+        }
+}
+
 static void objects(void **state)
 {
     (void)state;
@@ -368,6 +416,8 @@ int main(void)
     const struct CMUnitTest all[] = {
         cmocka_unit_test(text_alone_is_content),
         cmocka_unit_test(reasoning_is_split),
+        cmocka_unit_test(ends_of_tokens_are_no_text),
+        cmocka_unit_test(tokens_are_counted_whatever_the_pieces),
         cmocka_unit_test(objects),
         cmocka_unit_test(named),
         cmocka_unit_test(tags),
