@@ -4,6 +4,7 @@ import traceback
 
 _count = 0
 _failed = 0
+_at_end = []
 
 
 def ok(condition, name, *details):
@@ -39,6 +40,13 @@ def attempt(function, *args):
         ok(False, f"{function.__name__}{args if args else ''} ran to its end", traceback.format_exc())
 
 
+def at_end(function):
+    """Calls it before the last line is printed."""
+    _at_end.append(function)
+
+
 def done():
+    while _at_end:
+        _at_end.pop(0)()
     print(f"1..{_count}" if _count else "1..0 # SKIP nothing to test")
     sys.exit(1 if _failed else 0)

@@ -68,6 +68,7 @@ class Stream:
         self.sock = connect(address, timeout)
         self.sock.sendall(raw)
         self.pending, self.data, self.ended, self.closed = b"", b"", False, False
+        self.told = None    # called with the answer when there is nothing more to come
 
     def read_some(self):
         more = self.sock.recv(65536)
@@ -94,10 +95,17 @@ class Stream:
     def finish(self):
         while not self.ended and self.read_some():
             pass
-        return Answer(self.data, self.ended)
+        return self.tell()
+
+    def tell(self):
+        answer, told, self.told = Answer(self.data, self.ended), self.told, None
+        if told and answer.status:
+            told(answer)
+        return answer
 
     def close(self):
         self.sock.close()
+        self.tell()
 
 
 class Answer:

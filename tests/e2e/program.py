@@ -8,7 +8,13 @@ import tempfile
 
 import fcgi_client as fcgi
 from stack import SMOLLM2, alive, program, wait_until
+import shapes
 import tap
+
+
+def noted(method, path, answer):
+    shapes.note(method, path, answer.status, answer.headers, answer.body)
+    return answer
 
 
 class Program:
@@ -72,16 +78,18 @@ class Program:
         os.kill(self.pid, number)
 
     def get(self, path, key=None, **more):
-        return fcgi.request(self.socket, "GET", path, headers={"authorization": "Bearer " + key} if key else {}, **more)
+        return noted("GET", path, fcgi.request(self.socket, "GET", path, headers={"authorization": "Bearer " + key} if key else {}, **more))
 
     def post(self, body, path="/v1/chat/completions", key=None, headers=None, **more):
         headers = dict(headers or {}, **({"authorization": "Bearer " + key} if key else {}))
-        return fcgi.request(self.socket, "POST", path, body, headers=headers, **more)
+        return noted("POST", path, fcgi.request(self.socket, "POST", path, body, headers=headers, **more))
 
     def stream(self, body, path="/v1/chat/completions", key=None, headers=None, **more):
         data = json.dumps(dict(body, stream=True)).encode()
         headers = dict(headers or {}, **({"authorization": "Bearer " + key} if key else {}))
-        return fcgi.Stream(self.socket, fcgi.whole(fcgi.variables("POST", path, data, headers, **more), data))
+        stream = fcgi.Stream(self.socket, fcgi.whole(fcgi.variables("POST", path, data, headers, **more), data))
+        stream.told = lambda answer: noted("POST", path, answer)
+        return stream
 
     def health(self):
         return self.get("/health").json()["models"][0]

@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.dirname(HERE))
 
+import shapes  # noqa: E402
 import tap  # noqa: E402
 from webservers import WebServer, alive, end_process, wait_until  # noqa: E402
 
@@ -134,17 +135,19 @@ class Stack:
             req.add_header("Content-Type", "application/json")
         try:
             with urllib.request.urlopen(req, timeout=timeout) as r:
-                return Answer(r.status, r.headers, r.read())
+                answer = Answer(r.status, r.headers, r.read())
         except urllib.error.HTTPError as e:
-            return Answer(e.code, e.headers, e.read())
+            answer = Answer(e.code, e.headers, e.read())
         except OSError as e:
             return Answer(0, {}, str(e).encode())
+        shapes.note(method, path, answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.body)
+        return answer
 
     def client(self, **options):
         import openai
         options.setdefault("api_key", "not needed")
         options.setdefault("timeout", 120)
-        return openai.OpenAI(base_url=self.url + "/v1", **options)
+        return shapes.watch(openai.OpenAI(base_url=self.url + "/v1", **options))
 
     def status(self):
         """The first model's part of /health."""
@@ -174,7 +177,7 @@ class RawStream:
         self.sock = socket.create_connection(("127.0.0.1", stack.port), timeout=120)
         self.sock.sendall((f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n").encode() + data)
-        self.data = b""
+        self.data, self.path = b"", path
 
     def read_some(self):
         more = self.sock.recv(65536)
@@ -190,6 +193,7 @@ class RawStream:
 
     def close(self):
         self.sock.close()
+        shapes.note("POST", self.path, *shapes.unchunked(self.data))
 
 
 def in_threads(functions):
@@ -209,18 +213,8 @@ def in_threads(functions):
     return results
 
 
-def schema(name):
-    """A validator for one of OpenAI's schemas; None where the shared data are absent."""
-    path = os.path.join(os.environ.get("AIRSTRIP_SHARED", os.path.join(TOP, "..", "shared")), "openai", "schemas.json")
-    if not os.path.exists(path):
-        return None
-    import jsonschema
-    document = json.load(open(path))
-    return jsonschema.Draft202012Validator({"$ref": "#/$defs/" + name, "$defs": document["$defs"]})
-
-
 def check_schema(name, instance, title):
-    validator = schema(name)
+    validator = shapes.validator(name)
     if validator is None:
         tap.skip(title, "shared/openai/schemas.json is not there")
         return
