@@ -105,15 +105,12 @@ void app_drain(struct app *a)
 /* Order does not matter: config_finish() lets no id mean two models. */
 static const struct app_model *by_name(const struct app *a, const char *name)
 {
-    if (!name || !*name) {
-        if (a->n_models == 1)
-            return &a->models[0];
+    if (!name || !*name)
         name = "primary";
-    }
     for (size_t i = 0; i < a->n_models; i++)
         if (!strcmp(a->models[i].name, name) || config_has_alias(a->models[i].config, name))
             return &a->models[i];
-    return NULL;
+    return !strcmp(name, "primary") && a->n_models ? &a->models[0] : NULL;
 }
 
 bool app_allows_model(const struct request *r, const struct app_model *m)

@@ -54,9 +54,9 @@ bool app_any_opened(const struct app *a, struct err *e);
 void app_drain(struct app *a);
 
 /* The model that `name` means to this request: a consumer group or one of the aliases; NULL or ""
- * means "primary", or the only model there is. NULL with ERR_FORBIDDEN where the request's key does
- * not allow it, with ERR_NOTFOUND, param "model", and a sentence that lists the
- * ids there are; or, where its engine could not be opened, ERR_LOADING. So ->engine of what it
+ * means "primary", which is the first model where none is called so.  NULL with ERR_FORBIDDEN where
+ * the request's key does not allow it, with ERR_NOTFOUND, param "model", and a sentence that lists
+ * the ids there are; or, where its engine could not be opened, ERR_LOADING. So ->engine of what it
  * returns is never NULL. */
 const struct app_model *app_find_model(const struct app *a, const struct request *r,
                                        const char *name, struct err *e);
