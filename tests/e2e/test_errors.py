@@ -1,9 +1,12 @@
 """complaint 12: each kind of error has its status, OpenAI's body and JSON as its type, through every web server, buffered and streamed alike."""
+import json
 import os
-import signal
+import subprocess
 import tempfile
 
-from stack import wait_until, SERVERS, RawStream, Stack, check_schema, key_line
+from program import Program
+from stack import SMOLLM2, Answer, Stack, check_schema, free_port, key_line, wait_until
+from webservers import KNOWN, WebServer, missing
 import tap
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -37,8 +40,31 @@ ROWS = [
 ]
 
 
-def check(s, title, answer, status, kind, code, header):
-    title = f"complaint 12, {s.server}: {title}"
+class Front(WebServer):
+    """A web server before a program."""
+
+    def __init__(self, name, folder, p):
+        super().__init__(name, folder, free_port(), changes=[("/run/airstrip/airstrip.sock", p.socket)])
+
+    def request(self, method, path, body=None, headers=None):
+        return Stack.request(self, method, path, body, headers)
+
+    def upload(self, path, body, headers):
+        """By curl, which reads an answer that comes before all was sent."""
+        where = os.path.join(self.dir, "body")
+        with open(where, "w") as f:
+            json.dump(body, f)
+        options = [x for k, v in headers.items() for x in ("-H", f"{k}: {v}")]
+        done = subprocess.run(["curl", "-s", "-i", "-X", "POST", "-H", "Expect:", "-H", "Content-Type: application/json", *options, "-T", where, self.url + path],
+                              capture_output=True, timeout=120)
+        head, _, data = done.stdout.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        status = int(lines[0].split(" ")[1]) if " " in lines[0] else 0
+        return Answer(status, {k.title(): v for k, _, v in (line.partition(": ") for line in lines[1:])}, data)
+
+
+def check(web, title, answer, status, kind, code, header):
+    title = f"complaint 12, {web.name}: {title}"
     if not tap.equal((answer.status, answer.headers.get("Content-Type")), (status, "application/json"), f"{title} is {status}, as JSON",
                      answer.body[:300]):
         return
@@ -49,42 +75,72 @@ def check(s, title, answer, status, kind, code, header):
         tap.ok(answer.headers.get(header), f"{title}: with {header}", dict(answer.headers))
 
 
-def rows(s):
-    s.request("POST", CHAT, chat(), bearer("slow"))     # the one that is allowed in a minute
+def rows(p, web):
+    p.post(chat(), key=KEYS["slow"])     # the one that is allowed in a minute
     for title, path, body, key, status, kind, code, header in ROWS:
         for stream in (False, True):
             sent = body if isinstance(body, bytes) else dict(body, stream=stream)
-            answer = s.request("POST", path, sent, bearer(key) if key else {})
-            check(s, f"{title}, stream {stream}", answer, status, kind, code, header)
+            headers = bearer(key) if key else {}
+            answer = web.upload(path, sent, headers) if status == 413 else web.request("POST", path, sent, headers)
+            check(web, f"{title}, stream {stream}", answer, status, kind, code, header)
 
 
 def bearer(name):
     return {"Authorization": "Bearer " + KEYS[name]}
 
 
-def shutting_down(s):
-    raw = RawStream(s, chat(stream=True, max_tokens=1500, ignore_eos=True))
-    raw.wait_for(b'"content":"')
-    os.kill(s.pid, signal.SIGTERM)
-    wait_until(lambda: s.request("GET", "/readyz").status == 503, 20)  # it has heard of it
-    for stream in (False, True):
-        check(s, f"a server that ends, stream {stream}", s.request("POST", CHAT, chat(stream=stream)), 503, "server_error", "shutting_down",
-              "Retry-After")
-    raw.close()
+def shutting_down(p, webs):
+    held = p.stream(chat(max_tokens=6000, ignore_eos=True))
+    held.wait_for(b'"content":"')
+    p.process.terminate()
+    wait_until(lambda: p.get("/readyz").status == 503, 20)  # it has heard of it
+    for web in webs:
+        for stream in (False, True):
+            check(web, f"a server that ends, stream {stream}", web.request("POST", CHAT, chat(stream=stream)), 503, "server_error", "shutting_down",
+                  "Retry-After")
+    held.close()
+
+
+def fronts(folder, p):
+    """Every web server there is, before one program."""
+    webs = []
+    for name in [n for n, known in KNOWN.items() if not known[3]]:
+        if missing(name):
+            tap.skip(f"complaint 12, {name}", missing(name))
+            continue
+        home = os.path.join(folder, name)
+        os.mkdir(home)
+        web = Front(name, home, p)
+        try:
+            web.start()
+            webs.append(web)
+        except Exception as e:
+            tap.ok(False, f"{name} starts", e)
+    for web in webs:
+        tap.ok(wait_until(lambda: web.request("GET", "/readyz").status == 200, 60), f"{web.name} starts")
+    return webs
 
 
 def main():
+    if not SMOLLM2:
+        tap.skip("complaint 12", "AIRSTRIP_SMOLLM2 is not set")
+        tap.done()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         keys = os.path.join(folder, "keys")
         with open(keys, "w") as f:
             f.write(key_line("all", KEYS["all"]) + key_line("other", KEYS["other"], "models=none-of-ours") +
                     key_line("slow", KEYS["slow"], "requests_per_minute=1"))
-        for server in SERVERS:
-            with Stack(server, options=["--max-sequence-length", "2048", "--api-keys", keys]) as s:
-                tap.attempt(rows, s)
-            with Stack(server) as s:
-                tap.attempt(shutting_down, s)
+        for options, run in ((["--max-sequence-length", "2048", "--api-keys", keys], lambda p, webs: [tap.attempt(rows, p, web) for web in webs]),
+                             ([], lambda p, webs: tap.attempt(shutting_down, p, webs))):
+            with Program("--listen-mode", "0666", *options) as p, tempfile.TemporaryDirectory() as homes:
+                os.chmod(homes, 0o755)
+                webs = fronts(homes, p)
+                try:
+                    run(p, webs)
+                finally:
+                    for web in webs:
+                        web.stop()
     tap.done()
 
 
