@@ -35,7 +35,7 @@ static const char *const allowed[] = {
     "open", "openat", "stat", "lstat", "newfstatat", "statx", "statfs", "access", "faccessat",
     "faccessat2", "readlink", "readlinkat", "getcwd", "unlink", "unlinkat",
     /* memory; what is executable too, for PCRE2's machine code */
-    "mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "mincore",
+    "mmap", "munmap", "mremap", "mprotect", "madvise", "brk",
     /* threads */
     "futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "getcpu", "gettid",
     "getpid", "exit", "exit_group", "membarrier", "set_tid_address",
@@ -51,7 +51,7 @@ static const char *const allowed[] = {
     "sigaltstack",
     /* what is the case */
     "clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom", "uname", "sysinfo",
-    "getrlimit", "getrusage", "getuid", "geteuid", "getgid", "getegid", "times",
+    "getrlimit", "getrusage", "getuid", "geteuid", "getgid", "getegid",
 };
 /* clang-format on */
 

@@ -13,7 +13,7 @@ import threading
 
 import fcgi_client as fcgi
 from program import chat
-from stack import SMOLLM2, end_process, wait_until
+from stack import SMOLLM2, TOP, end_process, wait_until
 from webservers import PREFIX, installed
 import tap
 
@@ -37,6 +37,7 @@ def tools(units):
     if not shutil.which("systemd-analyze"):
         tap.skip("what systemd-analyze says", "systemd-analyze is not installed")
         return
+    system_calls(units)
     files = [os.path.join(units, name) for name in ("airstrip.service", "airstrip.socket")]
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files], capture_output=True, text=True, timeout=60)
     said = [line for line in (done.stdout + done.stderr).splitlines() if "airstrip" in line]
@@ -47,6 +48,30 @@ def tools(units):
         tap.skip("systemd-analyze security", "this one cannot look at files: " + (done.stdout + done.stderr).strip()[:100])
         return
     tap.ok(float(level.group(1)) < 1, f"systemd-analyze security: exposure {level.group(1)} of 10", done.stdout[-3000:])
+
+
+def system_calls(units):
+    """What the program's own filter takes for needed, the unit must allow, and laying that filter too."""
+    done = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, timeout=60)
+    sets, name = {}, None
+    for line in done.stdout.splitlines():
+        if line.startswith("@"):
+            name = line.strip()
+            sets[name] = []
+        elif name and line.startswith("    ") and not line.strip().startswith("#"):
+            sets[name].append(line.strip())
+
+    def calls(word):
+        return {c for member in sets.get(word, ()) for c in calls(member)} if word.startswith("@") else {word}
+    allowed = calls("@default")
+    for value in directives(os.path.join(units, "airstrip.service"))["SystemCallFilter"]:
+        for word in value.lstrip("~").split():
+            allowed = allowed - calls(word) if value[0] == "~" else allowed | calls(word)
+    source = open(os.path.join(TOP, "fcgi", "sandbox.c")).read()
+    needed = set(re.findall(r'"(\w+)"', source.split("allowed[] = {")[1].split("};")[0])) | {"seccomp", "clone", "prlimit64", "prctl", "tgkill"}
+    known = {c for word in sets for c in calls(word)}       # one that this systemd has no name for cannot be allowed by it
+    tap.equal(sorted((needed & known) - allowed), [], f"SystemCallFilter= lets through all {len(needed & known)} calls that the program needs")
+    tap.ok(not allowed & {"mount", "ptrace", "bpf", "setuid", "chown", "reboot", "init_module"}, "and no others of weight", sorted(allowed))
 
 
 def what_they_say(units, airstrip):
