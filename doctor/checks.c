@@ -160,7 +160,8 @@ static void check_body(struct visit *v, const char *check, enum fault fault, con
 
 void check_bodies(struct visit *v)
 {
-    size_t n = BODY_BYTES;
+    bool is_less = v->body_limit > 0 && v->body_limit < BODY_BYTES;
+    size_t n = is_less ? (size_t)v->body_limit : BODY_BYTES;
     char *bytes = malloc(n);
 
     if (!bytes) {
@@ -168,8 +169,6 @@ void check_bodies(struct visit *v)
         return;
     }
     fill(bytes, n);
-    if (v->body_limit > 0 && v->body_limit < (long long)n)
-        n = (size_t)v->body_limit;
     check_body(v, "body", FAULT_BODY, "a request", bytes, n, false);
     if (n > CHUNKED_BYTES)
         n = CHUNKED_BYTES;

@@ -11,7 +11,7 @@
 
 #include "kernels/base/clock.h"
 
-enum { N_EVENTS = 15, INTERVAL_MS = 100, APART_MS = 25, TRIES = 3 };
+enum { N_EVENTS = 15, INTERVAL_MS = 100, APART_MS = 25, TRIES = 3, LINE_MOST = 65536 };
 
 struct stream {
     struct buf rest; /* of a line that is not whole */
@@ -57,7 +57,7 @@ static void listen_to(const struct site *site, enum ask_http http, struct stream
         .path = path, .http = http, .timeout_ms = ASK_TIMEOUT_MS, .piece = on_piece, .arg = s
     };
 
-    *s = (struct stream){ 0 };
+    *s = (struct stream){ .rest.limit = LINE_MOST };
     snprintf(path, sizeof path, "/v1/selftest/events?n=%d&interval_ms=%d", N_EVENTS, INTERVAL_MS);
     ask(site, &q, &s->answer);
     buf_done(&s->rest);

@@ -181,6 +181,8 @@ int main(int argc, char **argv)
         return UNREACHED;
     }
     rc = look(&o, base, &r, &e);
+    report_make_plain(e.text);
+    report_make_plain(r.software);
     if (rc && rc != ERR_CANCELLED)
         fprintf(stderr, "airstrip-doctor: %s: %s\n", base, e.text);
     else if (o.json)

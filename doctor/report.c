@@ -8,6 +8,13 @@
 #include "kernels/base/buf.h"
 #include "kernels/base/json.h"
 
+void report_make_plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 static void put(struct report *r, const char *check, enum verdict v, enum fault f, const char *fmt,
                 va_list ap)
 {
@@ -18,6 +25,7 @@ static void put(struct report *r, const char *check, enum verdict v, enum fault 
     one = &r->list[r->n++];
     *one = (struct finding){ .check = check, .verdict = v, .fault = f };
     vsnprintf(one->text, sizeof one->text, fmt, ap);
+    report_make_plain(one->text);
 }
 
 void report_good(struct report *r, const char *check, const char *fmt, ...)

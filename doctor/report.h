@@ -36,6 +36,10 @@ void report_found(struct report *r, const char *check, enum verdict v, enum faul
                   const char *fmt, ...) PRINTF_LIKE(5, 6);
 size_t report_count(const struct report *r, enum verdict v);
 
+/* What a web server sent may stand in a sentence: its control characters, which a terminal would
+ * obey, become question marks. */
+void report_make_plain(char *text);
+
 /* On standard output. */
 void report_print(const struct report *r, const char *url);
 void report_print_json(const struct report *r, const char *url);
