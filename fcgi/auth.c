@@ -118,7 +118,7 @@ int auth_open(struct auth **out, const char *path, struct err *e)
         if (rc)
             err_prefix(e, "%s:%zu: ", path, n);
     }
-    if (!rc && ferror(f))
+    if (!rc && !feof(f)) /* an error, or no memory for a line */
         rc = err_set(e, ERR_IO, "cannot read API keys from %s: %s", path, strerror(errno));
     if (!rc && !a->n_keys)
         rc = err_set(e, ERR_INVALID, "%s: expected one API key a line, found none", path);

@@ -154,7 +154,9 @@ int config_parse(struct config *c, const char *name, const char *text, size_t le
         p.line++;
         buf_reset(&line);
         buf_put(&line, text, (size_t)(eol - text));
-        if (line.failed) {
+        if (line.failed && (size_t)(eol - text) <= LINE_MAX_BYTES) {
+            rc = err_set(e, ERR_NOMEM, "no memory for a line");
+        } else if (line.failed) {
             rc = err_set(e, ERR_FORMAT, "expected a line of at most %d bytes", LINE_MAX_BYTES);
         } else if (line.len && memchr(line.data, 0, line.len)) {
             rc = err_set(e, ERR_FORMAT, "expected text, found a zero byte");

@@ -320,6 +320,8 @@ int intake_feed(struct intake *in, const void *bytes, size_t len, struct err *e)
             rc = end_record(in, was_empty, e);
         }
     }
+    if (!rc && in->owed.failed)
+        rc = err_set(e, ERR_NOMEM, "no memory for an answer to the web server");
     return rc;
 }
 

@@ -3,6 +3,7 @@
  * folder, or the one file that begins with it; or in huggingface_hub's cache.  NAME may end in
  * :TAG, which the file's name must then have in it. */
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,15 @@ enum { MAX_DIRS = 4 };
  * models are full of them. */
 static bool is_model(const char *path)
 {
-    struct buf config = { 0 };
+    char config[PATH_MAX];
     struct stat st;
-    bool found;
 
     if (stat(path, &st))
         return false;
     if (!S_ISDIR(st.st_mode))
         return S_ISREG(st.st_mode);
-    buf_printf(&config, "%s/config.json", path);
-    found = !config.failed && !stat(config.data, &st) && S_ISREG(st.st_mode);
-    buf_done(&config);
-    return found;
+    return snprintf(config, sizeof config, "%s/config.json", path) < (int)sizeof config &&
+           !stat(config, &st) && S_ISREG(st.st_mode);
 }
 
 /* The folders, most specific first; all live in the configuration's arena. */
@@ -123,17 +121,18 @@ static int search_cache(struct config *c, const struct hub_name *name, const cha
     return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-/* dir/name + suffix where that is a model, else NULL. */
-static const char *exact(struct config *c, const char *dir, const char *name, const char *suffix)
+/* dir/name + suffix where that is a model, else *path is NULL. */
+static int exact(struct config *c, const char *dir, const char *name, const char *suffix,
+                 const char **path, struct err *e)
 {
-    struct buf b = { 0 };
-    const char *path = NULL;
+    char file[PATH_MAX];
 
-    buf_printf(&b, "%s/%s%s", dir, name, suffix);
-    if (!b.failed && is_model(b.data))
-        path = arena_strndup(&c->storage, b.data, b.len);
-    buf_done(&b);
-    return path;
+    *path = NULL;
+    if (snprintf(file, sizeof file, "%s/%s%s", dir, name, suffix) >= (int)sizeof file ||
+        !is_model(file))
+        return 0;
+    *path = arena_strndup(&c->storage, file, strlen(file));
+    return *path ? 0 : err_set(e, ERR_NOMEM, "no memory for a file name");
 }
 
 /* In the models folders.  places: where, for a sentence. */
@@ -148,10 +147,13 @@ static int search_dirs(struct config *c, const char *model, const struct hub_nam
     last = last ? last + 1 : base;
     for (size_t i = 0; !rc && !*path && i < n; i++) {
         buf_printf(places, "%s%s", i ? ", " : "", dirs[i]);
-        if (!(*path = exact(c, dirs[i], model, "")) &&
-            !(*path = exact(c, dirs[i], model, ".gguf")) &&
-            !(*last && !*name->tag && (*path = exact(c, dirs[i], last, ""))))
-            rc = *last ? search(c, dirs[i], last, name->tag, path, e) : 0;
+        rc = exact(c, dirs[i], model, "", path, e);
+        if (!rc && !*path)
+            rc = exact(c, dirs[i], model, ".gguf", path, e);
+        if (!rc && !*path && *last && !*name->tag)
+            rc = exact(c, dirs[i], last, "", path, e);
+        if (!rc && !*path && *last)
+            rc = search(c, dirs[i], last, name->tag, path, e);
     }
     return rc;
 }

@@ -256,21 +256,23 @@ int chat_tools_read(struct chat_tools *t, const struct value *body, bool flat, s
 /* --- earlier calls --- */
 
 /* Arguments are a string of JSON in the API and an object in templates; what is no JSON stays a
- * string. */
+ * string.  NULL: no memory. */
 static struct value *arguments(struct arena *a, struct value *v)
 {
     struct value *object;
     struct err e;
+    int rc;
 
     if (!v)
         return value_map(a);
     if (v->kind == VALUE_STRING && !v->string.len)
         return value_map(a);
-    if (v->kind == VALUE_STRING &&
-        !json_parse(v->string.data, v->string.len, MAX_DEPTH, a, &object, &e) &&
-        object->kind == VALUE_MAP)
-        return object;
-    return v;
+    if (v->kind != VALUE_STRING)
+        return v;
+    rc = json_parse(v->string.data, v->string.len, MAX_DEPTH, a, &object, &e);
+    if (rc == ERR_NOMEM)
+        return NULL;
+    return rc == 0 && object->kind == VALUE_MAP ? object : v;
 }
 
 int chat_tools_add_call(const struct value *f, const struct value *id, const char *where,

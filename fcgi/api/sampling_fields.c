@@ -207,8 +207,11 @@ int sampling_fields_parse(struct sampling *s, const char *json, struct arena *a,
 {
     struct value *v;
     struct err inner;
+    int rc = json_parse(json, strlen(json), MAX_DEPTH, a, &v, &inner);
 
-    if (json_parse(json, strlen(json), MAX_DEPTH, a, &v, &inner))
+    if (rc == ERR_NOMEM)
+        return field_no_memory(e);
+    if (rc)
         return err_set(e, ERR_INVALID, "not valid JSON: %s", inner.text);
     if (v->kind != VALUE_MAP)
         return err_set(e, ERR_INVALID, "expected a JSON object, found %s", field_describe(v).text);

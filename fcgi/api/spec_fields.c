@@ -29,6 +29,8 @@ static int put_schema(struct spec *s, const struct value *v, const char *param, 
 
     if (v && v->kind == VALUE_STRING) {
         rc = json_parse(v->string.data, v->string.len, MAX_SCHEMA_DEPTH, a, &parsed, &inner);
+        if (rc == ERR_NOMEM)
+            return field_no_memory(e);
         if (rc)
             return err_param(e, param, ERR_INVALID, "%s: not valid JSON: %s", param, inner.text);
         found.value = v = parsed;

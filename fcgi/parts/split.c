@@ -16,6 +16,12 @@ bool split_is_blank(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+void split_reset(struct split *s, struct buf *b)
+{
+    s->failed |= b->failed;
+    buf_reset(b);
+}
+
 /* --- parts --- */
 
 void split_emit(struct split *s, enum part_kind kind, const char *bytes, size_t len)
@@ -63,7 +69,7 @@ bool split_call(struct split *s)
     s->any = false;
     s->has_args = false;
     split_emit(s, PART_CALL, s->name.data, s->name.len);
-    buf_reset(&s->raw);
+    split_reset(s, &s->raw);
     return true;
 }
 
@@ -112,7 +118,7 @@ static void put_text(struct split *s, const char *bytes, size_t len)
 {
     if (s->begun || !s->apart)
         split_emit(s, PART_CONTENT, s->blank.data, s->blank.len);
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
     s->begun = true;
     split_emit(s, PART_CONTENT, bytes, len);
     text_marks(s);
@@ -150,10 +156,10 @@ static void text_byte(struct split *s, char c)
         return;
     }
     if (f && f->bare && !s->begun && c == (f->body == BODY_PYTHON ? '[' : '{')) {
-        buf_reset(&s->raw);
+        split_reset(s, &s->raw);
         if (!s->apart)
             buf_put(&s->raw, s->blank.data, s->blank.len);
-        buf_reset(&s->blank);
+        split_reset(s, &s->blank);
         buf_putc(&s->raw, c);
         begin_calls(s, true);
         s->state->byte(s, c);
@@ -171,7 +177,7 @@ static const struct split_state thinking_state = { .byte = think_byte,
 
 static void begin_thinking(struct split *s)
 {
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
     s->begun = false;
     split_go(s, &thinking_state, s->o.thinking->close, NULL, NULL);
 }
@@ -183,10 +189,10 @@ static void text_mark(struct split *s, size_t i)
         return;
     }
     /* Blanks before a call are only wanted back if it is none. */
-    buf_reset(&s->raw);
+    split_reset(s, &s->raw);
     if (s->begun || !s->apart)
         buf_put(&s->raw, s->blank.data, s->blank.len);
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
     buf_puts(&s->raw, s->marks[i]);
     begin_calls(s, false);
 }
@@ -195,7 +201,7 @@ static void text_end(struct split *s)
 {
     if (s->begun || !s->apart)
         split_emit(s, PART_CONTENT, s->blank.data, s->blank.len);
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
 }
 
 static const struct split_state text_state = { .byte = text_byte,
@@ -209,8 +215,8 @@ void split_text(struct split *s, bool apart)
     s->called = false;
     s->recording = false;
     s->begun = false;
-    buf_reset(&s->blank);
-    buf_reset(&s->raw);
+    split_reset(s, &s->blank);
+    split_reset(s, &s->raw);
     text_marks(s);
 }
 
@@ -222,7 +228,7 @@ static void think_byte(struct split *s, char c)
     }
     if (s->begun)
         split_emit(s, PART_REASONING, s->blank.data, s->blank.len);
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
     s->begun = true;
     split_emit(s, PART_REASONING, &c, 1);
 }
@@ -235,7 +241,7 @@ static void think_mark(struct split *s, size_t i)
 
 static void think_end(struct split *s)
 {
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
 }
 
 /* --- the stream --- */
@@ -321,6 +327,12 @@ static void count_token(struct split *s)
     s->reasoned = now;
 }
 
+static void note_failures(struct split *s)
+{
+    s->failed |= s->held.failed || s->control.failed || s->blank.failed || s->raw.failed ||
+                 s->name.failed || s->key.failed || s->value.failed;
+}
+
 void split_push(struct split *s, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -328,7 +340,7 @@ void split_push(struct split *s, const char *bytes, size_t len)
 
         if (c == CONTROL_BEGIN) {
             s->in_control = true;
-            buf_reset(&s->control);
+            split_reset(s, &s->control);
         } else if (c == CONTROL_END) {
             if (s->in_control)
                 take_control(s);
@@ -342,14 +354,14 @@ void split_push(struct split *s, const char *bytes, size_t len)
             settle(s, false);
         }
     }
-    s->failed |= s->held.failed || s->control.failed || s->blank.failed || s->raw.failed ||
-                 s->name.failed || s->key.failed || s->value.failed;
+    note_failures(s);
 }
 
 void split_finish(struct split *s)
 {
     settle(s, true);
     s->state->end(s);
+    note_failures(s);
 }
 
 /* Does the prompt end with the mark that begins reasoning, blanks apart? */

@@ -35,7 +35,7 @@ static const struct split_state message_state = { .byte = message_byte,
 static void begin_header(struct split *s)
 {
     s->called = false;
-    buf_reset(&s->name);
+    split_reset(s, &s->name);
     split_go(s, &header_state, MESSAGE, NULL, NULL);
 }
 
@@ -97,7 +97,7 @@ static void header_mark(struct split *s, size_t i)
         struct buf name = { 0 };
 
         buf_put(&name, word, len);
-        buf_reset(&s->name);
+        split_reset(s, &s->name);
         buf_put(&s->name, name.data, name.len);
         buf_done(&name);
         split_trim_name(s);

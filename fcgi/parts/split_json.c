@@ -140,6 +140,7 @@ void split_put_value(struct buf *out, const char *bytes, size_t len)
     struct value *v;
     struct arena a;
     struct err e;
+    int rc;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i][0]) == len && !memcmp(bytes, names[i][0], len)) {
@@ -147,8 +148,11 @@ void split_put_value(struct buf *out, const char *bytes, size_t len)
             return;
         }
     arena_init(&a, 0);
-    if (len && !json_parse(bytes, len, VALUE_MAX_DEPTH, &a, &v, &e)) {
+    rc = len ? json_parse(bytes, len, VALUE_MAX_DEPTH, &a, &v, &e) : ERR_FORMAT;
+    if (rc == 0) {
         buf_put(out, bytes, len);
+    } else if (rc == ERR_NOMEM) {
+        out->failed = true;
     } else {
         buf_putc(out, '"');
         escape_bytes(out, bytes, len);

@@ -36,7 +36,7 @@ static void seek(struct split *s)
 static void begin_name(struct split *s)
 {
     s->called = false;
-    buf_reset(&s->name);
+    split_reset(s, &s->name);
     split_go(s, &name_state, s->o.format->name_end, s->o.format->name_key ? "[CALL_ID]" : NULL,
              s->o.format->call_end);
 }

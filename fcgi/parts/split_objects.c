@@ -33,8 +33,8 @@ static const struct split_state rest_state = { .byte = rest_byte,
 static void seek(struct split *s)
 {
     s->called = false;
-    buf_reset(&s->name);
-    buf_reset(&s->value);
+    split_reset(s, &s->name);
+    split_reset(s, &s->value);
     split_go(s, &seek_state, s->o.format->close,
              s->o.format->body == BODY_NAMED ? s->o.format->call : s->o.format->open, NULL);
 }
@@ -65,7 +65,7 @@ static void seek_byte(struct split *s, char c)
     s->nest = 0;
     s->at = AT_KEY;
     s->has_args = false;
-    buf_reset(&s->key);
+    split_reset(s, &s->key);
     split_go(s, &object_state, NULL, NULL, NULL);
 }
 
@@ -181,7 +181,7 @@ static void begin_value(struct split *s, char c)
     s->unescape = (struct unescape){ 0 };
     s->quoted = c == '"';
     if (s->role == ROLE_ARGS && !s->o.format->name_key) {
-        buf_reset(&s->name);
+        split_reset(s, &s->name);
         buf_put(&s->name, s->key.data, s->key.len);
         if (!begin_call(s)) {
             split_give_back(s);
@@ -189,7 +189,7 @@ static void begin_value(struct split *s, char c)
         }
     }
     if (s->role == ROLE_NAME) {
-        buf_reset(&s->name);
+        split_reset(s, &s->name);
         if (!s->quoted) {
             fail(s, c);
             return;
@@ -246,7 +246,7 @@ static void between(struct split *s, char c)
     } else if (s->at == AT_COMMA && c == ',') {
         s->at = AT_KEY;
     } else if (s->at == AT_KEY && c == '"') {
-        buf_reset(&s->key);
+        split_reset(s, &s->key);
         s->json = (struct scan_json){ .string = true };
         s->unescape = (struct unescape){ 0 };
         s->at = AT_IN_KEY;

@@ -24,7 +24,7 @@ static const struct split_state args_state = { .byte = args_byte, .end = any_end
 static void seek(struct split *s)
 {
     s->called = false;
-    buf_reset(&s->name);
+    split_reset(s, &s->name);
     split_go(s, &seek_state, s->o.format->close, s->o.format->open, NULL);
 }
 
@@ -87,8 +87,8 @@ static void name_byte(struct split *s, char c)
     s->at = AT_KEY;
     s->quote = 0;
     s->nest = 0;
-    buf_reset(&s->key);
-    buf_reset(&s->value);
+    split_reset(s, &s->key);
+    split_reset(s, &s->value);
     split_go(s, &args_state, NULL, NULL, NULL);
 }
 
@@ -104,7 +104,7 @@ static void end_word(struct split *s)
         if (!strcmp(word, names[i][0]))
             word = names[i][1];
     split_emit(s, PART_ARGUMENTS, word, strlen(word));
-    buf_reset(&s->value);
+    split_reset(s, &s->value);
 }
 
 static void string_byte(struct split *s, char c)
@@ -173,7 +173,7 @@ static void args_byte(struct split *s, char c)
         split_emit(s, PART_ARGUMENTS, "\"", 1);
     } else if (!s->nest && (c == ',' || c == ')')) {
         s->at = AT_KEY;
-        buf_reset(&s->key);
+        split_reset(s, &s->key);
         if (c == ')')
             end_call(s);
     } else if (c == '[' || c == '{' || c == '(') {

@@ -34,6 +34,9 @@ void split_channels(struct split *s, const char *prompt_end);
 
 bool split_is_blank(char c);
 
+/* Empties one of its buffers, and remembers that something is missing where it has failed. */
+void split_reset(struct split *s, struct buf *b);
+
 /* The name without the format's prefix, blanks, and Kimi's ":0". */
 void split_trim_name(struct split *s);
 

@@ -50,7 +50,7 @@ static void begin_name(struct split *s)
     const struct format *f = s->o.format;
 
     s->called = false;
-    buf_reset(&s->name);
+    split_reset(s, &s->name);
     split_go(s, &name_state, f->name_end ? f->name_end : f->key, f->call_end, NULL);
 }
 
@@ -109,7 +109,7 @@ static void end_call(struct split *s)
 
 static void begin_key(struct split *s)
 {
-    buf_reset(&s->key);
+    split_reset(s, &s->key);
     split_go(s, &key_state, s->o.format->key_end, NULL, NULL);
 }
 
@@ -160,12 +160,12 @@ static void begin_value(struct split *s)
         kind = ARG_OTHER;
     split_emit(s, PART_ARGUMENTS, s->any ? ", \"" : "{\"", s->any ? 3 : 2);
     s->any = true;
-    buf_reset(&s->value);
+    split_reset(s, &s->value);
     escape_bytes(&s->value, s->key.data, s->key.len);
     split_emit(s, PART_ARGUMENTS, s->value.data, s->value.len);
     s->quoted = kind == ARG_STRING;
     split_emit(s, PART_ARGUMENTS, s->quoted ? "\": \"" : "\": ", s->quoted ? 4 : 3);
-    buf_reset(&s->value);
+    split_reset(s, &s->value);
     s->role = 0; /* nothing of it yet: a newline does not belong to it */
     split_go(s, &value_state, s->o.format->value_end, s->o.format->cdata ? CDATA : NULL, NULL);
 }
@@ -184,7 +184,7 @@ static void key_mark(struct split *s, size_t i)
         s->key.data[to - from] = '\0';
         s->key.len = to - from;
     }
-    buf_reset(&s->value);
+    split_reset(s, &s->value);
     if (s->o.format->value)
         split_go(s, &gap_state, s->o.format->value, NULL, NULL);
     else
@@ -218,7 +218,7 @@ static void value_byte(struct split *s, char c)
         buf_reset(out);
     if (s->blank.len)
         buf_puts(out, s->quoted ? "\\n" : "\n");
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
     if (c == '\n')
         buf_putc(&s->blank, c);
     else if (s->quoted)
@@ -241,7 +241,7 @@ static void value_mark(struct split *s, size_t i)
         split_emit(s, PART_ARGUMENTS, "\\n", 2);
     else if (s->role == 2 && s->blank.len)
         buf_putc(&s->value, '\n');
-    buf_reset(&s->blank);
+    split_reset(s, &s->blank);
     if (s->quoted) {
         split_emit(s, PART_ARGUMENTS, "\"", 1);
     } else {
@@ -249,8 +249,9 @@ static void value_mark(struct split *s, size_t i)
 
         split_put_value(&out, s->value.data, s->value.len);
         split_emit(s, PART_ARGUMENTS, out.data, out.len);
+        s->failed |= out.failed;
         buf_done(&out);
     }
-    buf_reset(&s->value);
+    split_reset(s, &s->value);
     args(s);
 }

@@ -211,7 +211,7 @@ static int32_t magnitudes(struct grammar *g, const struct bound *lo, const struc
     for (size_t n = lo->at.n_whole; n <= most && !b.failed; n++)
         put_whole(&b, n);
     if (b.failed)
-        g->failed = true;
+        g->failed = g->no_memory = true;
     node = b.failed ? GRAMMAR_NONE : grammar_automaton(g, b.n_states, b.edges, b.n_edges);
     free(b.edges);
     return node;
@@ -253,7 +253,7 @@ int32_t digits_multiples(struct grammar *g, unsigned m)
             put(&b, 2 + r, 2 + (r * 10 + d) % m, (char)('0' + d), (char)('0' + d));
     put_end(&b, 2);
     if (b.failed)
-        g->failed = true;
+        g->failed = g->no_memory = true;
     node = b.failed ? GRAMMAR_NONE
                     : grammar_alt(g, zero, grammar_automaton(g, b.n_states, b.edges, b.n_edges));
     free(b.edges);

@@ -18,6 +18,14 @@ void grammar_done(struct grammar *g)
     *g = (struct grammar){ 0 };
 }
 
+int grammar_check(const struct grammar *g, struct err *e)
+{
+    if (g->no_memory)
+        return err_set(e, ERR_NOMEM, "no memory for a grammar of %zu nodes", g->n_nodes);
+    return g->failed ? err_set(e, ERR_LIMIT, "the grammar is larger than %zu nodes", g->max_nodes)
+                     : 0;
+}
+
 /* Room for n more items of size bytes in *items; the place of the first, or NULL. */
 static void *grow(struct grammar *g, void *items, size_t *used, size_t *cap, size_t n, size_t size)
 {
@@ -33,7 +41,7 @@ static void *grow(struct grammar *g, void *items, size_t *used, size_t *cap, siz
 
         p = realloc(*array, want * size);
         if (!p) {
-            g->failed = true;
+            g->failed = g->no_memory = true;
             return NULL;
         }
         *array = p;

@@ -62,12 +62,16 @@ struct grammar {
     size_t n_edges, cap_edges;
     int32_t *rules; /* the node of each, GRAMMAR_NONE while it is not defined */
     size_t n_rules, cap_rules;
-    bool failed;
+    bool failed;    /* a node is missing: */
+    bool no_memory; /* for want of memory, not because of max_nodes */
 };
 
 /* max_nodes bounds nodes, bytes, ranges, edges and rules alike. */
 void grammar_init(struct grammar *g, size_t max_nodes);
 void grammar_done(struct grammar *g);
+
+/* Whether it is whole: 0, ERR_LIMIT or ERR_NOMEM. */
+int grammar_check(const struct grammar *g, struct err *e) MUST_CHECK;
 
 int32_t grammar_empty(struct grammar *g); /* "" */
 int32_t grammar_never(struct grammar *g); /* nothing at all, not even "" */

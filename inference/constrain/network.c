@@ -411,8 +411,11 @@ int network_compile(struct network *n, const struct grammar *g, int32_t root, si
     int rc;
 
     *n = (struct network){ 0 };
-    if (g->failed || root < 0)
-        return err_set(e, ERR_LIMIT, "the grammar is larger than %zu nodes", g->max_nodes);
+    rc = grammar_check(g, e);
+    if (rc == 0 && root < 0)
+        rc = err_set(e, ERR_LIMIT, "the grammar is larger than %zu nodes", g->max_nodes);
+    if (rc)
+        return rc;
     n->n_rules = g->n_rules;
     n->starts = calloc(g->n_rules + 1, sizeof *n->starts);
     if (!n->starts)

@@ -319,7 +319,9 @@ int schema_node(struct grammar *g, const struct value *schema, int32_t *out, str
         rc = place_node(&w, &s, out);
     if (rc == 0)
         rc = define_places(&w);
-    if (rc == 0 && g->failed)
+    if (rc == 0 && g->no_memory)
+        rc = grammar_check(g, e);
+    else if (rc == 0 && g->failed)
         rc = err_set(e, ERR_LIMIT, "the schema is too large");
     table_done(&w.memo);
     free(w.places);

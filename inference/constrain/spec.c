@@ -2,6 +2,7 @@
 
 #include "inference/constrain/chars.h"
 #include "inference/constrain/gbnf.h"
+#include "inference/constrain/grammar.h"
 #include "inference/constrain/regex.h"
 #include "inference/constrain/schema.h"
 #include "kernels/base/json.h"
@@ -46,7 +47,8 @@ int spec_grammar(struct grammar *g, const struct spec *s, int32_t *root, struct 
     }
     if (rc == 0)
         grammar_define(g, *root, node);
-    return rc;
+    /* Who reads the text goes on without what is missing, and may complain of that. */
+    return g->no_memory ? grammar_check(g, e) : rc;
 }
 
 void spec_key(struct buf *b, const struct spec *s)

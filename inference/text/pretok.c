@@ -154,6 +154,8 @@ int pretok_create(struct pretok **out, struct str name, struct err *e)
             int step = (int)p->n;
 
             pretok_free(p);
+            if (problem == PCRE2_ERROR_HEAP_FAILED)
+                return err_set(e, ERR_NOMEM, "no memory for a pre-tokenizer");
             return err_set(e, ERR_INTERNAL, "expression %d of \"%.*s\": error %d at %zu", step,
                            (int)name.len, name.data, problem, offset);
         }

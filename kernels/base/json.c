@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -127,12 +128,24 @@ static int tokenise(const char *text, size_t len, int max_depth, struct json_obj
         je = json_tokener_get_error(t);
         at = len;
     }
-    if (je != json_tokener_success && errno == ENOMEM)
+    if (errno == ENOMEM) /* a success, too, may lack what there was no memory for */
         rc = err_set(e, ERR_NOMEM, "no memory for a JSON text of %zu bytes", len);
     else if (je != json_tokener_success)
         rc = err_set(e, ERR_FORMAT, "JSON, byte %zu: %s", at, json_tokener_error_desc(je));
     json_tokener_free(t);
     return rc;
+}
+
+/* json-c does not survive a strdup() without memory, so what it will need, rounded up, is asked for
+ * beforehand: all of it has just been free when it is wanted. */
+static int is_there_room(size_t bytes, size_t len, struct err *e)
+{
+    void *p = malloc(bytes + 1);
+
+    if (!p)
+        return err_set(e, ERR_NOMEM, "no memory for a JSON text of %zu bytes", len);
+    free(p);
+    return 0;
 }
 
 int json_parse(const char *text, size_t len, int max_depth, struct arena *a, struct value **out,
@@ -161,7 +174,9 @@ int json_parse(const char *text, size_t len, int max_depth, struct arena *a, str
         rc = err_set(e, ERR_LIMIT, "a JSON text of %zu bytes is too long", len);
         goto out;
     }
-    rc = tokenise(text, len, max_depth, &tree, e);
+    rc = is_there_room(scan.cost_bytes, len, e);
+    if (rc == 0)
+        rc = tokenise(text, len, max_depth, &tree, e);
     if (rc == 0)
         rc = convert(tree, a, out, e);
     if (rc)

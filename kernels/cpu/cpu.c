@@ -196,8 +196,10 @@ static int cpu_kv_open(struct device *d, const struct kv_shape *s, struct kv **o
 {
     int rc = kv_create(out, s, e);
 
-    if (rc == 0 && (rc = attend_reserve(d, s->head_dim, e)) != 0)
+    if (rc == 0 && (rc = attend_reserve(d, s->head_dim, e)) != 0) {
         kv_free(*out);
+        *out = NULL;
+    }
     return rc;
 }
 

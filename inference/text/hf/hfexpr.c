@@ -143,8 +143,10 @@ int hf_compile(void **code, const char *expression, size_t len, struct err *e)
         pcre2_compile((PCRE2_SPTR)buf_str(&b), b.len, PCRE2_UTF | PCRE2_UCP, &problem, &at, NULL);
     if (!made) {
         pcre2_get_error_message(problem, text, sizeof text);
-        rc = err_set(e, ERR_UNSUPPORTED, "tokenizer.json: the expression %.120s: %s", expression,
-                     (const char *)text);
+        rc = problem == PCRE2_ERROR_HEAP_FAILED
+                 ? err_set(e, ERR_NOMEM, "no memory for the expression %.120s", expression)
+                 : err_set(e, ERR_UNSUPPORTED, "tokenizer.json: the expression %.120s: %s",
+                           expression, (const char *)text);
         goto out;
     }
     /* Without a compiler for this machine the interpreter does the same, slower. */
