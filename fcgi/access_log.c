@@ -11,6 +11,7 @@
 
 #include "fcgi/admission.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/log.h"
 
 #define LETTERS "RutmrqsdlMpgQfIT%"
 
@@ -19,6 +20,7 @@ enum { HEADER_MAX = 64, PATH_BYTES = 4096 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards path and changes of fd */
 static char path[PATH_BYTES];
 static atomic_int fd = -1;
+static struct log_lost lost;
 
 /* Keeps the number, so that a writer in another thread never holds a closed one. */
 static int open_path(struct err *e)
@@ -187,7 +189,7 @@ static const char *put_header(struct buf *b, const char *format, const struct re
 void access_log_write(const char *format, const struct request *r, const struct reply *p)
 {
     struct buf b = { 0 };
-    ssize_t n;
+    size_t n_lost = 0;
 
     if (fd < 0)
         return;
@@ -201,10 +203,9 @@ void access_log_write(const char *format, const struct request *r, const struct 
         }
     }
     buf_putc(&b, '\n');
-    if (!b.failed) {
-        do
-            n = write(fd, b.data, b.len);
-        while (n < 0 && errno == EINTR);
-    }
+    if (!b.failed)
+        n_lost = log_put(fd, &lost, b.data, b.len);
     buf_done(&b);
+    if (n_lost)
+        log_msg(LOG_WARN, "log", "%zu lines of the access log could not be written", n_lost);
 }

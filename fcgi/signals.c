@@ -39,6 +39,7 @@ int signals_catch(struct err *e)
         sigaction(signals[i], &act, NULL);
     }
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a log at its limit (RLIMIT_FSIZE) is an error of write() */
     return 0;
 }
 

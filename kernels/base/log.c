@@ -13,6 +13,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards path and chan
 static char path[4096];
 static atomic_int fd = STDERR_FILENO;
 static atomic_int threshold = LOG_INFO;
+static struct log_lost lost;
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -135,19 +136,43 @@ void log_ms(struct log_line *l, const char *key, double value)
         buf_printf(&l->text, " %s=%.2f", key, value);
 }
 
-void log_end(struct log_line *l)
+static ssize_t write_all(int to, const char *bytes, size_t len)
 {
     ssize_t n;
 
+    do
+        n = write(to, bytes, len);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+size_t log_put(int to, struct log_lost *l, const char *line, size_t len)
+{
+    ssize_t n;
+
+    if (atomic_exchange(&l->torn, false) && write_all(to, "\n", 1) < 1)
+        l->torn = true;
+    n = l->torn ? -1 : write_all(to, line, len);
+    if (n >= 0 && (size_t)n == len)
+        return atomic_exchange(&l->n, 0);
+    if (n > 0)
+        l->torn = true;
+    l->n++;
+    return 0;
+}
+
+void log_end(struct log_line *l)
+{
+    size_t n_lost = 0;
+
     if (l->text.data) {
         buf_putc(&l->text, '\n');
-        if (!l->text.failed) {
-            do
-                n = write(fd, l->text.data, l->text.len);
-            while (n < 0 && errno == EINTR);
-        }
+        if (!l->text.failed)
+            n_lost = log_put(fd, &lost, l->text.data, l->text.len);
     }
     buf_done(&l->text);
+    if (n_lost)
+        log_msg(LOG_WARN, "log", "%zu lines before the last one could not be written", n_lost);
 }
 
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)

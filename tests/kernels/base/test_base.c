@@ -1,11 +1,13 @@
 /* err, arena, buf, log. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -97,6 +99,49 @@ static void log_lines_stay_lines(void **state)
     unlink(path);
 }
 
+static const char *line_at(const char *text, size_t i)
+{
+    for (; i; i--) {
+        text = strchr(text, '\n');
+        assert_non_null(text);
+        text++;
+    }
+    return text;
+}
+
+/* A disk that is full, as a limit on the file's size: lines are lost, the next one that fits stands
+ * on a line of its own, and how many were lost is told. */
+static void log_of_a_full_disk(void **state)
+{
+    char path[] = "/tmp/airstrip-test-log-XXXXXX", text[4096] = "";
+    struct rlimit was, small;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(log_open(path, NULL), 0);
+    log_msg(LOG_INFO, "first", "fits");
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = (struct rlimit){ (rlim_t)lseek(fd, 0, SEEK_END) + 10, was.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (int i = 0; i < 3; i++)
+        log_msg(LOG_INFO, "lost", "%d", i);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    log_msg(LOG_INFO, "second", "fits");
+    log_msg(LOG_INFO, "third", "fits");
+    assert_int_equal(log_open(NULL, NULL), 0);
+    assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+    assert_non_null(strstr(line_at(text, 0), " info first "));
+    assert_int_equal(strcspn(line_at(text, 1), "\n"), 10); /* the beginning of one that is lost */
+    assert_non_null(strstr(line_at(text, 2), " info second msg=fits\n"));
+    assert_non_null(strstr(line_at(text, 3), "3 lines before the last one could not be written"));
+    assert_non_null(strstr(line_at(text, 4), " info third msg=fits\n"));
+    assert_true(line_at(text, 5)[0] == '\0');
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +149,7 @@ int main(void)
         cmocka_unit_test(arena_stops_at_its_limit),
         cmocka_unit_test(buf_grows_and_remembers_failure),
         cmocka_unit_test(log_lines_stay_lines),
+        cmocka_unit_test(log_of_a_full_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
