@@ -165,7 +165,8 @@ static int model_ready(const struct app_model *m, struct err *e)
     case ENGINE_LOADING:
         return err_set(e, ERR_LOADING, "model \"%s\" is loading: %d %%", m->name, s.load_percent);
     case ENGINE_FAILED:
-        return err_set(e, ERR_LOADING, "model \"%s\" failed to load: %s", m->name, s.failure.text);
+        return err_set(e, ERR_LOADING, "model \"%s\" %s: %s", m->name,
+                       s.was_ready ? "has failed" : "failed to load", s.failure.text);
     case ENGINE_CLOSING:
         return err_set(e, ERR_CLOSING, "the server is shutting down");
     case ENGINE_READY:
@@ -187,6 +188,23 @@ bool app_stalled(const struct app *a, struct err *e)
             s.last_step_ms_ago > limit) {
             err_set(e, ERR_STALLED, "model \"%s\" has work and has made no step for %.0f ms",
                     a->models[i].name, s.last_step_ms_ago);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool app_broken(const struct app *a, struct err *e)
+{
+    struct engine_status s;
+
+    for (size_t i = 0; i < a->n_models; i++) {
+        if (!a->models[i].engine)
+            continue;
+        engine_status(a->models[i].engine, &s);
+        if (s.state == ENGINE_FAILED && s.was_ready) {
+            *e = s.failure;
+            err_prefix(e, "model \"%s\" has failed: ", a->models[i].name);
             return true;
         }
     }

@@ -72,6 +72,10 @@ int app_ready(const struct app *a, struct err *e) MUST_CHECK;
 /* Whether an engine has work but made no step for the configuration's stall_timeout. */
 bool app_stalled(const struct app *a, struct err *e);
 
+/* Whether an engine that had served can do so no more: its device is lost, or its file was cut
+ * short.  Not one that could never be loaded. */
+bool app_broken(const struct app *a, struct err *e);
+
 /* Whether no model is loading any more, and how many can answer; logs what became of each. Main
  * only. */
 bool app_settled(struct app *a, size_t *n_ready);

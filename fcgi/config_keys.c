@@ -69,7 +69,7 @@ const struct config_key config_keys[] = {
     { "request_timeout", KEY_DURATION, SERVER(request_timeout_ms), 0, DAY_MS, NULL, "TIME  longest a request may take; 0: no limit" },
     { "drain_timeout", KEY_DURATION, SERVER(drain_timeout_ms), 0, DAY_MS, NULL, "TIME  for running requests to finish at shutdown" },
     { "stall_timeout", KEY_DURATION, SERVER(stall_ms), 0, DAY_MS, NULL, "TIME  without a step although there is work: then the engine hangs and /readyz says so; 0: never" },
-    { "stall_exit", KEY_SWITCH, SERVER(stall_exit), 0, 0, NULL, "on|off  whether the program then ends, for a supervisor to start it anew" },
+    { "stall_exit", KEY_SWITCH, SERVER(stall_exit), 0, 0, NULL, "on|off  whether the program then ends, or when an engine has failed, for a supervisor to start it anew" },
     { "read_timeout", KEY_DURATION, SERVER(read_timeout_ms), 1, DAY_MS, NULL, "TIME  the web server may pause while it sends a request" },
     { "write_timeout", KEY_DURATION, SERVER(write_timeout_ms), 1, DAY_MS, NULL, "TIME  the web server may refuse to take the answer" },
     { "log", KEY_TEXT, SERVER(log), 0, 0, NULL, "FILE  log file; without it standard error" },

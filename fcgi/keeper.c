@@ -157,15 +157,16 @@ static bool look_at_first(struct keeper *k)
     if (!app_settled(k->server->current, &n_ready))
         return true;
     k->settled = true;
-    if (n_ready)
+    if (n_ready) {
         notify("READY=1\nSTATUS=%zu models ready", n_ready);
-    else
-        log_msg(LOG_ERROR, "stop", "no model could be loaded");
+    } else {
+        err_set(&k->why, ERR_IO, "no model could be loaded");
+        log_msg(LOG_ERROR, "stop", "%s", k->why.text);
+    }
     return n_ready > 0;
 }
 
-/* True: an engine hangs, and the supervisor is to start anew. */
-static bool look_for_stall(struct keeper *k)
+static void look_for_stall(struct keeper *k)
 {
     struct err e;
     bool stalled = app_stalled(k->server->current, &e);
@@ -177,7 +178,21 @@ static bool look_for_stall(struct keeper *k)
     k->stalled = stalled;
     if (!stalled)
         notify_alive();
-    return stalled && k->server->current->config->stall_exit;
+}
+
+/* True: only a new process can help, and the operator wants one.  What failed is in the log
+ * already.  A configuration that is on its way may bring another engine for one that has failed,
+ * but not end one that hangs. */
+static bool wants_restart(struct keeper *k)
+{
+    const struct app *a = k->server->current;
+
+    if (!a->config->stall_exit)
+        return false;
+    if (!app_stalled(a, &k->why) && (k->coming || !app_broken(a, &k->why)))
+        return false;
+    log_msg(LOG_ERROR, "stop", "stall_exit is on: ending, to be started anew");
+    return true;
 }
 
 static void handle(struct keeper *k, int number)
@@ -229,10 +244,9 @@ int keeper_serve(struct keeper *k)
             look_at_coming(k);
         sandbox_look();
         slow_log_look(k->server, k->server->current->config->slow_ms);
-        if (look_for_stall(k)) {
-            log_msg(LOG_ERROR, "stop", "stall_exit is on: ending, to be started anew");
+        look_for_stall(k);
+        if (wants_restart(k))
             return 1;
-        }
     }
 }
 

@@ -18,6 +18,7 @@ struct keeper {
     struct app *coming; /* read anew, and loading; NULL: none */
     bool again;         /* it was asked for once more meanwhile */
     bool stalled;       /* an engine hangs, and it was told */
+    struct err why;     /* keeper_serve() returned 1: because of this */
 };
 
 /* Waits until all models are loaded, before anything is served: a predecessor goes on meanwhile.
@@ -25,7 +26,7 @@ struct keeper {
 int keeper_await(struct keeper *k, struct err *e) MUST_CHECK;
 
 /* Serves until somebody wants the program to stop or has taken its place (0), or no model could be
- * loaded, or an engine hangs and stall_exit is on (1). */
+ * loaded, or stall_exit is on and an engine hangs or can serve no more (1). */
 int keeper_serve(struct keeper *k);
 
 /* Lets running requests finish, up to the deadline or a second signal, then ends them with an

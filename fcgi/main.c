@@ -199,8 +199,10 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
     server_close(&h.server);
     if (!rc)
         log_msg(LOG_INFO, "stop", "ended");
-    if (failed)
-        rc = err_set(e, ERR_IO, "no model could be loaded");
+    if (failed) {
+        *e = h.keeper.why;
+        rc = e->code;
+    }
 out:
     notify_close();
     sockets_done(&h.sockets);

@@ -68,6 +68,7 @@ enum engine_state { ENGINE_LOADING, ENGINE_READY, ENGINE_FAILED, ENGINE_CLOSING 
 struct engine_status {
     enum engine_state state;
     struct err failure;       /* ENGINE_FAILED: why */
+    bool was_ready;           /* ENGINE_FAILED: it had been loaded and served */
     int load_percent;         /* while loading */
     double load_ms;           /* from open to ready */
     size_t running, waiting;  /* jobs now */

@@ -18,6 +18,7 @@ static void describe(const struct engine *g, struct engine_status *out)
 {
     const struct loaded *l = &g->loaded;
 
+    out->was_ready = true;
     out->load_ms = g->load_ms;
     out->isa = l->info.isa;
     out->n_threads = l->info.n_threads;

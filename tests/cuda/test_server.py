@@ -119,6 +119,15 @@ def lost_device():
         after = p.ask(PROMPTS[0])
         tap.ok(after.status == 500 and "internal_error" in after.body.decode(), "a new request is refused", after.status, after.body)
         tap.ok("simulated sm_90 has failed: an illegal memory access" in p.read_log(), "the log has the reason", p.read_log()[-800:])
+    with Program("--stall-exit", "on", CUDASIM_LOSE_AFTER="400") as p:
+        def asked():
+            try:
+                return p.ask(PROMPTS[1], 30).status
+            except OSError:
+                return 0
+        tap.ok(wait_until(lambda: asked() != 200, 60), "lost again")
+        tap.ok(wait_until(lambda: p.process.poll() is not None, 30) and p.process.returncode == 1,
+               "stall_exit = on: the program ends with 1, for its supervisor to start it anew", p.read_log()[-800:])
 
 
 for test in (batches, few_pages, no_memory, lost_device):

@@ -135,6 +135,26 @@ def a_file_cut_short():
             tap.ok(reloaded(p, 1) and p.post(chat()).status == 200, "put back, and SIGHUP: it answers again", p.log_lines("reload"))
 
 
+def stall_exit():
+    """An engine that has failed does not come back by itself: with stall_exit the supervisor hears of it.  (A device that is lost
+    takes the same way: tests/cuda/test_server.py.)"""
+    with tempfile.TemporaryDirectory() as folder:
+        model = os.path.join(folder, "model.gguf")
+        shutil.copy(SMOLLM2, model)
+        os.chmod(model, 0o644)
+        with Program("--stall-exit", "on", config=config(primary=(model, ""), other=(SMOLLM2, "")), model=None) as p:
+            stream = p.stream(chat(model="other", max_tokens=300))
+            stream.wait_for(b'"content":"')
+            time.sleep(0.3)     # for main to see that the start went well
+            os.truncate(model, 100000)
+            p.post({"model": "primary", "prompt": [40001, 20001, 30001], "max_tokens": 4}, path="/v1/completions")
+            a = stream.finish()
+            tap.ok(b'"finish_reason":"length"' in a.body and a.body.endswith(b"data: [DONE]\n\n"),
+                   "stall_exit = on, and an engine has failed: what another one runs is finished", a.body[-300:])
+            tap.equal(p.process.wait(60), 1, "then the program ends with 1")
+            tap.ok(any("stall_exit" in line for line in p.log_lines("stop")) and "cut short" in p.errors(), "and says why", p.read_log()[-1000:])
+
+
 def service_manager():
     with tempfile.TemporaryDirectory() as folder:
         for name in (os.path.join(folder, "notify"), "@airstrip-test-%d" % os.getpid()):
@@ -162,6 +182,6 @@ def service_manager():
 if not SMOLLM2:
     tap.skip("reloading", "AIRSTRIP_SMOLLM2 is not set")
     tap.done()
-for test in (keys_and_settings, exchanging_models, a_file_that_is_replaced, a_file_cut_short, service_manager):
+for test in (keys_and_settings, exchanging_models, a_file_that_is_replaced, a_file_cut_short, stall_exit, service_manager):
     tap.attempt(test)
 tap.done()
