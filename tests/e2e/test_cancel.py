@@ -1,5 +1,7 @@
 """A client that leaves frees its slot in under a second: queued, in prompt evaluation, streaming.
 (user complaint 2: a disconnect does not stop generation)"""
+import json
+import socket
 import time
 
 from stack import SERVERS, RawStream, Stack, wait_until
@@ -41,6 +43,21 @@ def in_prefill(s):
     gone_within(s, (0, 0), "left during prompt evaluation")
 
 
+def buffered(s):
+    """Nothing is sent before such an answer is complete, so all depends on the web server.  nginx always tells.  lighttpd does where it
+    had to wait for the request, as on a connection that is used again; a request that is there as soon as the connection is, it does not
+    watch (README.md)."""
+    data = json.dumps(story(stream=False)).encode()
+    with socket.create_connection(("127.0.0.1", s.port), timeout=60) as c:
+        c.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        tap.ok(c.recv(10000).startswith(b"HTTP/1.1 200"), f"{s.server}: a connection is used")
+        time.sleep(0.1)
+        c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(data) + data)
+        tap.ok(wait_until(lambda: counts(s) == (1, 0), 20), f"{s.server}: an answer that is not streamed is on its way", counts(s))
+    gone_within(s, (0, 0), "left before an answer that is not streamed")
+
+
 def queued(s):
     """max_batch_size is 2: the third and fourth wait."""
     running = [RawStream(s, story()) for _ in range(2)]
@@ -64,9 +81,9 @@ for server in SERVERS:
     try:
         with Stack(server, options=["--max-batch-size", "2"]) as stack:
             before = stack.status()["cancelled"]
-            for test in (streaming, in_prefill, queued):
+            for test in (streaming, in_prefill, buffered, queued):
                 tap.attempt(test, stack)
-            tap.ok(stack.status()["cancelled"] - before >= 6, f"{server}: cancelled jobs are counted", stack.status())
+            tap.ok(stack.status()["cancelled"] - before >= 7, f"{server}: cancelled jobs are counted", stack.status())
             tap.equal(stack.status()["kv_pages_used"], 0, f"{server}: no page of the cache is lost")
     except Exception as error:
         tap.ok(False, f"{server} starts", error)
