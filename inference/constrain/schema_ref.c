@@ -122,9 +122,9 @@ struct walk {
 
 static void add_resource(struct walk *k, const struct value *s, const char *uri)
 {
-    struct resource *r = realloc(k->w->resources, (k->w->n_resources + 1) * sizeof *r);
+    struct resource *r = uri ? realloc(k->w->resources, (k->w->n_resources + 1) * sizeof *r) : NULL;
 
-    if (!r || !uri) {
+    if (!r) {
         k->rc = work_no_memory(k->w);
         return;
     }
@@ -149,6 +149,10 @@ static void walk(struct walk *k, const struct value *s, const char *base)
         return;
     if (id_of(s)) {
         base = uri_resolve(&k->w->arena, base, id_of(s));
+        if (!base) {
+            k->rc = work_no_memory(k->w);
+            return;
+        }
         if (!k->target && s != k->w->root)
             add_resource(k, s, base);
     }

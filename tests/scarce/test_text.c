@@ -216,6 +216,10 @@ static void grammars(void **state)
         "\"required\":[\"a\"],\"patternProperties\":{\"^x\":{\"type\":\"string\",\"pattern\":"
         "\"a+\",\"maxLength\":4}},\"additionalProperties\":{\"format\":\"date\"},"
         "\"minProperties\":1,\"maxProperties\":3}",
+        "{\"$id\":\"http://x/a\",\"$defs\":{\"b\":{\"$id\":\"b\",\"$anchor\":\"c\",\"type\":"
+        "\"integer\"}},\"type\":\"object\",\"properties\":{\"p\":{\"$ref\":\"b\"},\"q\":{\"type\":"
+        "\"string\",\"not\":{\"enum\":[\"no\"]}}},\"required\":[\"p\",\"q\"],"
+        "\"additionalProperties\":false}",
         "{\"anyOf\":[{\"type\":\"array\",\"prefixItems\":[{\"const\":2}],\"items\":{\"type\":"
         "\"number\",\"multipleOf\":3},\"maxItems\":4},{\"allOf\":[{\"type\":\"string\","
         "\"minLength\":2},{\"maxLength\":5}]}]}",

@@ -484,6 +484,28 @@ static void refused(void **state)
     }
 }
 
+/* Each reference looks at all ids, which takes more memory than a schema may have: an error, where
+ * there was a null pointer. */
+static void more_ids_than_memory(void **state)
+{
+    enum { N = 900 };
+    struct buf b = { 0 };
+    struct err e = { 0 };
+
+    (void)state;
+    buf_puts(&b, "{\"$id\":\"http://x/root\",\"$defs\":{\"none\":true");
+    for (int i = 0; i < N; i++)
+        buf_printf(&b, ",\"d%d\":{\"$id\":\"http://x/%0200d\",\"type\":\"integer\"}", i, i);
+    buf_puts(&b, "},\"type\":\"object\",\"properties\":{\"p\":true");
+    for (int i = 0; i < N; i++)
+        buf_printf(&b, ",\"p%d\":{\"$ref\":\"#/$defs/d%d\"}", i, i);
+    buf_puts(&b, "}}");
+    assert_false(b.failed);
+    assert_int_equal(fits(b.data, "{}", &e), ERR_NOMEM);
+    assert_non_null(strstr(e.text, "memory"));
+    buf_done(&b);
+}
+
 static int make_trie(void **state)
 {
     static const struct trie_token token = { "a", 1 };
@@ -503,10 +525,12 @@ static int free_trie(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scalars),   cmocka_unit_test(long_strings), cmocka_unit_test(values),
-        cmocka_unit_test(objects),   cmocka_unit_test(arrays),       cmocka_unit_test(combinations),
-        cmocka_unit_test(opposites), cmocka_unit_test(conditions),   cmocka_unit_test(unevaluated),
-        cmocka_unit_test(resources), cmocka_unit_test(refused),
+        cmocka_unit_test(scalars),     cmocka_unit_test(long_strings),
+        cmocka_unit_test(values),      cmocka_unit_test(objects),
+        cmocka_unit_test(arrays),      cmocka_unit_test(combinations),
+        cmocka_unit_test(opposites),   cmocka_unit_test(conditions),
+        cmocka_unit_test(unevaluated), cmocka_unit_test(resources),
+        cmocka_unit_test(refused),     cmocka_unit_test(more_ids_than_memory),
     };
 
     return cmocka_run_group_tests(tests, make_trie, free_trie);
