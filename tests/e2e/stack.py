@@ -172,10 +172,11 @@ class Stack:
 class RawStream:
     """A streamed chat over a bare socket: the time of every event, and a connection that can be dropped."""
 
-    def __init__(self, stack, body, path="/v1/chat/completions"):
+    def __init__(self, stack, body, path="/v1/chat/completions", headers=None):
         data = json.dumps(body).encode()
         self.sock = socket.create_connection(("127.0.0.1", stack.port), timeout=120)
         self.sock.sendall((f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                           + "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items()) +
                            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n").encode() + data)
         self.data, self.path = b"", path
 

@@ -299,6 +299,21 @@ def two_tabs(p):
     tap.ok(len(p.wait_answer()) > 100, "which comes to its end", p.text("#transcript"))
     tap.ok(p.until("['first', 'second'].every((n) => document.getElementById('conversation-list').innerText.includes(`The ${n} tab`))", 20),
            "both conversations are in the list of each", p.text("#conversation-list"))
+    for tab in (second, first):
+        p.b.driver.switch_to.window(tab)
+        title = "//button[contains(., 'The first tab')]"
+        if tab == second:
+            p.b.driver.find_element("xpath", title).click()
+            p.until("document.querySelectorAll('.message').length === 2")
+        p.set(max_tokens="3", more="")
+        p.ask("From the second." if tab == second else "From the first.")
+        p.wait_answer()
+    p.b.driver.refresh()
+    p.loaded()
+    p.until("document.getElementById('conversation-list').innerText.includes('The first tab')")
+    p.b.driver.find_element("xpath", title).click()
+    p.until("document.querySelectorAll('.message').length === 4")
+    tap.ok("2 of 2" in p.text("#transcript") and "From the first." in p.text("#transcript"), "both go on with one of them, and neither loses a message", p.text("#transcript"))
     p.b.driver.switch_to.window(second)
     p.b.driver.close()
     p.b.driver.switch_to.window(first)

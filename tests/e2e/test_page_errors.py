@@ -1,6 +1,7 @@
 """What the chat page says when something is in the way: no key, a full queue, a full context, a model that loads, no server."""
 import os
 import re
+import shutil
 import tempfile
 
 from browser import Browser, Page, missing_browser
@@ -10,7 +11,8 @@ from webservers import installed
 import tap
 
 KEY = "a-key-for-the-page-0123456789abcdef"
-CONTEXT = 4096
+BEARER = {"Authorization": "Bearer " + KEY}
+CONTEXT = 2048
 TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
             "{% if add_generation_prompt %}<|im_start|>assistant\n{% if thinks %}<think>\n{% endif %}{% endif %}{# </think> #}")
 
@@ -41,25 +43,14 @@ def key(p):
     tap.ok(p.until("document.getElementById('model').value === 'primary' && document.getElementById('notice').hidden"), "a key that is kept is there the next time")
 
 
-def bearer(body):
-    return dict({"model": "primary", "messages": [{"role": "user", "content": "Tell me a story."}], "stream": True, "max_tokens": 4000, "ignore_eos": True}, **body)
-
-
-class Held(RawStream):
+def held_stream(s):
     """A stream that takes a place, with the key."""
-
-    def __init__(self, stack):
-        import json
-        import socket
-        data = json.dumps(bearer({})).encode()
-        self.sock = socket.create_connection(("127.0.0.1", stack.port), timeout=120)
-        self.sock.sendall((f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {KEY}\r\n"
-                           f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n").encode() + data)
-        self.data = b""
+    return RawStream(s, {"model": "primary", "messages": [{"role": "user", "content": "Tell me a story."}], "stream": True, "max_tokens": CONTEXT - 100,
+                         "ignore_eos": True}, headers=BEARER)
 
 
 def counts(s):
-    state = s.request("GET", "/health", headers={"Authorization": "Bearer " + KEY}).json()["models"][0]
+    state = s.request("GET", "/health", headers=BEARER).json()["models"][0]
     return state["running"], state["waiting"]
 
 
@@ -67,7 +58,7 @@ def fill(s):
     """The one place in the batch, then the one in the queue."""
     held = []
     for expected in ((1, 0), (1, 1)):
-        held.append(Held(s))
+        held.append(held_stream(s))
         wait_until(lambda: counts(s) == expected, 20)
     return held
 
@@ -97,12 +88,12 @@ def queue(p):
 
 def context(p):
     p.reset(max_tokens="8")
-    p.b.js("document.getElementById('prompt').value = 'word '.repeat(9000)")
+    p.b.js("document.getElementById('prompt').value = 'word '.repeat(5000)")
     p.one("#prompt").send_keys("\n")
     notice(p, "longer than the model can read", "a prompt that is too long is told in words")
     tap.ok(re.search(rf"{CONTEXT} tokens, the prompt has \d+", p.text("#notice")), "with the numbers", p.text("#notice"))
     p.reset(max_tokens="", more='{"ignore_eos": true}')
-    p.b.js("document.getElementById('prompt').value = 'word '.repeat(4020)")
+    p.b.js("document.getElementById('prompt').value = 'word '.repeat(1990)")
     p.one("#prompt").send_keys("\n")
     p.wait_answer()
     tap.ok(f"{CONTEXT} of the {CONTEXT} tokens" in p.text(".end"), "an answer that fills the context says so, with the numbers", p.text("#transcript")[-300:])
@@ -133,6 +124,21 @@ def gone(p):
     p.click("Try again", "#notice")
     tap.ok(p.wait_answer().strip(), "and when it is back the question is answered", p.text("main"))
     tap.equal(p.said(), ["user", "assistant"], "in the place of the answer that failed")
+
+
+def lacking(p, share):
+    """Libraries that were not there when Airstrip was configured."""
+    shutil.rmtree(os.path.join(share, "www", "page", "lib"))
+    p.b.driver.get(p.url)
+    p.loaded()
+    tap.ok("libjs-marked" in p.text("#lacking") and "node-prismjs" in p.text("#lacking"), f"{p.server}: without its libraries the page says what it lacks", p.text("#lacking"))
+    p.reset(more='{"structured_outputs": {"choice": ["A **<b>text</b>**"]}}')
+    p.ask("Plain, please.")
+    tap.equal(p.wait_answer(), "A **<b>text</b>**", "and shows answers as plain text")
+    p.b.driver.get(p.url + "/page/status.html")
+    tap.ok(p.until("document.getElementById('when').innerText.includes('libjs-chart.js') && !document.querySelector('canvas')"), "the status page has figures alone", p.text("main"))
+    bad = [x for x in p.b.console(network=False) if "/page/lib/" not in x]
+    tap.equal(bad, [], "and nothing breaks")
 
 
 def loading(server, share, b):
@@ -173,8 +179,10 @@ def main():
                     p.stack, p.server = s, server
                     for test in [key, queue, context, reasoning, gone] if server == "lighttpd" else [key, queue, gone]:
                         tap.attempt(test, p)
+                    if server != "lighttpd":
+                        tap.equal(b.console(network=False), [], "no errors in the console but for the requests that failed")
+                        tap.attempt(lacking, p, share)
             tap.attempt(loading, "lighttpd", share, b)
-            tap.equal(b.console(network=False), [], "no errors in the console but for the requests that failed")
     tap.done()
 
 

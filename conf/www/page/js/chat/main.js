@@ -196,6 +196,13 @@ async function choose(id) {
     if (found) show(found);
 }
 
+/* Another tab has gone on with the same conversation: its messages are beside this tab's from now on. */
+async function adopt(id) {
+    const found = id === conversation.id && (await store.load(id));
+
+    if (found && id === conversation.id) conversation.nodes = { ...found.nodes, ...conversation.nodes };
+}
+
 /* As high as its text, up to what the style allows. */
 function fit() {
     prompt.style.height = "auto";
@@ -249,6 +256,7 @@ byId("settings-form").addEventListener("input", () => {
     settings.remember();
 });
 byId("model").addEventListener("change", settings.remember);
+store.onOtherTab(adopt);
 for (const id of ["key", "keep-key"])
     byId(id).addEventListener("change", () => {
         setKey(byId("key").value, byId("keep-key").checked);
