@@ -1,5 +1,6 @@
 """Pictures of the page for people to look at: page_pictures.py FOLDER; doc/*.png are two of them.  No test."""
 import os
+import random
 import sys
 import tempfile
 import threading
@@ -8,20 +9,23 @@ from browser import Browser, Page
 from stack import Stack, wait_until
 from webservers import installed
 
-QUESTION = "Explain recursion with a short Python example."
+QUESTIONS = ["Write a short Python function that reverses a string.", "What is the capital of France?"]
 
 
 def chat(b, p, out):
-    p.reset(max_tokens="190", temperature="0", logprobs=True)
-    p.ask(QUESTION)
-    p.wait_answer()
-    b.js("document.getElementById('transcript').scrollTop = 0")
+    p.reset(max_tokens="200", temperature="0", logprobs=True)
+    for question in QUESTIONS:
+        p.ask(question)
+        p.wait_answer()
+    p.click("Tokens")
+    p.b.js("document.querySelectorAll('.tokens > span')[5].focus()")
+    p.b.js("document.getElementById('transcript').scrollTop = 0")
     for scheme in ("light", "dark"):
         b.scheme(scheme)
         b.driver.save_screenshot(os.path.join(out, f"chat-{scheme}.png"))
-    p.click("Tokens")
-    p.b.js("document.querySelectorAll('.tokens > span')[9].focus()")
-    b.driver.save_screenshot(os.path.join(out, "tokens-dark.png"))
+    p.click("Request")
+    b.driver.save_screenshot(os.path.join(out, "request-dark.png"))
+    p.click("Close", "#request")
     b.width(390, 800)
     b.driver.save_screenshot(os.path.join(out, "chat-narrow.png"))
     b.width(1400)
@@ -32,9 +36,10 @@ def status(b, s, out):
 
     def load(i):
         while not stop.is_set():
-            s.request("POST", "/v1/chat/completions", {"model": "primary", "messages": [{"role": "user", "content": f"Story {i}: " + "once upon a time " * (20 * i)}],
-                                                       "max_tokens": 60 + 40 * i, "ignore_eos": True})
-    threads = [threading.Thread(target=load, args=(i,)) for i in range(7)]
+            stop.wait(random.uniform(0, 3))
+            s.request("POST", "/v1/chat/completions", {"model": "primary", "messages": [{"role": "user", "content": f"Story {i}: " + "once upon a time " * (30 * i)}],
+                                                       "max_tokens": 100 + 60 * i, "ignore_eos": True})
+    threads = [threading.Thread(target=load, args=(i,)) for i in range(6)]
     for t in threads:
         t.start()
     Page(b, s.url, "/page/status.html")

@@ -19,6 +19,18 @@ const CHARTS = [
 
 export const lacking = Chart ? "" : "There are no lines: the server's page was installed without libjs-chart.js.";
 
+/* Seconds that are shown: whole minutes, as many as there are readings of. */
+function span(points) {
+    const there = points.length ? points.at(-1).at - points[0].at : 0;
+
+    return Math.max(60, Math.min(KEPT_S, Math.ceil(there / 60) * 60));
+}
+
+function ago(seconds) {
+    if (!seconds) return "now";
+    return seconds % 60 ? `${seconds} s` : `${seconds / 60} min`;
+}
+
 function colour(name) {
     const probe = el("span", { class: `key ${name}` });
 
@@ -40,7 +52,7 @@ function options(chart) {
         interaction: { mode: "index", intersect: false },
         plugins: { legend: { display: false }, tooltip: { callbacks: { title: () => "", label: (c) => `${c.dataset.label}: ${chart.unit(c.parsed.y)}` } } },
         scales: {
-            x: { type: "linear", min: -KEPT_S, max: 0, grid, ticks: { ...ticks, stepSize: 60, callback: (x) => (x ? `${x / 60} min` : "now") } },
+            x: { type: "linear", min: -60, max: 0, grid, ticks: { ...ticks, stepSize: 15, callback: ago } },
             y: {
                 min: 0, suggestedMax: chart.most ?? (chart.whole ? 4 : 1), max: chart.most, grid,
                 ticks: { ...ticks, maxTicksLimit: 5, precision: chart.whole ? 0 : undefined, callback: (y) => chart.unit(y).replace(/\.0+(?= |$)/, "") },
@@ -85,6 +97,8 @@ export function charts() {
                 canvas.setAttribute("aria-label", `${chart.title}: ${chart.lines.map(([name, label]) => `${chart.unit(last[name])} ${label}`).join(", ")}`);
                 if (!drawn) continue;
                 chart.lines.forEach(([name], i) => (drawn.data.datasets[i].data = points.map((p) => ({ x: p.at - last.at, y: p[name] }))));
+                drawn.options.scales.x.min = -span(points);
+                drawn.options.scales.x.ticks.stepSize = span(points) > 120 ? 60 : span(points) / 4;
                 drawn.update("none");
             }
         },

@@ -6,12 +6,13 @@ const SHOWN = 64; /* boxes; servers with more places have more alike */
 const WORDS = { prompt: "reads its prompt", writing: "generates", queued: "waits", free: "free", busy: "in use" };
 
 function box(state, process) {
-    const about = process && [process.key ?? process.address, `${count(process["prompt tokens"])} + ${count(process["written tokens"])} tokens`,
-        duration(process["request duration"] / 1e6)].filter(Boolean);
+    const who = process && [process.key ?? process.address, duration(process["request duration"] / 1e6)].filter(Boolean);
+    const tokens = process && `${count(process["prompt tokens"])} + ${count(process["written tokens"])} tokens`;
 
     return el("li", { class: `slot ${state}`, title: process ? `Request ${process.id}` : null },
         el("span", { class: process ? "state" : "unseen" }, WORDS[state]),
-        process && el("span", { class: "about" }, about.join(" · ")));
+        process && el("span", { class: "about" }, tokens),
+        process && el("span", { class: "about" }, who.join(" · ")));
 }
 
 /* model: its part of /status; processes: those in flight for it. */
