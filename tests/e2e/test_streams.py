@@ -11,7 +11,7 @@ from stack import Stack, in_threads
 from test_tools import CALLS, THINKING, TOOLS, written
 import tap
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 SEED, MANY = int(os.environ.get("AIRSTRIP_SEED", "7")), int(os.environ.get("AIRSTRIP_STREAMS", "36"))
 PROMPTS = ["Tell me a story about a robot.", "Hi!", "List three colours.", "Say something in Japanese: \u65e5\u672c\u8a9e \U0001f999", "What is 12 times 3?"]
 STOPS = [["."], [" the", " a"], ["\n\n", ", and"], ["e", "zq"], ["\u3002", "\ufffd"], ["ing th", "he"], [" robot who", "robot"]]
@@ -78,6 +78,45 @@ def thoughts(r):
     return path, body
 
 
+def responses(r):
+    body = (calls if r.random() < 0.5 else thoughts)(r)[1]
+    if r.random() < 0.3:
+        for key in ("tools", "tool_choice", "parallel_tool_calls", "guided_choice"):
+            body.pop(key, None)
+    if body.pop("logprobs", None):
+        body["include"] = ["message.output_text.logprobs"]
+    body["input"] = body.pop("messages")
+    body["max_output_tokens"] = body.pop("max_tokens")
+    if "tools" in body:
+        body["tools"] = [dict(t["function"], type="function") for t in TOOLS]
+    body.pop("n")
+    return RESPONSES, {k: v for k, v in body.items() if k != "reasoning_format"}
+
+
+def items_of(response):
+    """Without ids, which are never the same; and what it cost."""
+    items = []
+    for item in response["output"]:
+        content = item.get("content") or []
+        items.append((item["type"], item["status"], item.get("name"), item.get("arguments"), [c["text"] for c in content],
+                      [t for c in content for t in c.get("logprobs", [])]))
+    usage = response["usage"]
+    return items, (response["status"], response["incomplete_details"], usage["input_tokens"], usage["output_tokens"], usage["output_tokens_details"])
+
+
+def streamed_response(body, raw):
+    """What the last event says, if the deltas before it say the same."""
+    events = [json.loads(f.split("\ndata: ", 1)[1]) for f in raw.decode().split("\n\n") if f.startswith("event: ")]
+    last, told = events[-1]["response"], {}
+    for e in events:
+        if e["type"].endswith(".delta"):
+            told[e["output_index"]] = told.get(e["output_index"], "") + e["delta"]
+    for i, item in enumerate(last["output"]):
+        if told.get(i, "") != (item["arguments"] if item["type"] == "function_call" else "".join(c["text"] for c in item["content"])):
+            raise AssertionError(f"the deltas of item {i} say {told.get(i)!r}, not {item} of {body}")
+    return items_of(last)
+
+
 def used(usage):
     """Counts of tokens; not how many were cached, which depends on who came before."""
     return {k: usage[k] for k in ("prompt_tokens", "completion_tokens", "total_tokens")} | {
@@ -94,6 +133,8 @@ def buffered(s, path, body):
     if answer.status != 200:
         raise AssertionError(f"{answer.status} {answer.body[:300]} of {body}")
     x, found = answer.json(), {}
+    if path == RESPONSES:
+        return items_of(x)
     for c in x["choices"]:
         m = c.get("message", {})
         legacy = c["logprobs"] if path == COMPLETIONS else None
@@ -104,9 +145,11 @@ def buffered(s, path, body):
 
 
 def streamed(s, path, body):
-    raw = s.request("POST", path, dict(body, stream=True, stream_options={"include_usage": True}))
+    raw = s.request("POST", path, dict(body, stream=True, **({} if path == RESPONSES else {"stream_options": {"include_usage": True}})))
     if raw.status != 200:
         raise AssertionError(f"{raw.status} {raw.body[:300]} of {body}")
+    if path == RESPONSES:
+        return streamed_response(body, raw.body)
     frames = [f for f in raw.body.decode().split("\n\n") if f and not f.startswith(":")]
     if frames.pop() != "data: [DONE]":
         raise AssertionError(f"a stream without its end: {raw.body[-300:]} of {body}")
@@ -152,7 +195,7 @@ def same(s, kind, many):
             if isinstance(whole, Exception) or whole != stream:
                 wrong += [f"POST {path} {json.dumps(body)}", f"  buffered {whole}", f"  streamed {stream}"]
                 continue
-            endings |= {c["finish"] for c in whole[0].values()}
+            endings |= {whole[1][0]} if path == RESPONSES else {c["finish"] for c in whole[0].values()}
     tap.ok(not wrong, f"{kind.__name__}: {many - len(wrong) // 3} of {many} answers are the same buffered and streamed, seed {SEED}", *wrong[:12])
     return endings
 
@@ -162,9 +205,11 @@ def main():
         endings = set()
         for kind in (chat, completion, calls):
             endings |= same(s, kind, MANY)
-        tap.equal(endings, {"stop", "length", "tool_calls"}, "they ended in all ways")
+        if MANY >= 36:
+            tap.equal(endings, {"stop", "length", "tool_calls"}, "they ended in all ways")
     with Stack("lighttpd", options=["--max-sequence-length", "512", "--chat-template", THINKING]) as s:
-        same(s, thoughts, MANY)
+        for kind in (thoughts, responses):
+            same(s, kind, MANY)
     tap.done()
 
 
