@@ -319,6 +319,17 @@ def two_tabs(p):
     p.b.driver.switch_to.window(first)
 
 
+def picker(p):
+    tap.equal(p.b.js("return [...document.getElementById('model').options].map((o) => o.value)"), ["primary", "second"], f"{p.server}: the models are listed")
+    p.reset()
+    p.set(model="second")
+    p.ask("Who answers?")
+    p.wait_answer()
+    written = {m["model"]: m["generated tokens"] for m in p.stack.request("GET", "/status?json").json()["models"]}
+    tap.ok(p.text("article.assistant h3") == "second" and written["second"] > 0, "and the chosen one answers", written, p.text("#transcript"))
+    p.set(model="primary")
+
+
 def narrow(p):
     p.b.width(360, 740)
     p.until("document.getElementById('settings').hidden")
@@ -342,8 +353,13 @@ def axe(p, what):
         tap.equal(found, [], f"{p.server}: axe-core finds nothing: {what}, {scheme}")
 
 
-def everything(server, share, tests):
-    with Stack(server, share=share) as s, Browser() as b:
+def everything(server, share, folder, tests):
+    options = []
+    if picker in tests:
+        options = ["--config", os.path.join(folder, "two.conf")]
+        with open(options[1], "w") as f:
+            f.write(f"[model primary]\nmodel = {SMOLLM2}\n[model second]\nmodel = {SMOLLM2}\n")
+    with Stack(server, share=share, options=options) as s, Browser() as b:
         headers(s)
         p = Page(b, s.url)
         p.stack, p.server = s, server
@@ -362,7 +378,7 @@ def main():
         share, _ = installed(os.environ["AIRSTRIP_PLAIN"], folder)
         rest = [versions, copies, files, removal, colours, markdown, probabilities, schema, tools, request, two_tabs, narrow]
         for server in SERVERS:
-            everything(server, share, [conversation, streams_and_stops, hostile] + (rest if server == "lighttpd" else [two_tabs]))
+            everything(server, share, folder, [conversation, streams_and_stops, hostile] + (rest if server == "lighttpd" else [two_tabs, picker]))
     tap.done()
 
 

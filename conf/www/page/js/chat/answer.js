@@ -56,7 +56,8 @@ export async function answer(node, body, { signal, onbegin, onchange }) {
 
         if (chunk.error) throw new ApiError(200, chunk.error);
         if (chunk.usage) takeUsage(node, chunk.usage);
-        if (!chunk.choices?.length || !takeChoice(node, chunk.choices[0])) continue;
+        const choice = chunk.choices?.find(({ index }) => index === 0); /* n may ask for several; one is shown */
+        if (!choice || !takeChoice(node, choice)) continue;
         node.first_ms ??= performance.now() - sent;
         node.all_ms = performance.now() - sent;
         node.pieces = (node.pieces ?? 0) + 1;

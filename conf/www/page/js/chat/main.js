@@ -96,7 +96,7 @@ async function write(parent, old) {
     await keep(own.conversation);
     if (run !== own) return;
     setRunning(null);
-    view.show(conversation, null);
+    view.finish();
 }
 
 /* Where the browser can keep no more, the conversation goes on all the same. */
@@ -119,6 +119,7 @@ function stop() {
 function mayAsk() {
     const bad = settings.check();
 
+    if (run) notice.error({ title: "An answer is being written.", text: "Stop it, or wait until it is there." });
     if (bad) {
         panels.settings.open();
         bad.focus();

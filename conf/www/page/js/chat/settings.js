@@ -73,7 +73,9 @@ export function parameters(settings) {
     if (schema !== undefined) body.response_format = { type: "json_schema", json_schema: { name: "answer", schema } };
     if (tools?.length) body.tools = tools;
     if (settings.logprobs) Object.assign(body, { logprobs: true, top_logprobs: TOP_LOGPROBS });
-    return Object.assign(body, documentOf("more", settings.more || "").value, { stream: true, stream_options: { include_usage: true } });
+    Object.assign(body, documentOf("more", settings.more || "").value, { stream: true, stream_options: { include_usage: true } });
+    delete body.messages; /* they are the conversation's */
+    return body;
 }
 
 /* What was typed last is what the next visit begins with. */

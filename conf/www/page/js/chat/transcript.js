@@ -53,8 +53,14 @@ export function transcript(deeds) {
             draw();
         },
 
-        focus() {
-            area.focus();
+        /* The answer is there whole; who has scrolled away or unfolded something is left in peace. */
+        finish() {
+            const follow = atEnd();
+
+            clearTimeout(timer);
+            timer = null;
+            views.at(-1)?.update(false);
+            if (follow) toEnd();
         },
     };
 }
