@@ -54,7 +54,7 @@ static void pack(uint16_t *to, const float *from, size_t ld, size_t n)
     for (size_t i = 0; i < LANE; i++)
         x[i] = pairs(2 * i < n ? _mm512_loadu_ps(from + 2 * i * ld) : zero,
                      2 * i + 1 < n ? _mm512_loadu_ps(from + (2 * i + 1) * ld) : zero);
-    tile_transpose(x);
+    transpose_16(x);
     for (size_t i = 0; i < LANE; i++)
         _mm512_store_si512(to + i * STEP, x[i]);
 }
@@ -87,7 +87,7 @@ static void load_some(struct wide *w, const float *q, size_t ld, size_t first, s
                                                          : _mm512_setzero_ps(),
                                                 scaled(from, n, scale));
     }
-    tile_transpose(x);
+    transpose_16(x);
     for (size_t i = 0; i < LANE; i++)
         _mm512_storeu_si512(to + i * 2 * WIDE_GROUP, x[i]);
 }
@@ -379,7 +379,7 @@ static void store(const struct wide *w, const struct wide_sums *s, float *y, siz
                 x[i] = _mm512_castps_si512(
                     _mm512_fmadd_ps(_mm512_load_ps(acc + (dim + i) * WIDE_GROUP),
                                     _mm512_loadu_ps(f), _mm512_setzero_ps()));
-            tile_transpose(x);
+            transpose_16(x);
             for (size_t i = 0; i < LANE && first + i < w->m; i++) {
                 size_t v = first + i;
 

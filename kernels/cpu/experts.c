@@ -215,7 +215,7 @@ static void prepare_chunk(struct device *d, const struct op *op, size_t chunk)
         n = mm.n > 0 ? mm_prepare_chunks(d->ops->mm, &mm) : 0;
         if (at + n <= from)
             continue;
-        s = mm_scratch_behind(d->ops->mm, &mm, &d->mm, (size_t)p.scratch[e]);
+        s = mm_scratch_behind(&d->mm, (size_t)p.scratch[e]);
         for (size_t c = max_size(from, at); c < min_size(to, at + n); c++)
             mm_prepare(d->ops->mm, &mm, &s, c - at);
     }
@@ -242,7 +242,7 @@ static void matmul_chunk(struct device *d, const struct op *op, size_t chunk, si
         if (from >= end)
             continue;
         mm = of_expert(x, &p, op->experts.down, e);
-        s = mm_scratch_behind(d->ops->mm, &mm, &d->mm, (size_t)p.scratch[e]);
+        s = mm_scratch_behind(&d->mm, (size_t)p.scratch[e]);
         if (turn->expert != (int64_t)e)
             mm_begin(d->ops->mm, &mm, &s, thread);
         turn->expert = (int64_t)e;

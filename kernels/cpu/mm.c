@@ -9,6 +9,7 @@
 enum {
     RANGE_ROWS = 192,          /* activation rows of a range: 450 kB at 1536 columns */
     ROW_MULTIPLE = 12,         /* so that ranges are whole tiles */
+    PANEL_ROWS = 512,          /* of a range where panels are made of weights once a range */
     PROMPT_BYTES = 1536 << 10, /* of prompt rows in a range: as many as the cache holds, since */
     PROMPT_MIN_ROWS = 128,     /* weights are spread out once a range */
     CHUNKS_PER_THREAD = 8,
@@ -49,6 +50,8 @@ static size_t unit_rows(const struct mm_ops *ops, const struct matmul *op, const
 
     if (mm_in_strips(ops, op, w))
         return 2 * MM_GROUP;
+    if (mm_panels_of(ops, op, w))
+        return mm_panels_of(ops, op, w)->width;
     if (w->kind == WEIGHT_FLOAT && mm_many_floats(ops, op))
         return MM_FLOAT_ROWS;
     return w->kind == WEIGHT_FLOAT || n <= ONE_PANEL_ROWS ? MM_GROUP : 2 * MM_GROUP;
@@ -59,10 +62,18 @@ static size_t unit_count(const struct mm_ops *ops, const struct matmul *op, cons
     return ceil_div(w->rows, unit_rows(ops, op, w));
 }
 
+static bool any_panels(const struct mm_ops *ops, const struct matmul *op)
+{
+    for (size_t m = 0; m < op->n_out; m++)
+        if (mm_panels_of(ops, op, op->w[m]))
+            return true;
+    return false;
+}
+
 /* Items of work: units of weight rows, for one range of activation rows after the other. */
 static size_t range_count(const struct mm_ops *ops, const struct matmul *op)
 {
-    size_t rows = RANGE_ROWS;
+    size_t rows = any_panels(ops, op) ? PANEL_ROWS : RANGE_ROWS;
 
     if (mm_is_prompt(ops, op)) {
         bool low = op->w[0]->kind == WEIGHT_FLOAT;
@@ -230,6 +241,14 @@ static void many_rows(const struct mm_ops *ops, const struct matmul *op, struct 
                                  .fetch = s->fetch ? &s->fetch[thread] : NULL });
 }
 
+static const void *strips_of(const struct mm_ops *ops, const struct matmul *op,
+                             const struct mm_scratch *s, const struct weight *w, size_t i)
+{
+    const struct mm_panels *p = mm_panels_of(ops, op, w);
+
+    return p ? mm_act_columns(op, s, p, i) : NULL;
+}
+
 /* Units begin .. end - 1 of all matrices times n activation rows from i. */
 static void multiply(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
                      size_t begin, size_t end, size_t i, size_t n, size_t thread)
@@ -246,7 +265,8 @@ static void multiply(const struct mm_ops *ops, const struct matmul *op, struct m
         else if (row < row_end && w->kind == WEIGHT_PACKED)
             packed_rows(ops, op, s, m, row, row_end, i, n, thread);
         else if (row < row_end)
-            mm_float(ops, op, m, row, row_end - row, i, n, mm_float_panel(s, thread));
+            mm_float(ops, op, m, row, row_end - row, i, n, strips_of(ops, op, s, w, i),
+                     mm_float_panel(s, thread));
         begin -= min_size(begin, count);
         end -= min_size(end, count);
     }
@@ -265,6 +285,7 @@ static struct walk walk_start(const struct mm_ops *ops, const struct matmul *op,
     size_t ranges = range_count(ops, op), items = units * ranges;
     size_t multiple = mm_is_prompt(ops, op)  ? 2 * MM_STRIP
                       : mm_in_tiles(ops, op) ? MM_STRIP
+                      : any_panels(ops, op)  ? ops->panels->height
                                              : ROW_MULTIPLE;
 
     return (struct walk){ .units = units,

@@ -58,9 +58,10 @@ struct mm_scratch {
     unsigned char *base;
     size_t shared_bytes,
         thread_bytes; /* what follows: one part for all, then one for each thread */
-    /* of the shared part, in bytes: x in strips, their low parts, and their product */
-    size_t strips_at, low_at, hidden_at;
+    /* of the shared part, in bytes: x in strips, their low parts, and their product; x in pairs */
+    size_t strips_at, low_at, hidden_at, pairs_at;
     size_t max_rows, max_cols;
+    size_t first_row; /* of the activations: other ops' rows are before it */
     size_t n_threads;
     struct fetch *fetch; /* [n_threads], borrowed, or NULL: what to ask memory for on the way */
 };
@@ -109,12 +110,11 @@ void mm_join_chunk(const struct mm_ops *ops, const struct matmul *in, const stru
                    struct mm_scratch *s, size_t n_chunks, size_t chunk, size_t thread);
 struct mm_scratch mm_hidden(const struct mm_scratch *s);
 
-/* Several ops on one scratch: the part of s for op where ops of the same columns and role have
+/* Several ops on one scratch: the part of s for an op where ops of the same columns and role have
  * `rows` rows before it, each counted up to the next multiple of MM_ROWS_APART.  It belongs to s.
  */
 enum { MM_ROWS_APART = 32 };
-struct mm_scratch mm_scratch_behind(const struct mm_ops *ops, const struct matmul *op,
-                                    const struct mm_scratch *s, size_t rows);
+struct mm_scratch mm_scratch_behind(const struct mm_scratch *s, size_t rows);
 
 /* y[i * y_stride] = w . x[i] in float32, i < n; in the same order whatever n is. */
 void mm_dots(const struct mm_ops *ops, float *y, size_t y_stride, const float *w, const float *x,

@@ -80,7 +80,7 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
                        struct err *e)
 {
     struct fetch *fetch = s->fetch;
-    size_t shared, thread, low, hidden;
+    size_t shared, thread, low, hidden, pairs;
     void *base;
 
     if (s->base && max_rows <= s->max_rows && max_cols <= s->max_cols && n_threads <= s->n_threads)
@@ -97,7 +97,8 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
     thread = ceil_div(thread, 4096) * 4096;
     low = ceil_div(shared, 64) * 64;
     hidden = low + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
-    shared = hidden + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
+    pairs = hidden + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
+    shared = pairs + ceil_div(strips_bytes(max_rows, max_cols), 64) * 64;
     base = mmap(NULL, shared + thread * n_threads, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
@@ -109,6 +110,7 @@ int mm_scratch_reserve(struct mm_scratch *s, size_t max_rows, size_t max_cols, s
                               .thread_bytes = thread,
                               .low_at = low,
                               .hidden_at = hidden,
+                              .pairs_at = pairs,
                               .max_rows = max_rows,
                               .max_cols = max_cols,
                               .n_threads = n_threads,
@@ -123,16 +125,11 @@ void mm_scratch_done(struct mm_scratch *s)
     *s = (struct mm_scratch){ 0 };
 }
 
-struct mm_scratch mm_scratch_behind(const struct mm_ops *ops, const struct matmul *op,
-                                    const struct mm_scratch *s, size_t rows)
+struct mm_scratch mm_scratch_behind(const struct mm_scratch *s, size_t rows)
 {
-    size_t cols = op->w[0]->cols, each = mm_act_stride(cols);
     struct mm_scratch part = *s;
 
-    if (mm_is_prompt(ops, op))
-        each = cols * sizeof(uint16_t);
-    part.base += rows * each;
-    part.shared_bytes -= rows * each;
+    part.first_row += rows;
     part.max_rows -= rows;
     return part;
 }
@@ -145,6 +142,7 @@ static unsigned char *acts(const struct matmul *op, const struct mm_scratch *s, 
 struct act_block *mm_act_row(const struct matmul *op, const struct mm_scratch *s, size_t thread,
                              size_t row)
 {
+    row += is_private(op) ? 0 : s->first_row;
     return (void *)(acts(op, s, thread) + row * mm_act_stride(op->w[0]->cols));
 }
 
@@ -152,6 +150,7 @@ struct act_block *mm_act_row(const struct matmul *op, const struct mm_scratch *s
 struct act_tile *mm_act_tiles(const struct matmul *op, const struct mm_scratch *s, size_t thread,
                               size_t row)
 {
+    row += is_private(op) ? 0 : s->first_row;
     return (struct act_tile *)(void *)acts(op, s, thread) +
            row / MM_STRIP * (op->w[0]->cols / MM_BLOCK);
 }
@@ -175,6 +174,7 @@ uint16_t *mm_act_strip(const struct matmul *op, const struct mm_scratch *s, size
 {
     uint16_t *base = (void *)(s->base + s->strips_at);
 
+    row += s->first_row;
     return base + row / MM_STRIP * MM_STRIP * op->w[0]->cols + row % MM_STRIP * MM_BLOCK;
 }
 
@@ -184,6 +184,15 @@ uint16_t *mm_act_low(const struct matmul *op, const struct mm_scratch *s, size_t
 
     low.strips_at = s->low_at;
     return mm_act_strip(op, &low, row);
+}
+
+/* Floats in place of low parts and products: no table has both. */
+void *mm_act_columns(const struct matmul *op, const struct mm_scratch *s, const struct mm_panels *p,
+                     size_t row)
+{
+    size_t at = p->value_bytes == sizeof(float) ? s->low_at : s->pairs_at;
+
+    return s->base + at + (s->first_row + row) * op->w[0]->cols * p->value_bytes;
 }
 
 static void quantise_rows(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
@@ -223,7 +232,8 @@ static void quantise_tile(const struct mm_ops *ops, const struct matmul *op, str
     }
 }
 
-size_t mm_prepare_chunks(const struct mm_ops *ops, const struct matmul *op)
+/* Chunks that make bytes or bf16 of activations. */
+static size_t code_chunks(const struct mm_ops *ops, const struct matmul *op)
 {
     bool together =
         mm_is_prompt(ops, op) ? needs_strips(ops, op) : any_packed(op) && !is_private(op);
@@ -231,11 +241,43 @@ size_t mm_prepare_chunks(const struct mm_ops *ops, const struct matmul *op)
     return together ? ceil_div(op->n, PREPARE_ROWS) : 0;
 }
 
+/* Chunks that make strips for p, one each. */
+static size_t strip_chunks(const struct mm_ops *ops, const struct matmul *op,
+                           const struct mm_panels *p)
+{
+    for (size_t i = 0; p && i < op->n_out; i++)
+        if (mm_panels_of(ops, op, op->w[i]) == p)
+            return ceil_div(op->n, p->height);
+    return 0;
+}
+
+size_t mm_prepare_chunks(const struct mm_ops *ops, const struct matmul *op)
+{
+    return code_chunks(ops, op) + strip_chunks(ops, op, ops->panels) +
+           strip_chunks(ops, op, ops->pairs);
+}
+
+static void prepare_strip(const struct mm_ops *ops, const struct matmul *op,
+                          const struct mm_scratch *s, size_t chunk)
+{
+    size_t n_panels = strip_chunks(ops, op, ops->panels), cols = op->w[0]->cols, row;
+    const struct mm_panels *p = chunk < n_panels ? ops->panels : ops->pairs;
+
+    row = (chunk < n_panels ? chunk : chunk - n_panels) * p->height;
+    p->strip(mm_act_columns(op, s, p, row), op->x + row * cols, cols,
+             min_size(op->n - row, p->height));
+}
+
 void mm_prepare(const struct mm_ops *ops, const struct matmul *op, struct mm_scratch *s,
                 size_t chunk)
 {
     size_t row = chunk * PREPARE_ROWS, blocks = op->w[0]->cols / MM_BLOCK, half = chunk % 2;
+    size_t n_codes = code_chunks(ops, op);
 
+    if (chunk >= n_codes) {
+        prepare_strip(ops, op, s, chunk - n_codes);
+        return;
+    }
     if (!mm_in_tiles(ops, op)) {
         quantise_rows(ops, op, s, 0, row, min_size(row + PREPARE_ROWS, op->n));
         return;

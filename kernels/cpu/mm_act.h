@@ -30,6 +30,10 @@ struct act_tile *mm_act_tiles(const struct matmul *op, const struct mm_scratch *
 uint16_t *mm_act_strip(const struct matmul *op, const struct mm_scratch *s, size_t row);
 uint16_t *mm_act_low(const struct matmul *op, const struct mm_scratch *s, size_t row);
 
+/* The strip for p (mm_panels.h) that begins with row `row`. */
+void *mm_act_columns(const struct matmul *op, const struct mm_scratch *s,
+                     const struct mm_panels *p, size_t row);
+
 /* Memory of one thread. */
 float *mm_float_panel(const struct mm_scratch *s, size_t thread);
 struct mm_prompt_buf *mm_prompt_buf_of(const struct mm_scratch *s, size_t thread);

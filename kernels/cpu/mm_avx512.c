@@ -349,5 +349,6 @@ const struct mm_ops mm_avx512 = {
     .few = mm_few_avx512,
     .dots = mm_dots_avx512,
     .many_dots = mm_many_dots_avx512,
+    .panels = &mm_panels_avx512,
     .spread = mm_spread_avx512,
 };

@@ -1,10 +1,10 @@
 /* mm_float.c - float matrices, and quantised formats that the packed order has no place for: these
- * are decoded and go the same way.  Many rows are multiplied in blocks, to the same bits as one. */
+ * are decoded and go the same way.  Rows of a prompt are multiplied in panels, where the
+ * instruction set has these; of others, many in blocks, to the same bits as one. */
 #include "kernels/cpu/mm_ops.h"
 
-/* The rows as aligned floats: the source itself where it is that, else a copy in panel. */
-static const float *rows_as_floats(const struct mm_ops *ops, const struct weight *w, size_t row,
-                                   size_t n_rows, float *panel)
+const float *mm_rows_as_floats(const struct mm_ops *ops, const struct weight *w, size_t row,
+                               size_t n_rows, float *panel)
 {
     const unsigned char *from = w->source + row * w->row_bytes;
     size_t n_blocks = n_rows * w->cols / w->format->block_values;
@@ -24,7 +24,7 @@ static void one_row(const struct mm_ops *ops, const struct weight *w, size_t k, 
     enum dtype dtype = w->format->dtype;
 
     if (w->format->block_values > 1) {
-        row = rows_as_floats(ops, w, k, 1, panel);
+        row = mm_rows_as_floats(ops, w, k, 1, panel);
         dtype = DTYPE_F32;
     }
     ops->dots(y + k, w->rows, row, dtype, x, w->cols, w->cols, n);
@@ -37,7 +37,7 @@ static void many(const struct mm_ops *ops, const struct matmul *op, size_t matri
 
     for (size_t end = r + n_rows; r < end; r += n_rows) {
         n_rows = end - r < MM_FLOAT_ROWS ? end - r : MM_FLOAT_ROWS;
-        ops->many_dots(&(struct mm_dots){ .w = rows_as_floats(ops, w, r, n_rows, panel),
+        ops->many_dots(&(struct mm_dots){ .w = mm_rows_as_floats(ops, w, r, n_rows, panel),
                                           .x = op->x + i * w->cols,
                                           .cols = w->cols,
                                           .n_rows = n_rows,
@@ -48,17 +48,19 @@ static void many(const struct mm_ops *ops, const struct matmul *op, size_t matri
 }
 
 void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
-              size_t n_rows, size_t i, size_t n, float *panel)
+              size_t n_rows, size_t i, size_t n, const void *strips, float *memory)
 {
     const struct weight *w = op->w[matrix];
     const float *bias = op->bias[matrix], *x = op->x + i * w->cols;
     float *y = op->y[matrix] + i * w->rows;
 
-    if (mm_many_floats(ops, op))
-        many(ops, op, matrix, r, n_rows, i, n, panel);
+    if (mm_panels_of(ops, op, w))
+        mm_panels(ops, op, matrix, r, n_rows, i, n, strips, memory);
+    else if (mm_many_floats(ops, op))
+        many(ops, op, matrix, r, n_rows, i, n, memory);
     else
         for (size_t k = r; k < r + n_rows; k++)
-            one_row(ops, w, k, y, x, n, panel);
+            one_row(ops, w, k, y, x, n, memory);
     for (size_t t = 0; bias && t < n; t++)
         for (size_t k = r; k < r + n_rows; k++)
             y[t * w->rows + k] += bias[k];

@@ -33,7 +33,10 @@
  *
  * There float matrices of whole blocks are multiplied in the same tiles, a number being the sum of
  * two of bf16, high + low (16 bits of significand): high high + high low + low high.  A low part
- * of a weight in BF16 is 0 and left out. */
+ * of a weight in BF16 is 0 and left out.
+ *
+ * Where mm_ops.panels is not NULL, float matrices and prompt rows are multiplied as mm_panels.h
+ * says. */
 #ifndef AIRSTRIP_CPU_MM_OPS_H
 #define AIRSTRIP_CPU_MM_OPS_H
 
@@ -43,6 +46,7 @@
 
 #include "kernels/base/pool.h"
 #include "kernels/cpu/mm.h"
+#include "kernels/cpu/mm_panels.h"
 #include "kernels/quant/quant.h"
 
 enum {
@@ -84,6 +88,8 @@ struct weight {
     int bits, zero; /* of the codes, as in quant_format */
     int subs;       /* scales per row and block: 1 or 2 */
     bool has_min;   /* only with subs 1; zero is 0 then */
+
+    bool rounds; /* WEIGHT_FLOAT: activations may be rounded as the weights in the file are */
 };
 
 /* 32 quantised activations: x = scale * code, code = -127 .. 127. */
@@ -207,6 +213,14 @@ struct mm_ops {
     /* The same of many rows, to the bit.  NULL where there is none. */
     void (*many_dots)(const struct mm_dots *d);
 
+    /* Rows of a prompt times float matrices.  NULL where they are multiplied by dots(), or in tiles
+     * of bf16. */
+    const struct mm_panels *panels;
+
+    /* The same of weights in BF16 that are not WEIGHT_EXACT, of an even number of columns; of the
+     * same height.  NULL where they are multiplied as the others are. */
+    const struct mm_panels *pairs;
+
     /* y[32 * n_blocks] = decode() of the format, faster; -0 may stand for 0.  False, and nothing is
      * done, where it knows no better way.  May be NULL. */
     bool (*spread)(float *y, const void *blocks, enum dtype dtype, size_t n_blocks);
@@ -268,8 +282,19 @@ static inline bool mm_in_strips(const struct mm_ops *ops, const struct matmul *o
     return op->prompt && ops->prompt && w->n_blocks > 0;
 }
 
+/* Prompt rows times floats in panels, however few they are: no row may depend on how many.  NULL:
+ * some other way. */
+static inline const struct mm_panels *mm_panels_of(const struct mm_ops *ops,
+                                                   const struct matmul *op, const struct weight *w)
+{
+    if (!op->prompt || w->kind != WEIGHT_FLOAT)
+        return NULL;
+    return ops->pairs && w->rounds ? ops->pairs : ops->panels;
+}
+
 /* mm_float.c: rows r .. r + n_rows - 1 of a float matrix times activation rows i .. i + n - 1 of
- * op. panel: [MM_FLOAT_ROWS][cols] floats of this thread. */
+ * op.  strips: those of rows i on, where it is multiplied in panels.  memory: [MM_FLOAT_ROWS][cols]
+ * floats of this thread. */
 enum { MM_FLOAT_ROWS = 64 };
 static inline bool mm_many_floats(const struct mm_ops *ops, const struct matmul *op)
 {
@@ -277,6 +302,14 @@ static inline bool mm_many_floats(const struct mm_ops *ops, const struct matmul 
 }
 
 void mm_float(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
-              size_t n_rows, size_t i, size_t n, float *panel);
+              size_t n_rows, size_t i, size_t n, const void *strips, float *memory);
+
+/* Rows as aligned floats: the source itself where it is that, else a copy in panel. */
+const float *mm_rows_as_floats(const struct mm_ops *ops, const struct weight *w, size_t row,
+                               size_t n_rows, float *panel);
+
+/* mm_panels.c: mm_float() of rows of a prompt in panels. */
+void mm_panels(const struct mm_ops *ops, const struct matmul *op, size_t matrix, size_t r,
+               size_t n_rows, size_t i, size_t n, const void *strips, float *memory);
 
 #endif

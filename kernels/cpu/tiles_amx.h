@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/cpu/transpose_avx512.h"
+
 enum { TILE_ROWS = 16, TILE_ROW_BYTES = 64 };
 
 /* As LDTILECFG reads it (Intel SDM vol. 1, 18.2). */
@@ -35,35 +37,6 @@ static inline void tiles_see_stores(void)
 static inline void tiles_end(void)
 {
     _tile_release();
-}
-
-/* x: [16][16] 32-bit values, rows and columns changed. */
-static inline void tile_transpose(__m512i x[TILE_ROWS])
-{
-    __m512i y[TILE_ROWS];
-
-    for (int i = 0; i < TILE_ROWS; i += 2) {
-        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-    }
-    for (int i = 0; i < TILE_ROWS; i += 4)
-        for (int j = 0; j < 2; j++) {
-            x[i + 2 * j] = _mm512_unpacklo_epi64(y[i + j], y[i + 2 + j]);
-            x[i + 2 * j + 1] = _mm512_unpackhi_epi64(y[i + j], y[i + 2 + j]);
-        }
-    /* x[4 a + b] has, in its quarter c, column 4 c + b of rows 4 a .. 4 a + 3 */
-    for (int b = 0; b < 4; b++) {
-        y[b] = _mm512_shuffle_i32x4(x[b], x[4 + b], 0x88);
-        y[4 + b] = _mm512_shuffle_i32x4(x[b], x[4 + b], 0xdd);
-        y[8 + b] = _mm512_shuffle_i32x4(x[8 + b], x[12 + b], 0x88);
-        y[12 + b] = _mm512_shuffle_i32x4(x[8 + b], x[12 + b], 0xdd);
-    }
-    for (int b = 0; b < 4; b++) {
-        x[b] = _mm512_shuffle_i32x4(y[b], y[8 + b], 0x88);
-        x[8 + b] = _mm512_shuffle_i32x4(y[b], y[8 + b], 0xdd);
-        x[4 + b] = _mm512_shuffle_i32x4(y[4 + b], y[12 + b], 0x88);
-        x[12 + b] = _mm512_shuffle_i32x4(y[4 + b], y[12 + b], 0xdd);
-    }
 }
 
 #endif

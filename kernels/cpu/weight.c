@@ -109,6 +109,7 @@ int weight_create(struct weight **out, struct weight_store *store, const struct 
         w->kind = WEIGHT_ROWS;
     } else if (use & WEIGHT_EXACT || !pack_can(w->format)) {
         w->kind = WEIGHT_FLOAT;
+        w->rounds = !(use & WEIGHT_EXACT) && w->format->dtype == DTYPE_BF16 && w->cols % 2 == 0;
         r = t->made ? 0 : copy(w, store, t, e);
         if (r < 0)
             goto fail;

@@ -188,7 +188,7 @@ static inline size_t low_at(const struct weight *w)
 
 SPECIALISED void put_tile(uint16_t *out, __m512i x[TILE_ROWS])
 {
-    tile_transpose(x);
+    transpose_16(x);
 #pragma GCC unroll 16
     for (int i = 0; i < TILE_ROWS; i++)
         _mm512_store_si512(out + i * MM_BLOCK, x[i]);

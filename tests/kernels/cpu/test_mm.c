@@ -46,6 +46,12 @@ static bool in_bf16(const struct mm_ops *ops, const struct weight *w, bool promp
     return prompt && ops->prompt && w->kind == WEIGHT_PACKED;
 }
 
+/* Are activations rounded to bf16, beside weights that are bf16 as they stand? */
+static bool in_pairs(const struct mm_ops *ops, const struct weight *w, bool prompt)
+{
+    return prompt && ops->pairs && w->rounds;
+}
+
 /* How activations are made; FILL_EXACT: at random, and WEIGHT_EXACT is asked for. */
 enum fill { FILL_RANDOM, FILL_EXACT, FILL_ZERO, FILL_MAX, FILL_MIN, FILL_SIGNS, FILL_SPIKE };
 
@@ -137,7 +143,7 @@ static void check_shape(const struct mm_ops *ops, const char *isa_name,
     if (in_bf16(ops, w[0], prompt))
         tolerance += 1.0 / 512 + 2e-6;
     for (size_t i = 0; i < s->n; i++) {
-        if (in_bf16(ops, w[0], prompt))
+        if (in_bf16(ops, w[0], prompt) || in_pairs(ops, w[0], prompt))
             for (size_t c = 0; c < s->cols; c++)
                 a[c] = (double)as_bf16(x[i * s->cols + c]);
         else if (packed)
@@ -334,19 +340,87 @@ static void amx_same(void **state)
     same_whatever_n("amx", false);
 }
 
-/* Rows of a prompt, on tables that have an arithmetic for them and on those that do not. */
-static void prompt_shapes(void **state)
+/* Rows of a prompt, on tables that have an arithmetic for them: for all matrices, or for floats. */
+static void avx2_prompt_shapes(void **state)
 {
     (void)state;
-    if (isa("avx2"))
-        every_shape("avx2", true);
+    every_shape("avx2", true);
+}
+
+static void avx512_prompt_shapes(void **state)
+{
+    (void)state;
+    every_shape("avx512", true);
+}
+
+static void avx512bf16_prompt_shapes(void **state)
+{
+    (void)state;
+    every_shape("avx512bf16", true);
+}
+
+static void amx_prompt_shapes(void **state)
+{
+    (void)state;
     every_shape("amx", true);
 }
 
-static void prompt_same(void **state)
+static void avx512_prompt_same(void **state)
+{
+    (void)state;
+    same_whatever_n("avx512", true);
+}
+
+static void amx_prompt_same(void **state)
 {
     (void)state;
     same_whatever_n("amx", true);
+}
+
+/* One op's matrices of floats and of codes: each result is that of the matrix alone. */
+static void mixed(const char *isa_name, size_t n)
+{
+    enum { COLS = 1056, ROWS = 81 };
+    static const enum dtype types[3] = { DTYPE_F32, DTYPE_Q8_0, DTYPE_BF16 };
+    static float x[100 * COLS], y[3][100 * ROWS], alone[100 * ROWS];
+    const struct mm_ops *ops = isa(isa_name);
+    struct matmul op = { .n_out = 3, .x = x, .n = n, .prompt = true };
+    struct weight_store store = { 0 };
+    struct mm_scratch scratch = { 0 };
+    struct weight *w[3];
+    struct tensor t[3];
+    struct err e;
+
+    activations(x, n * COLS, FILL_RANDOM, 3);
+    assert_int_equal(mm_scratch_reserve(&scratch, n, COLS, 2, &e), 0);
+    for (size_t m = 0; m < 3; m++) {
+        t[m] = mm_case_tensor(quant_format(types[m]), ROWS, COLS, -1, 1, 5);
+        assert_int_equal(weight_create(&w[m], &store, &t[m], WEIGHT_MATMUL, &e), 0);
+        op.w[m] = w[m];
+        op.y[m] = y[m];
+    }
+    run(ops, &op, &scratch, 2);
+    op.n_out = 1;
+    op.y[0] = alone;
+    for (size_t m = 0; m < 3; m++) {
+        op.w[0] = w[m];
+        run(ops, &op, &scratch, 1);
+        if (memcmp(alone, y[m], n * ROWS * sizeof *alone) != 0)
+            fail_msg("%s, n %zu: matrix %zu is another one beside others", isa_name, n, m);
+    }
+    for (size_t m = 0; m < 3; m++) {
+        weight_free_all(w[m]);
+        mm_case_free(&t[m]);
+    }
+    mm_scratch_done(&scratch);
+}
+
+static void mixed_ops(void **state)
+{
+    (void)state;
+    for (const char *const *name = isa_names(); *name; name++)
+        for (size_t n = 3; isa(*name) && n <= 100; n += 97)
+            mixed(*name, n);
 }
 
 /* Rows of floats in every number up to FLOAT_ROWS: each has the bits of the row alone, as one of a
@@ -391,7 +465,7 @@ static void float_rows_alone(const char *isa_name, const struct quant_format *f,
 static void floats_same(const char *isa_name)
 {
     static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F8_E4M3 };
-    static const size_t cols[] = { 32, 76, 256, 1024, 1085, 1792 };
+    static const size_t cols[] = { 2, 32, 76, 256, 1024, 1085, 1792 };
     size_t most = strcmp(isa_name, "scalar") == 0 ? 256 : MAX_COLS;
 
     if (!isa(isa_name))
@@ -432,6 +506,12 @@ static void avx512_floats(void **state)
 {
     (void)state;
     floats_same("avx512");
+}
+
+static void avx512bf16_floats(void **state)
+{
+    (void)state;
+    floats_same("avx512bf16");
 }
 
 static void amx_floats(void **state)
@@ -483,7 +563,8 @@ static void rows_are_exact(void **state)
 /* Faster ways to decode give the same values, wherever they begin. */
 static void spread_is_decode(void **state)
 {
-    static const char *const names[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" };
+    static const char *const names[] = { "scalar", "neon",       "avx2", "avxvnni",
+                                         "avx512", "avx512bf16", "amx" };
     static float y[MAX_COLS], expected[MAX_COLS];
     const struct quant_format *const *formats;
     size_t n, known = 0, tables = 0;
@@ -578,13 +659,19 @@ int main(void)
         cmocka_unit_test(scalar_same),
         cmocka_unit_test(avx2_same),
         cmocka_unit_test(avx512_same),
-        cmocka_unit_test(prompt_shapes),
-        cmocka_unit_test(prompt_same),
+        cmocka_unit_test(avx2_prompt_shapes),
+        cmocka_unit_test(avx512_prompt_shapes),
+        cmocka_unit_test(avx512bf16_prompt_shapes),
+        cmocka_unit_test(amx_prompt_shapes),
+        cmocka_unit_test(avx512_prompt_same),
+        cmocka_unit_test(amx_prompt_same),
+        cmocka_unit_test(mixed_ops),
         cmocka_unit_test(scalar_floats),
         cmocka_unit_test(avx2_floats),
         cmocka_unit_test(avxvnni_floats),
         cmocka_unit_test(neon_floats),
         cmocka_unit_test(avx512_floats),
+        cmocka_unit_test(avx512bf16_floats),
         cmocka_unit_test(amx_floats),
         cmocka_unit_test(amx_shapes),
         cmocka_unit_test(amx_same),
