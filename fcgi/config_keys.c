@@ -31,7 +31,7 @@ const struct config_key config_keys[] = {
     { "max_queued_requests", KEY_COUNT, MODEL(max_queued_requests), 0, HUGE_COUNT, "MAX_QUEUED_REQUESTS", "N  requests that may wait; more are answered 503" },
     { "prefill_chunk_size", KEY_COUNT, MODEL(prefill_chunk_size), 0, (size_t)1 << 20, "PREFILL_CHUNK_SIZE", "N  prompt tokens evaluated per step" },
     { "threads", KEY_COUNT, MODEL(threads), 0, 4096, NULL, "N  processor threads; 0: one per processor" },
-    { "isa", KEY_TEXT, MODEL(isa), 0, 0, NULL, "NAME  processor instruction set: amx, avx512, avxvnni, avx2, neon or scalar; without it the fastest" },
+    { "isa", KEY_TEXT, MODEL(isa), 0, 0, NULL, "NAME  processor instruction set: amx, avx512bf16, avx512, avxvnni, avx2, neon or scalar; without it the fastest" },
     { "speculation", KEY_SPECULATION, MODEL(speculation), 0, 0, NULL, "NAME  guess tokens that repeat earlier text and verify several at once: ngram or off" },
     { "kv_cache_size", KEY_BYTES, MODEL(kv_cache_size), 0, SIZE_MAX, "PAGE_CACHE_SIZE", "SIZE  memory for keys and values, such as 5GB or 50%" },
     { "prefix_cache", KEY_CACHE, MODEL(prefix_cache), 0, 0, NULL, "WHAT  whose beginnings later prompts may share: on (prompts and answers), prompts, off" },

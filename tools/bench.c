@@ -28,8 +28,8 @@ static const char USAGE[] =
     "  --quote         also: guessed tokens on and off, in a text that quotes its prompt and one "
     "that "
     "does not\n"
-    "  --isa NAME      instruction set: scalar, neon, avx2, avxvnni, avx512, amx (AIRSTRIP_ISA, "
-    "else the fastest)\n"
+    "  --isa NAME      instruction set: scalar, neon, avx2, avxvnni, avx512, avx512bf16, amx "
+    "(AIRSTRIP_ISA, else the fastest)\n"
     "  --kv TYPE       keys and values: f32, f16, bf16, q8_0 (f16)\n"
     "  -o text|json    form of the result (text)\n"
     "  -h              this text\n";

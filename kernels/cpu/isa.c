@@ -105,6 +105,18 @@ static const char *avx512_missing(void)
     return NULL;
 }
 
+static const char *avx512bf16_missing(void)
+{
+    const char *missing = avx512_missing();
+    unsigned a, b, c, d;
+
+    if (missing)
+        return missing;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & LEAF7_1_A_AVX512BF16))
+        return "the processor lacks AVX-512 BF16";
+    return NULL;
+}
+
 #ifdef HAVE_ISA_AMX
 static pthread_once_t tiles_once = PTHREAD_ONCE_INIT;
 static const char *tiles_refused; /* why tiles that should be there cannot be used, or NULL */
@@ -123,15 +135,13 @@ static void try_tiles(void)
 static const char *amx_missing(void)
 {
     const unsigned want_d = LEAF7_D_AMX_BF16 | LEAF7_D_AMX_TILE | LEAF7_D_AMX_INT8;
-    const char *missing = avx512_missing();
+    const char *missing = avx512bf16_missing();
     unsigned a, b, c, d;
 
     if (missing)
         return missing;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & want_d) != want_d)
         return "the processor lacks AMX with INT8 and BF16";
-    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & LEAF7_1_A_AVX512BF16))
-        return "the processor lacks AVX-512 BF16";
     if ((enabled_state() & XCR0_TILES) != XCR0_TILES)
         return "the system does not save AMX tiles";
 #ifdef HAVE_ISA_AMX
@@ -154,6 +164,11 @@ static const char *avxvnni_missing(void)
 }
 
 static const char *avx512_missing(void)
+{
+    return "the processor is no x86";
+}
+
+static const char *avx512bf16_missing(void)
 {
     return "the processor is no x86";
 }
@@ -194,6 +209,11 @@ static const struct candidate candidates[] = {
 #else
     { NULL, "amx", amx_missing },
 #endif
+#ifdef HAVE_ISA_AVX512BF16
+    { &isa_avx512bf16, "avx512bf16", avx512bf16_missing },
+#else
+    { NULL, "avx512bf16", avx512bf16_missing },
+#endif
 #ifdef HAVE_ISA_AVX512
     { &isa_avx512, "avx512", avx512_missing },
 #else
@@ -221,9 +241,8 @@ enum { N_CANDIDATES = sizeof candidates / sizeof *candidates };
 
 const char *const *isa_names(void)
 {
-    static const char *const names[] = {
-        "amx", "avx512", "avxvnni", "avx2", "neon", "scalar", NULL
-    };
+    static const char *const names[] = { "amx",  "avx512bf16", "avx512", "avxvnni",
+                                         "avx2", "neon",       "scalar", NULL };
 
     return names;
 }
@@ -244,9 +263,10 @@ const struct isa_ops *isa_pick(const char *name, struct err *e)
             return NULL;
         }
     }
-    err_set(
-        e, ERR_UNSUPPORTED,
-        "instruction set \"%s\" is not known: expected amx, avx512, avxvnni, avx2, neon or scalar",
-        name ? name : "");
+    err_set(e, ERR_UNSUPPORTED,
+            "instruction set \"%s\" is not known: expected amx, avx512bf16, avx512, avxvnni, avx2, "
+            "neon "
+            "or scalar",
+            name ? name : "");
     return NULL;
 }

@@ -51,7 +51,8 @@ void weight_row(const struct weight *w, size_t row, float *y);
 
 /* The leaf kernels of one instruction set, in an object of its own; see mm_ops.h. */
 struct mm_ops;
-extern const struct mm_ops mm_scalar, mm_neon, mm_avx2, mm_avxvnni, mm_avx512, mm_amx;
+extern const struct mm_ops mm_scalar, mm_neon, mm_avx2, mm_avxvnni, mm_avx512, mm_avx512bf16,
+    mm_amx;
 
 /* Working memory of one team: quantised activations, and a float panel for each thread. */
 struct mm_scratch {

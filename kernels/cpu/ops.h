@@ -39,7 +39,7 @@ static inline const float *norm_w(const struct norm *op, size_t row)
 }
 
 struct isa_ops {
-    const char *name; /* "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" */
+    const char *name; /* "scalar", "neon", "avx2", "avxvnni", "avx512", "avx512bf16", "amx" */
     const struct mm_ops *mm;
     const struct peak *peaks;    /* what could be reached at best: peak.h; for airstrip-bench */
     const struct wide_ops *wide; /* attention of given tokens in tiles (wide.h), or NULL */
@@ -90,7 +90,8 @@ struct isa_ops {
 
 extern const struct wide_ops wide_amx;
 
-extern const struct isa_ops isa_scalar, isa_neon, isa_avx2, isa_avxvnni, isa_avx512, isa_amx;
+extern const struct isa_ops isa_scalar, isa_neon, isa_avx2, isa_avxvnni, isa_avx512, isa_avx512bf16,
+    isa_amx;
 
 /* Multiplies small tiles and compares with plain C: NULL, or what is wrong with AMX on a machine
  * that claims to have it.  One thread at a time; permission to use tiles was asked for before. */

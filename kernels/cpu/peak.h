@@ -18,9 +18,10 @@ struct peak {
 
 /* Each ended by a name of NULL. */
 extern const struct peak peaks_scalar[], peaks_neon[], peaks_avx2[], peaks_avxvnni[],
-    peaks_avx512[], peaks_amx[];
+    peaks_avx512[], peaks_avx512bf16[], peaks_amx[];
 
 /* peak_avx512.c's, for tables that have more beside AVX-512. */
+double peak_int8_avx512(size_t rounds);
 double peak_float32_avx512(size_t rounds);
 
 #endif

@@ -6,7 +6,7 @@
 
 enum { SUMS = 12 }; /* independent ones: more than the latency times what starts in a cycle */
 
-static double int8(size_t rounds)
+double peak_int8_avx512(size_t rounds)
 {
     __m512i a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(-1), sum[SUMS];
 
@@ -46,6 +46,6 @@ double peak_float32_avx512(size_t rounds)
     return 2.0 * 16 * SUMS * (double)rounds;
 }
 
-const struct peak peaks_avx512[] = { { "int8", int8 },
+const struct peak peaks_avx512[] = { { "int8", peak_int8_avx512 },
                                      { "float32", peak_float32_avx512 },
                                      { NULL, NULL } };

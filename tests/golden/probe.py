@@ -86,8 +86,10 @@ def isas():
             found.append("avxvnni")
     if {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"} <= flags:
         found.append("avx512")
-        if {"amx_tile", "amx_int8", "amx_bf16", "avx512_bf16"} <= flags:
-            found.append("amx")
+        if "avx512_bf16" in flags:
+            found.append("avx512bf16")
+            if {"amx_tile", "amx_int8", "amx_bf16"} <= flags:
+                found.append("amx")
     return found
 
 

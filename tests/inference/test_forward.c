@@ -277,7 +277,7 @@ static void limits(void **state)
 }
 
 /* --- the CPU backend, one instruction set after the other --- */
-static const char *const isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx" };
+static const char *const isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "avx512bf16", "amx" };
 
 /* False where this build or machine does not have it. */
 static bool has_isa(const char *isa)
@@ -416,6 +416,12 @@ static void cuts_on_avx512(void **state)
     cuts_on("avx512");
 }
 
+static void cuts_on_avx512bf16(void **state)
+{
+    (void)state;
+    cuts_on("avx512bf16");
+}
+
 static void cuts_on_amx(void **state)
 {
     (void)state;
@@ -430,7 +436,7 @@ int main(void)
         cmocka_unit_test(golden_on_cpu),        cmocka_unit_test(cuts_on_scalar),
         cmocka_unit_test(cuts_on_avx2),         cmocka_unit_test(cuts_on_avx512),
         cmocka_unit_test(cuts_on_amx),          cmocka_unit_test(cuts_on_avxvnni),
-        cmocka_unit_test(cuts_on_neon),
+        cmocka_unit_test(cuts_on_neon),         cmocka_unit_test(cuts_on_avx512bf16),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -19,7 +19,7 @@
 #include "kernels/backend.h"
 #include "tests/brief.h"
 
-static const char *const battery_isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "amx", "cuda" };
+static const char *const battery_isas[] = { "scalar", "neon", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "cuda" };
 static const size_t battery_threads[] = { 1, 2, 3, 5 };
 
 enum {
