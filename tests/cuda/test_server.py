@@ -68,6 +68,7 @@ def text(answer):
 def batches():
     with Program("--max-batch-size", "6") as p:
         tap.ok(" backend=cuda " in p.read_log(), "the log says that CUDA does it", p.read_log())
+        tap.ok("no filter of system calls" in p.read_log() and "on device cuda" in p.read_log(), "and that it filters no system calls then")
         alone = [text(p.ask(ids)) for ids in PROMPTS]
         together = in_threads([lambda ids=ids: text(p.ask(ids)) for ids in PROMPTS])
         tap.equal(together, alone, "six at once say what each says alone")
