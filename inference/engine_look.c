@@ -109,8 +109,8 @@ void engine_slots(const struct engine *g, struct engine_slot *out, size_t n)
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < n; i++) {
         out[i] = (struct engine_slot){ 0 };
-        if (i < s->max_batch && s->slots[i])
-            describe_slot(&out[i], s->slots[i], g->loaded.max_drafted_rows != 0);
+        if (i < s->max_batch && s->slots.jobs[i])
+            describe_slot(&out[i], s->slots.jobs[i], g->loaded.max_drafted_rows != 0);
     }
     pthread_mutex_unlock(&s->lock);
 }

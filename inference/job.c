@@ -195,6 +195,22 @@ void job_destroy(struct job *j)
     free(j);
 }
 
+void job_free(struct job *j)
+{
+    struct scheduler *s;
+    bool gone;
+
+    if (!j)
+        return;
+    s = j->scheduler; /* still there: the job holds a reference */
+    job_cancel(j);
+    pthread_mutex_lock(&s->lock);
+    gone = --j->refs == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (gone)
+        job_destroy(j);
+}
+
 size_t job_prompt_tokens(const struct job *j)
 {
     return j->n_prompt;

@@ -48,7 +48,7 @@ struct job {
     bool cancelled;
     unsigned refs;
     struct share *share;               /* its owner's, while it waits or runs; or NULL */
-    size_t slot;                       /* while it runs: see struct scheduler */
+    size_t slot;                       /* while it runs: see slots.h */
     struct job_progress seen;          /* as the last step left it */
     uint64_t number;                   /* of the submission: first come, first served */
     struct job *prev, *next;           /* neighbours in the queue */

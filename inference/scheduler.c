@@ -15,10 +15,7 @@ int scheduler_create(struct scheduler **out, size_t max_batch, size_t max_queue,
 {
     struct scheduler *s = calloc(1, sizeof *s);
 
-    if (!s)
-        goto fail;
-    s->slots = calloc(max_batch, sizeof(struct job *));
-    if (!s->slots || pthread_mutex_init(&s->lock, NULL))
+    if (!s || !slots_init(&s->slots, max_batch) || pthread_mutex_init(&s->lock, NULL))
         goto fail;
     if (pthread_cond_init(&s->work, NULL)) {
         pthread_mutex_destroy(&s->lock);
@@ -35,7 +32,7 @@ int scheduler_create(struct scheduler **out, size_t max_batch, size_t max_queue,
     return 0;
 fail:
     if (s)
-        free(s->slots);
+        slots_done(&s->slots);
     free(s);
     return err_set(e, ERR_NOMEM, "no memory for the scheduler");
 }
@@ -53,7 +50,7 @@ void scheduler_unref(struct scheduler *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     shares_done(&s->shares);
-    free(s->slots);
+    slots_done(&s->slots);
     free(s);
 }
 
@@ -229,21 +226,6 @@ static struct job *next(const struct scheduler *s)
     return best;
 }
 
-/* Under the lock, as the next: there are as many slots as may run. */
-static void take_slot(struct scheduler *s, struct job *j)
-{
-    j->slot = 0;
-    while (s->slots[j->slot])
-        j->slot++;
-    s->slots[j->slot] = j;
-}
-
-static void leave_slot(struct scheduler *s, const struct job *j)
-{
-    s->slots[j->slot] = NULL;
-    s->n_running--;
-}
-
 /* Lets one that waits into the batch of n. */
 static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t n)
 {
@@ -257,7 +239,7 @@ static void admit(struct scheduler *s, struct job *j, struct job **jobs, size_t 
         shares_charge(j->share, j->n_prompt, 0);
     }
     s->n_running++;
-    take_slot(s, j);
+    slots_take(&s->slots, j);
     send(j, j->started);
     j->started = NULL;
 }
@@ -296,7 +278,8 @@ bool scheduler_requeue(struct scheduler *s, struct job *j)
     pthread_mutex_lock(&s->lock);
     queued = !j->cancelled;
     if (queued) {
-        leave_slot(s, j);
+        slots_leave(&s->slots, j);
+        s->n_running--;
         s->n_preempted++;
         link_waiting(s, j);
     }
@@ -342,7 +325,8 @@ void scheduler_end(struct scheduler *s, struct job *j, struct kv_use use)
     bool gone;
 
     pthread_mutex_lock(&s->lock);
-    leave_slot(s, j);
+    slots_leave(&s->slots, j);
+    s->n_running--;
     s->kv_use = use;
     gone = end(s, j);
     pthread_mutex_unlock(&s->lock);
@@ -408,20 +392,4 @@ void job_cancel(struct job *j)
         (void)end(s, j); /* the caller still holds its own reference */
     }
     pthread_mutex_unlock(&s->lock);
-}
-
-void job_free(struct job *j)
-{
-    struct scheduler *s;
-    bool gone;
-
-    if (!j)
-        return;
-    s = j->scheduler; /* still there: the job holds a reference */
-    job_cancel(j);
-    pthread_mutex_lock(&s->lock);
-    gone = --j->refs == 0;
-    pthread_mutex_unlock(&s->lock);
-    if (gone)
-        job_destroy(j);
 }

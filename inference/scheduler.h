@@ -15,6 +15,7 @@
 
 #include "inference/job.h"
 #include "inference/shares.h"
+#include "inference/slots.h"
 
 /* Of a step or of many: see struct engine_status. */
 struct token_counts {
@@ -35,7 +36,7 @@ struct scheduler {
     struct shares shares;
     uint64_t n_submitted;
     size_t n_waiting, n_running;
-    struct job **slots; /* [max_batch]: each that runs has one for as long as it does; or NULL */
+    struct slots slots; /* max_batch */
     struct kv_use kv_use;
     uint64_t n_ended, n_cancelled, n_preempted;
     struct token_counts tokens; /* of all steps */

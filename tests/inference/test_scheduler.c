@@ -208,27 +208,27 @@ static void each_that_runs_has_a_slot(void **state)
         mine[i] = submit(s, 3, 5, in, i);
     assert_true(scheduler_turn(s, jobs, &n));
     for (size_t i = 0; i < 3; i++)
-        assert_ptr_equal(s->slots[i], mine[i]);
+        assert_ptr_equal(s->slots.jobs[i], mine[i]);
     end(s, jobs, &n, 1);
-    assert_null(s->slots[1]);
+    assert_null(s->slots.jobs[1]);
     assert_true(scheduler_turn(s, jobs, &n)); /* the others stay where they are */
-    assert_ptr_equal(s->slots[0], mine[0]);
-    assert_ptr_equal(s->slots[1], mine[3]);
-    assert_ptr_equal(s->slots[2], mine[2]);
+    assert_ptr_equal(s->slots.jobs[0], mine[0]);
+    assert_ptr_equal(s->slots.jobs[1], mine[3]);
+    assert_ptr_equal(s->slots.jobs[2], mine[2]);
     jobs[0]->n_ids += 2;
     scheduler_charge(s, jobs, n);
-    assert_int_equal(s->slots[0]->seen.n_ids, 5);
-    assert_int_equal(s->slots[1]->seen.n_ids, 3);
+    assert_int_equal(s->slots.jobs[0]->seen.n_ids, 5);
+    assert_int_equal(s->slots.jobs[1]->seen.n_ids, 3);
     n = 2; /* the last of the batch gives its place up, and gets another */
     assert_ptr_equal(jobs[2], mine[3]);
     assert_true(scheduler_requeue(s, jobs[2]));
-    assert_null(s->slots[1]);
+    assert_null(s->slots.jobs[1]);
     assert_true(scheduler_turn(s, jobs, &n));
-    assert_ptr_equal(s->slots[1], mine[3]);
+    assert_ptr_equal(s->slots.jobs[1], mine[3]);
     while (n)
         end(s, jobs, &n, n - 1);
     for (size_t i = 0; i < 3; i++)
-        assert_null(s->slots[i]);
+        assert_null(s->slots.jobs[i]);
     for (size_t i = 0; i < 5; i++)
         job_free(mine[i]);
     inbox_free(in);
