@@ -76,10 +76,10 @@ def complaint_3_utf8_split_across_tokens(s):
     echo = whole(s, body, COMPLETIONS)["choices"][0]["text"]
     tap.ok(echo.startswith("a\ufffd") and "bc" in echo and "".join(c["choices"][0]["text"] for c in events(s, body, COMPLETIONS)[0]) == echo,
            "complaint 3: bytes that are no text in a prompt: one U+FFFD each, and what follows is not lost", echo)
-    body = ask(logit_bias={str(inner): 100}, max_tokens=24, ignore_eos=True)
+    body = ask(logit_bias={str(inner): 100}, max_tokens=150, ignore_eos=True)
     chunks, ended = events(s, body)
     deltas = [c["delta"]["content"] for c in choices(chunks) if c["delta"].get("content")]
-    tap.ok(set("".join(deltas)) == {"\ufffd"} and len("".join(deltas)) >= 24 and len(deltas) > 6 and ended and "".join(deltas) == text_of(whole(s, body)),
+    tap.ok(set("".join(deltas)) == {"\ufffd"} and len("".join(deltas)) >= 150 and len(deltas) > 3 and ended and "".join(deltas) == text_of(whole(s, body)),
            f"complaint 3: an answer of garbage does not stall the stream ({len(deltas)} events)")
 
 
@@ -256,8 +256,9 @@ def complaint_20_n_choices_in_a_stream(s):
         tap.equal((streamed_text(chunks, i), mine[-1]["finish_reason"]), (same["message"]["content"], same["finish_reason"]), f"complaint 20: choice {i}: the buffered one")
     tap.equal([c["index"] for c in buffered["choices"]], [0, 1, 2, 3], "complaint 20: buffered, in order")
     tap.equal(len({c["message"]["content"] for c in buffered["choices"]}), 4, "complaint 20: each with a seed of its own")
-    first = [c["choices"][0]["index"] for c in chunks if c["choices"][0]["delta"].get("content")]
-    tap.ok(first.index(3) < len(first) - 1 - first[::-1].index(0), "complaint 20: they come side by side, not one after the other", first)
+    long, _ = events(s, dict(body, max_tokens=100, ignore_eos=True))
+    order = [c["choices"][0]["index"] for c in long if c["choices"][0]["delta"].get("content")]
+    tap.ok(order.index(3) < len(order) - 1 - order[::-1].index(0), "complaint 20: they come side by side, not one after the other", order)
     with s.client().chat.completions.stream(**dict(ask(n=3, max_tokens=100), messages=[{"role": "user", "content": "Hi!"}])) as stream:
         for _ in stream:
             pass
