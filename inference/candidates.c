@@ -2,11 +2,17 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "inference/softmax.h"
 
 /* Further below the best a token weighs nothing. */
 static const float NOTHING = 87;
+
+enum {
+    BINS = 1024,
+    FEW = 200, /* of which the best are found without bins */
+};
 
 /* All tokens of at least this logit, in order of id; NaN and -INFINITY are not.  Blocks mostly hold
  * nothing of interest. */
@@ -16,17 +22,25 @@ static size_t gather(const struct candidates *s, float at_least)
     size_t n = 0;
 
     for (size_t b = 0; b < softmax_blocks(s->n_vocab); b++) {
-        unsigned char at[SOFTMAX_BLOCK];
-        size_t i = b * SOFTMAX_BLOCK, found;
+        float terms[SOFTMAX_BLOCK];
+        const float *v = s->x + b * SOFTMAX_BLOCK;
+        uint64_t bits = 0, two;
+        bool many; /* three at least, whose exponentials are cheaper all at once */
 
-        if (!(s->tops[b] >= at_least))
-            continue;
-        found = softmax_above(s->x, s->n_vocab, i, at_least, at);
-        for (size_t k = 0; k < found; k++)
-            c[n++] = (struct candidate){ .key = s->x[i + at[k]], .id = (int32_t)(i + at[k]) };
+        if (s->tops[b] >= at_least)
+            bits = softmax_above(s->x, s->n_vocab, b * SOFTMAX_BLOCK, at_least);
+        two = bits & (bits - 1);
+        many = (two & (two - 1)) != 0;
+        if (many)
+            softmax_terms(s->x, s->n_vocab, b * SOFTMAX_BLOCK, s->max, terms);
+        for (; bits; bits &= bits - 1) {
+            unsigned k = (unsigned)__builtin_ctzll(bits);
+
+            c[n++] = (struct candidate){ .key = v[k],
+                                         .weight = many ? terms[k] : softmax_exp(v[k] - s->max),
+                                         .id = (int32_t)(b * SOFTMAX_BLOCK + k) };
+        }
     }
-    for (size_t i = 0; i < n; i++)
-        c[i].weight = softmax_exp(c[i].key - s->max);
     return n;
 }
 
@@ -81,7 +95,8 @@ double candidates_weight(const struct candidates *s)
 double candidates_total(struct candidates *s)
 {
     if (isnan(s->total))
-        s->total = s->whole ? candidates_weight(s) : softmax_sum(s->x, s->n_vocab, s->max, 1, NULL);
+        s->total = s->whole ? candidates_weight(s)
+                            : softmax_sum(s->x, s->n_vocab, s->max, 1, s->tops, NULL);
     return s->total;
 }
 
@@ -123,12 +138,84 @@ static size_t partition(struct candidate *c, size_t n)
     return k;
 }
 
-/* Quickselect by what pays(): linear on average. */
+/* How keys are spread over bins, the best first. */
+struct spread {
+    float best, scale;
+    double sums[BINS];
+};
+
+static size_t bin_of(const struct spread *s, float key)
+{
+    return (uint32_t)(int32_t)((s->best - key) * s->scale);
+}
+
+/* Brings those whose bin is below `end` to the front of c[0 .. n), over what is behind; returns
+ * how many. */
+static size_t take_bins(const struct spread *s, struct candidate *c, size_t n, size_t end)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) { /* no branch that could be guessed wrong */
+        struct candidate t = c[i];
+
+        c[k] = t;
+        k += bin_of(s, t.key) < end;
+    }
+    return k;
+}
+
+/* The same, but those of later bins stay. */
+static size_t part_bins(const struct spread *s, struct candidate *c, size_t n, size_t end)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct candidate t = c[i];
+
+        c[i] = c[k];
+        c[k] = t;
+        k += bin_of(s, t.key) < end;
+    }
+    return k;
+}
+
+/* One walk counts what is in each bin; others part the list before the bin where the target is
+ * reached, and end it behind that: *lo .. *hi, with *done before it. */
+static void select_bin(struct candidate *c, size_t n, double target, bool by_weight, size_t *lo,
+                       size_t *hi, double *done)
+{
+    struct spread s = { .best = c[0].key };
+    float best[4] = { s.best, s.best, s.best, s.best }, worst = s.best, least[4];
+    size_t bin = 0;
+
+    memcpy(least, best, sizeof least);
+    for (size_t i = 0; i < n; i++) { /* four at a time, none of which waits for another */
+        best[i % 4] = c[i].key > best[i % 4] ? c[i].key : best[i % 4];
+        least[i % 4] = c[i].key < least[i % 4] ? c[i].key : least[i % 4];
+    }
+    for (size_t i = 0; i < 4; i++) {
+        s.best = best[i] > s.best ? best[i] : s.best;
+        worst = least[i] < worst ? least[i] : worst;
+    }
+    s.scale = (BINS - 1) / (s.best - worst);
+    if (!(s.best > worst) || !isfinite(s.scale) || !isfinite(s.best - worst))
+        return;
+    for (size_t i = 0; i < n; i++)
+        s.sums[bin_of(&s, c[i].key)] += by_weight ? (double)c[i].weight : 1;
+    while (bin + 1 < BINS && *done + s.sums[bin] < target)
+        *done += s.sums[bin++];
+    *hi = take_bins(&s, c, n, bin + 1);
+    *lo = part_bins(&s, c, *hi, bin);
+}
+
+/* Quickselect by what pays(): linear on average; long lists by bins first. */
 static size_t select_best(struct candidate *c, size_t n, double target, bool by_weight)
 {
     size_t lo = 0, hi = n;
     double done = 0;
 
+    if (n > FEW)
+        select_bin(c, n, target, by_weight, &lo, &hi, &done);
     while (lo < hi) {
         size_t mid = lo + partition(c + lo, hi - lo);
         double sum = done;

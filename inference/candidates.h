@@ -45,11 +45,11 @@ double candidates_total(struct candidates *s);
 /* The sum of the weights of those listed. */
 double candidates_weight(const struct candidates *s);
 
-/* Brings the k best of the list, k <= s->n, to its front. */
+/* Brings the k best of the list, k <= s->n, to its front; what is behind them is lost. */
 void candidates_best(struct candidate *c, size_t n, size_t k);
 
 /* Brings the fewest best of the list whose weights reach `target` to its front; returns how many
- * (all, where together they do not). */
+ * (all, where together they do not).  What is behind them is lost. */
 size_t candidates_reach(struct candidate *c, size_t n, double target);
 
 /* Brings those of at least this key to the front; returns how many. */

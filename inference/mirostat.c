@@ -51,7 +51,7 @@ static double best_to_keep(struct candidates *s, const struct sampling *p, doubl
 /* Version 2: -log2 of the probability is at most mu. */
 static void list_expected(struct candidates *s, const struct sampling *p, double mu)
 {
-    double total = softmax_sum(s->x, s->n_vocab, s->max, 1 / p->temperature, NULL);
+    double total = softmax_sum(s->x, s->n_vocab, s->max, 1 / p->temperature, s->tops, NULL);
     double depth = (double)p->temperature * (mu * M_LN2 - log(total));
 
     candidates_list(s, depth > 0 ? (float)depth : 0);

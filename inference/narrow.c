@@ -83,9 +83,11 @@ static bool top_p(struct candidates *s, const struct sampling *p)
 {
     double target = (double)p->top_p * candidates_total(s);
 
-    if (!s->whole && candidates_weight(s) < target)
+    size_t n = candidates_reach(s->c, s->n, target);
+
+    if (!s->whole && n == s->n && candidates_weight(s) < target)
         return false;
-    return keep(s, candidates_reach(s->c, s->n, target));
+    return keep(s, n);
 }
 
 /* Leaves out all tokens of a probability of at least xtc_threshold, but for the least likely of
@@ -148,7 +150,7 @@ bool narrow_wanted(const struct sampling *p)
 /* How far down a list usually must go so that these probabilities are all in it. */
 static float usual_depth(float share)
 {
-    return share < 1 ? 4 - 1.5f * logf(1 - share) : 6;
+    return share < 1 ? 4.5f - 1.5f * logf(1 - share) : 6;
 }
 
 /* A first list, as short as it can be without being too short. */

@@ -122,18 +122,7 @@ bool sampler_is_argmax(const struct sampling *p)
 
 const float *sampler_allow(struct sampler *s, const float *logits, const uint64_t *mask)
 {
-    for (size_t i = 0; i < s->n_vocab; i += 64) {
-        size_t n = s->n_vocab - i < 64 ? s->n_vocab - i : 64;
-        uint64_t bits = mask[i / 64];
-
-        for (size_t k = 0; k < n; k++)
-            s->allowed[i + k] = -INFINITY;
-        for (; bits && (size_t)__builtin_ctzll(bits) < n; bits &= bits - 1) {
-            size_t k = i + (size_t)__builtin_ctzll(bits);
-
-            s->allowed[k] = logits[k];
-        }
-    }
+    softmax_allow(s->allowed, logits, s->n_vocab, mask);
     return s->allowed;
 }
 
@@ -149,11 +138,12 @@ static const float *adjust(struct sampler *s, const float *logits, const struct 
     return s->adjusted;
 }
 
-/* Position of the token drawn among x[0 .. n), *probability: what it had. */
+/* Position of the token drawn among x[0 .. n), *probability: what it had.  tops: NULL, or bounds of
+ * its blocks. */
 static size_t draw(struct sampler *s, const float *x, size_t n, float max, float scale,
-                   struct rng *r, double *probability)
+                   const float *tops, struct rng *r, double *probability)
 {
-    double total = softmax_sum(x, n, max, scale, s->sums);
+    double total = softmax_sum(x, n, max, scale, tops, s->sums);
     size_t at = softmax_find(x, n, max, scale, s->sums, rng_uniform(r) * total);
 
     *probability = (double)softmax_exp((x[at] - max) * scale) / total;
@@ -178,7 +168,7 @@ static int32_t draw_of_all(struct sampler *s, const struct candidates *c, size_t
     }
     if (p->temperature < MIN_TEMPERATURE)
         return (int32_t)best;
-    return (int32_t)draw(s, x, s->n_vocab, max, 1 / p->temperature, r, &probability);
+    return (int32_t)draw(s, x, s->n_vocab, max, 1 / p->temperature, s->tops, r, &probability);
 }
 
 int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampling *p,
@@ -210,7 +200,7 @@ int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampli
     if (p->temperature < MIN_TEMPERATURE)
         return first.id;
     candidates_by_id(&c, s->bits, s->ids, s->adjusted);
-    at = draw(s, s->adjusted, c.n, first.key, 1 / p->temperature, &state->rng, &probability);
+    at = draw(s, s->adjusted, c.n, first.key, 1 / p->temperature, NULL, &state->rng, &probability);
     if (p->mirostat)
         mirostat_learn(p, &state->mu, probability);
     return s->ids[at];
@@ -247,8 +237,9 @@ void sampler_logprobs(struct sampler *s, const float *logits, int32_t taken, siz
 {
     size_t best, n;
     float max = softmax_max(logits, s->n_vocab, &best, s->tops);
-    float log_sum =
-        isfinite(max) ? max + (float)log(softmax_sum(logits, s->n_vocab, max, 1, NULL)) : max;
+    float log_sum = isfinite(max)
+                        ? max + (float)log(softmax_sum(logits, s->n_vocab, max, 1, s->tops, NULL))
+                        : max;
 
     out[0] = (struct token_logprob){ .id = taken, .logprob = logits[taken] };
     for (size_t i = 0; i < n_top; i++)

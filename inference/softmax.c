@@ -57,7 +57,25 @@ INLINE float total(float *t)
     return (t[0] + t[2]) + (t[1] + t[3]);
 }
 
-VECTOR_CLONES double softmax_sum(const float *x, size_t n, float max, float scale, double *sums)
+VECTOR_CLONES void softmax_allow(float *y, const float *x, size_t n, const uint64_t *mask)
+{
+    for (size_t i = 0; i < n; i += 32) {
+        uint32_t bits = (uint32_t)(mask[i / 64] >> i % 64);
+        size_t left = n - i < 32 ? n - i : 32;
+
+        if (left == 32 && bits == UINT32_MAX)
+            memcpy(y + i, x + i, 32 * sizeof *y);
+        else if (left == 32)
+            for (uint32_t k = 0; k < 32; k++)
+                y[i + k] = bits >> k & 1 ? x[i + k] : -INFINITY;
+        else
+            for (uint32_t k = 0; k < left; k++)
+                y[i + k] = bits >> k & 1 ? x[i + k] : -INFINITY;
+    }
+}
+
+VECTOR_CLONES double softmax_sum(const float *x, size_t n, float max, float scale,
+                                 const float *tops, double *sums)
 {
     float padded[SOFTMAX_BLOCK];
     double sum = 0;
@@ -67,6 +85,11 @@ VECTOR_CLONES double softmax_sum(const float *x, size_t n, float max, float scal
         float t[LANES];
         double s;
 
+        if (tops && !((tops[i / SOFTMAX_BLOCK] - max) * scale >= -87.0f)) { /* nothing but 0 */
+            if (sums)
+                sums[i / SOFTMAX_BLOCK] = 0;
+            continue;
+        }
         for (size_t k = 0; k < LANES; k++)
             t[k] = exp_one((v[k] - max) * scale);
         for (size_t k = 0; k < LANES; k++)
@@ -156,57 +179,86 @@ VECTOR_CLONES float softmax_max(const float *x, size_t n, size_t *at, float *top
     return best;
 }
 
-VECTOR_CLONES size_t softmax_above(const float *x, size_t n, size_t i, float t, unsigned char *at)
+/* Eight bytes of 0 or 1 as the bits of one. */
+INLINE uint64_t pack_bits(uint64_t eight)
+{
+    return eight * 0x0102040810204080u >> 56;
+}
+
+VECTOR_CLONES uint64_t softmax_above(const float *x, size_t n, size_t i, float t)
 {
     float padded[SOFTMAX_BLOCK];
     const float *v = block_at(x, n, i, -INFINITY, padded);
     unsigned char in[SOFTMAX_BLOCK];
-    size_t found = 0;
+    uint64_t bits = 0;
 
     for (size_t k = 0; k < SOFTMAX_BLOCK; k++)
         in[k] = v[k] >= t;
     for (size_t k = 0; k < SOFTMAX_BLOCK; k += 8) {
-        uint64_t eight;
+        uint64_t eight = 0;
 
-        memcpy(&eight, in + k, sizeof eight);
-        for (size_t l = k; eight && l < k + 8; l++) {
-            at[found] = (unsigned char)l;
-            found += in[l];
-        }
+        for (size_t l = 0; l < 8; l++)
+            eight |= (uint64_t)in[k + l] << 8 * l;
+        bits |= pack_bits(eight) << k;
     }
-    return found;
+    return bits;
 }
 
-/* Sum over the finite values of (x - mean)^power for power 1 or 2; *count: how many there are. */
-INLINE double spread(const float *x, size_t n, float mean, bool squared, double *count)
+VECTOR_CLONES void softmax_terms(const float *x, size_t n, size_t i, float max, float *terms)
 {
     float padded[SOFTMAX_BLOCK];
-    double sum = 0, k = 0;
+    const float *v = block_at(x, n, i, -INFINITY, padded);
+
+    for (size_t k = 0; k < SOFTMAX_BLOCK; k += LANES) {
+        float t[LANES];
+
+        for (size_t l = 0; l < LANES; l++)
+            t[l] = exp_one(v[k + l] - max);
+        memcpy(terms + k, t, sizeof t);
+    }
+}
+
+/* About the mean: a value of each block. */
+static float pilot(const float *x, size_t n)
+{
+    double sum = 0, count = 0;
+
+    for (size_t i = 0; i < n; i += SOFTMAX_BLOCK)
+        if (x[i] > -INFINITY) {
+            sum += (double)x[i];
+            count++;
+        }
+    return count > 0 ? (float)(sum / count) : 0;
+}
+
+/* One walk for both sums: of what values are away from about their mean, and of the squares. */
+VECTOR_CLONES double softmax_deviation(const float *x, size_t n)
+{
+    float padded[SOFTMAX_BLOCK], about = pilot(x, n);
+    double sum = 0, squares = 0, count = 0, mean;
 
     for (size_t i = 0; i < n; i += SOFTMAX_BLOCK) {
         const float *v = block_at(x, n, i, -INFINITY, padded);
-        float t[LANES] = { 0 }, c[LANES] = { 0 };
+        float t[LANES] = { 0 }, u[LANES] = { 0 }, c[LANES] = { 0 };
 
-        for (size_t b = 0; b < SOFTMAX_BLOCK; b += LANES)
-            for (size_t l = 0; l < LANES; l++) {
-                bool in = v[b + l] > -INFINITY;
-                float d = in ? v[b + l] - mean : 0;
+        for (size_t b = 0; b < SOFTMAX_BLOCK; b += LANES) {
+            float d[LANES];
 
-                t[l] += squared ? d * d : d;
-                c[l] += in ? 1.0f : 0.0f;
-            }
+            for (size_t l = 0; l < LANES; l++)
+                d[l] = v[b + l] > -INFINITY ? v[b + l] - about : 0.0f;
+            for (size_t l = 0; l < LANES; l++)
+                t[l] += d[l];
+            for (size_t l = 0; l < LANES; l++)
+                u[l] += d[l] * d[l];
+            for (size_t l = 0; l < LANES; l++)
+                c[l] += v[b + l] > -INFINITY ? 1.0f : 0.0f;
+        }
         sum += (double)total(t);
-        k += (double)total(c);
+        squares += (double)total(u);
+        count += (double)total(c);
     }
-    *count = k;
-    return sum;
-}
-
-VECTOR_CLONES double softmax_deviation(const float *x, size_t n)
-{
-    double count, sum = spread(x, n, 0, false, &count);
-
     if (count <= 0)
         return 0;
-    return sqrt(spread(x, n, (float)(sum / count), true, &count) / count);
+    mean = sum / count;
+    return sqrt(fmax(squares / count - mean * mean, 0));
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { SOFTMAX_BLOCK = 64 };
 
@@ -20,9 +21,14 @@ static inline size_t softmax_blocks(size_t n)
 /* e^x for x <= 0 within 3e-7 relative; 0 below -87 and for NaN. */
 float softmax_exp(float x);
 
+/* y[i] = x[i] where bit i % 64 of mask[i / 64] is set, else -INFINITY. */
+void softmax_allow(float *y, const float *x, size_t n, const uint64_t *mask);
+
 /* Sum over i of e^((x[i] - max) * scale).  max: no x is larger; finite.  scale > 0.
+ * tops: NULL, or what softmax_max() gave for x: blocks that add nothing are passed over.
  * sums: NULL, or [softmax_blocks(n)], for softmax_find(): filled with the sum of each block. */
-double softmax_sum(const float *x, size_t n, float max, float scale, double *sums);
+double softmax_sum(const float *x, size_t n, float max, float scale, const float *tops,
+                   double *sums);
 
 /* The first i at which the running sum of the same terms passes `target` (or the last one with a
  * term above 0 where rounding kept it below).  n > 0.  sums: as filled for the same x, n, max and
@@ -34,8 +40,11 @@ size_t softmax_find(const float *x, size_t n, float max, float scale, const doub
  * it.  tops: NULL, or [softmax_blocks(n)]: filled with the largest of each block. */
 float softmax_max(const float *x, size_t n, size_t *at, float *tops);
 
-/* Where in the block that begins at x[i] values of at least t stand: fills at[0 .. returned). */
-size_t softmax_above(const float *x, size_t n, size_t i, float t, unsigned char *at);
+/* Of the block that begins at x[i]: bit k says whether x[i + k] is at least t. */
+uint64_t softmax_above(const float *x, size_t n, size_t i, float t);
+
+/* Of the same block: terms[k] = e^(x[i + k] - max), [SOFTMAX_BLOCK]. */
+void softmax_terms(const float *x, size_t n, size_t i, float max, float *terms);
 
 /* Sum over i of e^(x[i] - max) * (x[i] - max), which is at most 0: with it the entropy of
  * p = e^(x - max) / Z is ln Z - softmax_moment() / Z. */

@@ -226,15 +226,15 @@ static void softmax_find_stays_inside(void **state)
     assert_int_equal(softmax_blocks(130), 3);
     for (size_t i = 0; i < 130; i++)
         x[i] = i == 5 || i == 100 ? 0 : -INFINITY;
-    assert_true(softmax_sum(x, 130, 0, 1, sums) == 2);
-    assert_true(softmax_sum(x, 100, 0, 1, NULL) == 1);
+    assert_true(softmax_sum(x, 130, 0, 1, NULL, sums) == 2);
+    assert_true(softmax_sum(x, 100, 0, 1, NULL, NULL) == 1);
     assert_int_equal(softmax_find(x, 130, 0, 1, sums, 0), 5);
     assert_int_equal(softmax_find(x, 130, 0, 1, sums, 0.99), 5);
     assert_int_equal(softmax_find(x, 130, 0, 1, sums, 1), 100);
     assert_int_equal(softmax_find(x, 130, 0, 1, sums, 2),
                      100); /* past the end: the last that counts */
     x[100] = -INFINITY;
-    assert_true(softmax_sum(x, 130, 0, 1, sums) == 1);
+    assert_true(softmax_sum(x, 130, 0, 1, NULL, sums) == 1);
     assert_int_equal(softmax_find(x, 130, 0, 1, sums, 2), 5);
     for (size_t n = 1; n <= 130; n++) { /* the largest in every place; the first of equals */
         float tops[3];
@@ -249,6 +249,44 @@ static void softmax_find_stays_inside(void **state)
         x[n - 1] = x[n / 2] = NAN;
     }
     assert_true(isinf(softmax_max(x, 130, &at, NULL)));
+}
+
+static void softmax_allows_what_a_mask_has(void **state)
+{
+    static const uint64_t MASKS[] = { 0, UINT64_MAX, 0xffffffff, 0xdeadbeef01234567u, 1ull << 63 };
+    float x[200], y[200];
+
+    (void)state;
+    for (size_t n = 1; n <= 200; n += n == 1 ? 30 : 1)
+        for (size_t m = 0; m < sizeof MASKS / sizeof *MASKS; m++) {
+            uint64_t mask[4] = { MASKS[m], ~MASKS[m], MASKS[m] * 3, MASKS[m] };
+
+            for (size_t i = 0; i < n; i++)
+                x[i] = (float)i;
+            softmax_allow(y, x, n, mask);
+            for (size_t i = 0; i < n; i++)
+                assert_true(mask[i / 64] >> i % 64 & 1 ? y[i] == x[i] : y[i] == -INFINITY);
+        }
+}
+
+/* Blocks far below the largest logit are passed over, and add what they added. */
+static void softmax_passes_over_nothing(void **state)
+{
+    float *x = make_logits(5001, 60, 3), tops[79];
+    double sums[79], same[79];
+    size_t best;
+
+    (void)state;
+    for (size_t i = 640; i < 1280; i++)
+        x[i] = i % 3 ? -INFINITY : -200;
+    for (float scale = 0.25f; scale <= 4; scale *= 2) {
+        float max = softmax_max(x, 5001, &best, tops);
+
+        assert_true(softmax_sum(x, 5001, max, scale, NULL, sums) ==
+                    softmax_sum(x, 5001, max, scale, tops, same));
+        assert_memory_equal(sums, same, sizeof sums);
+    }
+    free(x);
 }
 
 static void softmax_moments(void **state)
@@ -290,6 +328,8 @@ int main(void)
         cmocka_unit_test(logprobs_of_odd_logits),
         cmocka_unit_test(softmax_exp_is_close),
         cmocka_unit_test(softmax_find_stays_inside),
+        cmocka_unit_test(softmax_allows_what_a_mask_has),
+        cmocka_unit_test(softmax_passes_over_nothing),
         cmocka_unit_test(softmax_moments),
     };
 
