@@ -11,6 +11,27 @@
 
 #include "kernels/base/clock.h"
 
+enum { MAX_SAMPLERS = 8 }; /* each has several numbers for each token of the vocabulary */
+
+static int open_choices(struct batch *b, size_t n_vocab, struct err *e)
+{
+    size_t n = forward_threads(b->tokens.forward), words = n_vocab / 64 + 1;
+    int rc = 0;
+
+    n = n < b->max_batch ? n : b->max_batch;
+    n = n < MAX_SAMPLERS ? n : MAX_SAMPLERS;
+    b->choices = calloc(b->max_batch, sizeof *b->choices);
+    b->masks = calloc(b->max_batch, words * sizeof *b->masks);
+    b->more_samplers = calloc(n, sizeof *b->more_samplers);
+    if (!b->choices || !b->masks || !b->more_samplers)
+        return err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", b->max_batch);
+    for (size_t i = 0; i < b->max_batch; i++)
+        b->choices[i].mask = b->masks + i * words;
+    for (; rc == 0 && b->n_more_samplers + 1 < n; b->n_more_samplers += rc == 0)
+        rc = sampler_open(&b->more_samplers[b->n_more_samplers], n_vocab, e);
+    return rc;
+}
+
 int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
                const struct batch_forwards *f, const struct tokenizer *t, size_t n_vocab,
                size_t max_batch, struct err *e)
@@ -28,8 +49,7 @@ int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
     b->drafters = calloc(max_batch, sizeof *b->drafters);
     b->drafter_jobs = calloc(max_batch, sizeof *b->drafter_jobs);
     b->forced = calloc(max_batch, sizeof *b->forced);
-    b->mask = calloc(n_vocab / 64 + 1, sizeof *b->mask);
-    if (!b->jobs || !b->drafters || !b->drafter_jobs || !b->forced || !b->mask)
+    if (!b->jobs || !b->drafters || !b->drafter_jobs || !b->forced)
         rc = err_set(e, ERR_NOMEM, "no memory for a batch of %zu sequences", max_batch);
     if (rc == 0)
         rc = pass_open(&b->prompts, f->prompts, true, f->max_rows, max_batch, max_batch, e);
@@ -37,6 +57,8 @@ int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
         rc = pass_open(&b->tokens, f->tokens, false, max_rows, max_batch, max_rows, e);
     if (rc == 0)
         rc = sampler_open(&b->sampler, n_vocab, e);
+    if (rc == 0)
+        rc = open_choices(b, n_vocab, e);
     if (rc == 0)
         rc = end_tokens_find(&b->ends, t, n_vocab, e);
     if (rc)
@@ -46,6 +68,11 @@ int batch_open(struct batch *b, struct scheduler *s, struct kvcache *c,
 
 void batch_close(struct batch *b)
 {
+    for (size_t i = 0; i < b->n_more_samplers; i++)
+        sampler_close(&b->more_samplers[i]);
+    free(b->more_samplers);
+    free(b->choices);
+    free(b->masks);
     sampler_close(&b->sampler);
     pass_close(&b->prompts);
     pass_close(&b->tokens);
@@ -53,7 +80,6 @@ void batch_close(struct batch *b)
     free(b->drafters);
     free(b->drafter_jobs);
     free(b->forced);
-    free(b->mask);
     end_tokens_done(&b->ends);
     *b = (struct batch){ 0 };
 }

@@ -17,13 +17,26 @@
 #include "inference/sampler.h"
 #include "inference/scheduler.h"
 
+/* A token being chosen, and what is told of it. */
+struct batch_choice {
+    struct job *job;
+    const float *logits; /* NULL: nothing is left to do */
+    uint64_t *mask;      /* [n_vocab / 64 + 1] what it is chosen among, where it is masked */
+    bool masked;
+    int32_t id; /* -1: the job failed */
+    struct token_logprob logprobs[1 + SAMPLER_MAX_TOP];
+};
+
 struct batch {
     struct scheduler *scheduler; /* borrowed, as the next two */
     struct kvcache *cache;
     const struct tokenizer *tokenizer;
-    struct sampler sampler;
+    struct sampler sampler;        /* the engine thread's ... */
+    struct sampler *more_samplers; /* ... and [n_more_samplers] those of threads 1, 2 ... */
+    size_t n_more_samplers;
+    struct batch_choice *choices; /* [max_batch] of the spans of the pass of tokens */
     struct end_tokens ends;
-    uint64_t *mask;    /* [n_vocab / 64 + 1] what a guided sequence may go on with */
+    uint64_t *masks;   /* those of all choices; outside of batch_choose_ahead() the first is free */
     struct job **jobs; /* [max_batch], n_jobs of them, as job_precedes() */
     size_t n_jobs, max_batch, max_drafted_rows;
     struct pass prompts; /* under way for as many steps as it has slices */

@@ -16,29 +16,10 @@ static void fill_pieces(const struct batch *b, struct token_logprob *l, size_t n
     }
 }
 
-static bool is_stop_id(const struct job *j, int32_t id)
-{
-    for (size_t i = 0; i < j->n_stop_ids; i++)
-        if (j->stop_ids[i] == id)
-            return true;
-    return false;
-}
-
-/* Does the text end before this token? */
-static bool is_end(const struct batch *b, const struct job *j, int32_t id)
-{
-    return (tokenizer_is_end(b->tokenizer, id) && !j->ignore_end) || is_stop_id(j, id);
-}
-
-static bool is_too_early(const struct job *j)
-{
-    return j->n_ids - j->n_prompt < j->min_tokens;
-}
-
 /* One more token of j; sees whether that was the end. */
 static void take_token(struct batch *b, struct job *j, int32_t id, const struct token_logprob *lp)
 {
-    bool stops = !is_too_early(j);
+    bool stops = !batch_is_too_early(j);
     struct err e;
 
     j->ids[j->n_ids++] = id;
@@ -46,7 +27,7 @@ static void take_token(struct batch *b, struct job *j, int32_t id, const struct 
     b->step.generated++;
     if (j->first_ms <= 0)
         j->first_ms = clock_ms();
-    if (is_end(b, j, id)) {
+    if (batch_is_end(b, j, id)) {
         (void)answer_finish(&j->answer);
         batch_finish(j, FINISH_STOP);
     } else if (guide_take(&j->guide, tokenizer_piece(b->tokenizer, id, false), &e)) {
@@ -76,85 +57,23 @@ static void tell(struct batch *b, struct job *j)
     }
 }
 
-/* Before so many tokens (struct job_request's min_tokens) what ends the text is not chosen.  False:
- * nothing else would be left. */
-static bool forbid_ends(const struct batch *b, const struct job *j, uint64_t *mask)
-{
-    uint64_t left = 0;
-
-    for (size_t i = 0; !j->ignore_end && i < b->ends.n; i++)
-        mask[b->ends.ids[i] / 64] &= ~(1ull << b->ends.ids[i] % 64);
-    for (size_t i = 0; i < j->n_stop_ids; i++)
-        mask[j->stop_ids[i] / 64] &= ~(1ull << j->stop_ids[i] % 64);
-    for (size_t i = 0; i <= b->sampler.n_vocab / 64; i++)
-        left |= mask[i];
-    return left != 0;
-}
-
-static int guide_mask(struct batch *b, struct job *j)
-{
-    struct err e;
-    int rc = guide_allow(&j->guide, j->ignore_end ? NULL : &b->ends, b->mask, &e);
-
-    if (rc)
-        batch_fail(j, &e);
-    return rc;
-}
-
-/* The logits of what j may go on with.  NULL: it failed. */
-static const float *allowed_logits(struct batch *b, struct job *j, const float *logits)
-{
-    bool too_early = is_too_early(j);
-
-    if (!j->guide.shape && !too_early)
-        return logits;
-    if (!j->guide.shape)
-        memset(b->mask, 0xff, (b->sampler.n_vocab / 64 + 1) * sizeof *b->mask);
-    else if (guide_mask(b, j))
-        return NULL;
-    if (too_early && !forbid_ends(b, j, b->mask) && j->guide.shape && guide_mask(b, j))
-        return NULL;
-    return sampler_allow(&b->sampler, logits, b->mask);
-}
-
-/* The next token of j by these logits, or -1: it failed. */
-static int32_t choose(struct batch *b, struct job *j, const float *logits)
-{
-    const struct sampling *p = &j->sampling;
-    struct dry *dry = &j->sampler.dry;
-
-    logits = allowed_logits(b, j, logits);
-    if (!logits)
-        return -1;
-    while (dry_wanted(p) && dry->n_seen < j->n_ids)
-        dry_push(dry, p, tokenizer_piece(b->tokenizer, j->ids[dry->n_seen], true));
-    return sampler_pick(&b->sampler, logits, p, j->ids, j->n_prompt, j->n_ids, &j->sampler);
-}
-
 /* Output i of a pass: its job's next token, chosen after all before it: by what was chosen, not by
- * what was guessed. */
-static void take_output(struct batch *b, const struct pass *pass, size_t i)
+ * what was guessed.  ahead: NULL, or the choice that was made already. */
+static void take_output(struct batch *b, const struct pass *pass, size_t i,
+                        struct batch_choice *ahead)
 {
-    struct token_logprob lp[1 + SAMPLER_MAX_TOP];
     struct job *j = pass->out_jobs[i];
-    int32_t id = -1;
+    struct batch_choice here;
 
-    if (sampler_is_argmax(&j->sampling) && !j->guide.shape) {
-        id = forward_argmax(pass->forward, i);
-        if (is_too_early(j) && is_end(b, j, id))
-            id = -1;
+    if (!ahead) {
+        batch_choose(b, pass, i, &here);
+        ahead = &here;
     }
-    if (id < 0)
-        id = choose(b, j, forward_logits(pass->forward, i));
-    if (id < 0)
+    if (ahead->id < 0)
         return;
-    if (j->top_logprobs >= 0) {
-        size_t n_top = (size_t)j->top_logprobs;
-
-        sampler_logprobs(&b->sampler, forward_logits(pass->forward, i), id, n_top, lp);
-        fill_pieces(b, lp, 1 + n_top);
-    }
-    take_token(b, j, id, j->top_logprobs >= 0 ? lp : NULL);
+    if (j->top_logprobs >= 0)
+        fill_pieces(b, ahead->logprobs, 1 + (size_t)j->top_logprobs);
+    take_token(b, j, ahead->id, j->top_logprobs >= 0 ? ahead->logprobs : NULL);
 }
 
 /* Hidden states of a pass that j gets, from number `at` on; the end, where they are all there. */
@@ -190,7 +109,7 @@ static void take_prompt_output(struct batch *b, size_t i)
         j->answer.failed |= !n;
     }
     if (j->max_new)
-        take_output(b, p, i);
+        take_output(b, p, i, NULL);
 }
 
 void batch_harvest_prompts(struct batch *b)
@@ -228,7 +147,8 @@ void batch_harvest_prompts(struct batch *b)
 
 /* Rows that want logits give the token after their own; o is the first such output of the span.
  * Rows behind a guess that was not chosen are void: their positions come again in the next pass. */
-static size_t harvest_span(struct batch *b, const struct seq_span *span, struct job *j, size_t o)
+static size_t harvest_span(struct batch *b, const struct seq_span *span, struct job *j, size_t o,
+                           struct batch_choice *ahead)
 {
     const struct pass *p = &b->tokens;
     size_t end = o;
@@ -237,7 +157,7 @@ static size_t harvest_span(struct batch *b, const struct seq_span *span, struct 
         end++;
     j->n_done += span->n - (end - o);
     for (size_t i = o; i < end; i++) {
-        take_output(b, p, i);
+        take_output(b, p, i, i == o ? ahead : NULL);
         j->n_done++;
         if (j->over || i + 1 == end || j->ids[j->n_ids - 1] != p->ids[p->out_rows[i] + 1])
             break;
@@ -250,8 +170,9 @@ static size_t harvest_span(struct batch *b, const struct seq_span *span, struct 
 void batch_harvest_tokens(struct batch *b)
 {
     struct pass *p = &b->tokens;
+    bool ahead = batch_choose_ahead(b);
     size_t o = 0;
 
     for (size_t i = 0; i < p->n_spans; i++)
-        o = harvest_span(b, &p->spans[i], p->span_jobs[i], o);
+        o = harvest_span(b, &p->spans[i], p->span_jobs[i], o, ahead ? &b->choices[i] : NULL);
 }

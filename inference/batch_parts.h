@@ -51,6 +51,23 @@ void batch_compose_tokens(struct batch *b, bool after_slice);
 /* Those whose pages were given up leave the batch for the queue. */
 void batch_requeue_preempted(struct batch *b);
 
+/* --- batch_choose.c --- */
+
+/* Does the text end before this token? */
+bool batch_is_end(const struct batch *b, const struct job *j, int32_t id);
+
+static inline bool batch_is_too_early(const struct job *j)
+{
+    return j->n_ids - j->n_prompt < j->min_tokens;
+}
+
+/* The token that output gives, with what is told of it. */
+void batch_choose(struct batch *b, const struct pass *p, size_t output, struct batch_choice *c);
+
+/* The first output of each span of the pass of tokens, by several threads: b->choices[span].
+ * False: there is but one sequence, or one thread. */
+bool batch_choose_ahead(struct batch *b);
+
 /* --- batch_harvest.c: after a pass --- */
 
 void batch_harvest_prompts(struct batch *b);

@@ -278,6 +278,27 @@ int32_t forward_argmax(const struct forward *f, size_t i)
     return id;
 }
 
+size_t forward_threads(const struct forward *f)
+{
+    struct backend_info info;
+
+    f->m->backend->info(f->m->device, &info);
+    return f->m->backend->each ? info.n_threads : 1;
+}
+
+void forward_each(const struct forward *f, void (*fn)(void *arg, size_t i, size_t thread),
+                  void *arg, size_t n, size_t most)
+{
+    const struct model *m = f->m;
+
+    if (m->backend->each && n > 1 && most > 1) {
+        m->backend->each(m->device, fn, arg, n, most);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        fn(arg, i, 0);
+}
+
 const float *forward_logits(const struct forward *f, size_t i)
 {
     const struct model *m = f->m;

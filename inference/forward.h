@@ -75,6 +75,13 @@ int forward_check(const struct forward *f, struct err *e) MUST_CHECK;
 int32_t forward_argmax(const struct forward *f, size_t i);
 const float *forward_logits(const struct forward *f, size_t i);
 
+/* Threads that forward_each() may call from; with one it calls in order. */
+size_t forward_threads(const struct forward *f);
+
+/* After the end: fn(arg, i, thread) for all i < n, thread < most, as backend.h's each(). */
+void forward_each(const struct forward *f, void (*fn)(void *arg, size_t i, size_t thread),
+                  void *arg, size_t n, size_t most);
+
 /* After the end: hidden state i [n_embd] (borrowed likewise). */
 const float *forward_hidden(const struct forward *f, size_t i);
 

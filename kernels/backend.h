@@ -255,6 +255,12 @@ struct backend {
     /* Runs or awaits all that was enqueued. */
     void (*sync)(struct device *d);
 
+    /* Not enqueued: calls fn(arg, i, thread) for all i below n at once, each i once, on the threads
+     * that evaluate, thread < most; returns when all have returned.  After sync().  NULL: the
+     * device has no threads to lend. */
+    void (*each)(struct device *d, void (*fn)(void *arg, size_t i, size_t thread), void *arg,
+                 size_t n, size_t most);
+
     /* Host's view of device memory, after sync(); valid until the next enqueue.  The CPU's is the
      * memory itself. */
     const void *(*view)(struct device *d, const void *p, size_t bytes);

@@ -140,6 +140,30 @@ static int cpu_open(struct device **out, const struct backend_options *o, struct
     return 0;
 }
 
+struct each {
+    struct pool_gate gate;
+    void (*fn)(void *arg, size_t i, size_t thread);
+    void *arg;
+    size_t n, most;
+};
+
+static void each_member(void *arg, size_t thread)
+{
+    struct each *e = arg;
+    size_t i;
+
+    while (thread < e->most && pool_claim(&e->gate, e->n, &i))
+        e->fn(e->arg, i, thread);
+}
+
+static void cpu_each(struct device *d, void (*fn)(void *arg, size_t i, size_t thread), void *arg,
+                     size_t n, size_t most)
+{
+    struct each e = { .fn = fn, .arg = arg, .n = n, .most = most };
+
+    pool_run(d->pool, each_member, &e); /* whose end is that of all that came */
+}
+
 static void cpu_info(const struct device *d, struct backend_info *out)
 {
     memset(out, 0, sizeof *out);
@@ -416,5 +440,6 @@ const struct backend backend_cpu = {
     .softcap = cpu_softcap,
     .argmax = argmax_enqueue,
     .sync = queue_run,
+    .each = cpu_each,
     .view = cpu_view,
 };
