@@ -25,6 +25,7 @@ static const char USAGE[] =
     "  --rates         rates and limits only: no time to the first token\n"
     "  --turn N        also: a conversation's second turn, after a first one of N tokens\n"
     "  --long N        also: a stream's gaps, alone and while a prompt of N tokens is evaluated\n"
+    "  --guided N      also: N sequences at once, free and held to a JSON schema\n"
     "  --quote         also: guessed tokens on and off, in a text that quotes its prompt and one "
     "that "
     "does not\n"
@@ -83,13 +84,17 @@ static int parse_format(struct bench_options *o, const char *name)
 /* 0 to go on, 1 for help, 2 for a mistake that was told. */
 static int parse_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option LONG[] = {
-        { "batch", required_argument, NULL, 'b' }, { "isa", required_argument, NULL, 'i' },
-        { "kv", required_argument, NULL, 'k' },    { "turn", required_argument, NULL, 'T' },
-        { "depth", required_argument, NULL, 'D' }, { "rates", no_argument, NULL, 'R' },
-        { "long", required_argument, NULL, 'L' },  { "quote", no_argument, NULL, 'Q' },
-        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
-    };
+    static const struct option LONG[] = { { "batch", required_argument, NULL, 'b' },
+                                          { "isa", required_argument, NULL, 'i' },
+                                          { "kv", required_argument, NULL, 'k' },
+                                          { "turn", required_argument, NULL, 'T' },
+                                          { "depth", required_argument, NULL, 'D' },
+                                          { "rates", no_argument, NULL, 'R' },
+                                          { "long", required_argument, NULL, 'L' },
+                                          { "quote", no_argument, NULL, 'Q' },
+                                          { "guided", required_argument, NULL, 'G' },
+                                          { "help", no_argument, NULL, 'h' },
+                                          { NULL, 0, NULL, 0 } };
     int c, rc = 0;
 
     opterr = 0;
@@ -127,6 +132,9 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
             break;
         case 'L':
             rc = parse_number("--long", optarg, 1, 1u << 24, &o->n_long);
+            break;
+        case 'G':
+            rc = parse_number("--guided", optarg, 1, 256, &o->n_guided);
             break;
         case 'Q':
             o->quote = true;

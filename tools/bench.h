@@ -18,6 +18,7 @@ struct bench_options {
     size_t depth;    /* tokens that stand in each sequence before generation is timed */
     size_t n_turn;   /* tokens of a conversation's first turn; 0: turns are not measured */
     size_t n_long;   /* tokens of the prompt that comes between a stream; 0: not measured */
+    size_t n_guided; /* sequences at once, free and held to a schema; 0: not measured */
     bool quote;      /* also with guessed tokens */
     bool rates_only; /* nothing through the engine */
     bool json;
@@ -51,6 +52,9 @@ struct bench_result {
                                         * was quiet for the stream at its length */
     double beside_ms;                  /* what that prompt took */
     double quote_tps[2], plain_tps[2]; /* [without, with guesses]; quote */
+    double guided_tps[3];   /* [free, held to a schema, and what must come guessed]; n_guided > 0 */
+    double guided_share[3]; /* of what is free, round by round */
+    double guided_ms[3]; /* processor time, likewise: what others do to the machine hardly counts */
 };
 
 /* bench_forward.c: rates and limits. */

@@ -16,4 +16,8 @@ struct bench_client {
 int bench_quote(struct bench_client *c, const struct bench_options *o, struct bench_result *r,
                 struct err *e) MUST_CHECK;
 
+/* bench_guided.c: guided_tps and guided_share. */
+int bench_guided(struct bench_client *c, const struct bench_options *o, struct bench_result *r,
+                 struct err *e) MUST_CHECK;
+
 #endif

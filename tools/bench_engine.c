@@ -12,6 +12,7 @@ enum {
     OPENING = 16,    /* tokens of the stream's own prompt */
     MAX_GAPS = 8192, /* more than a context of tokens */
     QUOTED = 1024,   /* context enough for bench_quote() */
+    ASKED = 32,      /* at most, tokens of a prompt of bench_guided() */
 };
 
 static int wait_ready(struct bench_client *c, struct err *e)
@@ -211,11 +212,14 @@ static size_t larger(size_t a, size_t b)
 static int connect(struct bench_client *c, const struct bench_options *o, struct err *e)
 {
     size_t n = larger(larger(o->n_prompt, o->n_long), larger(o->n_turn + QUESTION, OPENING));
-    struct engine_config config = bench_config(o, larger(n, o->quote ? QUOTED : 0) + 1);
+    size_t most = larger(larger(n, o->quote ? QUOTED : 0), o->n_guided ? ASKED + o->n_gen : 0);
+    struct engine_config config = bench_config(o, most + 1);
     int rc;
 
     if (o->n_long && config.max_batch < 2)
         config.max_batch = 2;
+    if (config.max_batch < o->n_guided)
+        config.max_batch = o->n_guided;
     *c = (struct bench_client){ .ids = calloc(n, sizeof *c->ids), .n_ids = n };
     if (!c->ids)
         return err_set(e, ERR_NOMEM, "no memory for a prompt of %zu tokens", n);
@@ -242,6 +246,8 @@ int bench_engine(const struct bench_options *o, struct bench_result *r, struct e
         rc = gaps(&c, o, r, e);
     if (rc == 0 && o->quote)
         rc = bench_quote(&c, o, r, e);
+    if (rc == 0 && o->n_guided)
+        rc = bench_guided(&c, o, r, e);
     inbox_free(c.inbox);
     engine_close(c.engine);
     free(c.ids);

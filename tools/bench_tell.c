@@ -113,6 +113,15 @@ static void put_engine(struct telling *t, const struct bench_options *o,
         put_tenth(t, "plain_tps", r->plain_tps[0]);
         put_tenth(t, "plain_spec_tps", r->plain_tps[1]);
     }
+    if (o->n_guided) {
+        put_tenth(t, "free_tps", r->guided_tps[0]);
+        put_tenth(t, "guided_tps", r->guided_tps[1]);
+        put_float(t, "guided_share", r->guided_share[1], 1000);
+        put_tenth(t, "guided_forced_tps", r->guided_tps[2]);
+        put_float(t, "guided_forced_share", r->guided_share[2], 1000);
+        put_float(t, "guided_processor", r->guided_ms[1], 1000);
+        put_float(t, "guided_forced_processor", r->guided_ms[2], 1000);
+    }
 }
 
 static void put_all(struct telling *t, const struct bench_options *o, const struct bench_result *r)

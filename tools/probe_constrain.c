@@ -1,11 +1,11 @@
 /* airstrip-probe constrain MODEL: random texts that fit, and what masks cost.
  *
  * Each line {"schema" | "regex" | "grammar" | "choice" | "object": ..., "samples": n, "seed": n,
- * "tokens": n, "verify": bool} is answered by {"texts": [...], "compile_us": n, "masks": n,
- * "mask_us": [median, 99th percentile, longest], "bytes": n} or {"code": n, "error": str}.  A
- * sample takes any token of the mask with the same chance; after so many tokens those that soon
- * come to an end.  One that has not come to it is null.  verify: each mask is compared with trying
- * every token. */
+ * "tokens": n, "verify": bool, "times": bool} is answered by {"texts": [...], "compile_us": n,
+ * "masks": n, "mask_us": [median, 99th percentile, longest], "bytes": n} or {"code": n, "error":
+ * str}.  A sample takes any token of the mask with the same chance; after so many tokens those that
+ * soon come to an end.  One that has not come to it is null.  verify: each mask is compared with
+ * trying every token.  times: "mask_us" has them all, the shortest first. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,11 +155,23 @@ static int by_size(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+static void put_times(struct sampling_state *s, bool all, size_t bytes, struct buf *out)
+{
+    const size_t some[] = { s->n_times / 2, s->n_times * 99 / 100, s->n_times - 1 };
+    size_t n = all ? s->n_times : s->n_times ? 3 : 0;
+
+    qsort(s->times, s->n_times, sizeof *s->times, by_size);
+    buf_printf(out, "],\"masks\":%zu,\"mask_us\":[", s->n_times);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "%s%.1f", i ? "," : "", s->times[all ? i : some[i]]);
+    buf_printf(out, "],\"bytes\":%zu}", bytes);
+}
+
 static int answer(struct sampling_state *s, const struct value *line, struct buf *out,
                   struct err *e)
 {
     int64_t n = int_of(line, "samples", 1), most = int_of(line, "tokens", 200);
-    const struct value *check = value_get(line, "verify");
+    const struct value *check = value_get(line, "verify"), *all = value_get(line, "times");
     struct shape *shape = NULL;
     struct spec spec;
     double start = clock_ms();
@@ -183,12 +195,8 @@ static int answer(struct sampling_state *s, const struct value *line, struct buf
             buf_puts(out, "null");
         buf_done(&text);
     }
-    qsort(s->times, s->n_times, sizeof *s->times, by_size);
     if (rc == 0)
-        buf_printf(out, "],\"masks\":%zu,\"mask_us\":[%.1f,%.1f,%.1f],\"bytes\":%zu}", s->n_times,
-                   s->n_times ? s->times[s->n_times / 2] : 0,
-                   s->n_times ? s->times[s->n_times * 99 / 100] : 0,
-                   s->n_times ? s->times[s->n_times - 1] : 0, constraint_bytes(shape->constraint));
+        put_times(s, all && all->boolean, constraint_bytes(shape->constraint), out);
     shape_unref(shape);
     return rc;
 }
