@@ -47,12 +47,12 @@ static int failed(struct err *e)
 int guide_allow(struct guide *g, const struct end_tokens *ends, uint64_t *mask, struct err *e)
 {
     struct constraint *c = g->shape->constraint;
-    int64_t n = constraint_mask(c, g->at, mask);
+    int n = constraint_mask(c, g->at, mask);
 
     if (n < 0)
         return failed(e);
     /* where nothing follows only the end is left, wanted or not */
-    for (size_t i = 0; ends && constraint_may_end(c, g->at) && i < ends->n; i++, n++)
+    for (size_t i = 0; ends && constraint_may_end(c, g->at) && i < ends->n; i++, n = 1)
         mask[ends->ids[i] / 64] |= 1ull << ends->ids[i] % 64;
     return n ? 0
              : err_set(e, ERR_LIMIT,

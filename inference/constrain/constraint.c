@@ -107,6 +107,14 @@ static void mark(uint64_t *mask, int32_t token)
     mask[token / 64] |= 1ull << token % 64;
 }
 
+/* A token, and others of the same bytes, which are few: most nodes need not look for them. */
+static void mark_all(const struct trie *t, int32_t token, uint64_t *mask)
+{
+    for (; token & TRIE_MORE; token = t->same[token & ~TRIE_MORE])
+        mark(mask, token & ~TRIE_MORE);
+    mark(mask, token);
+}
+
 static int note_exit(struct constraint *c, uint32_t node)
 {
     if (c->n_exits == c->cap_exits) {
@@ -141,8 +149,8 @@ static int walk(struct constraint *c, const struct trie *t, uint32_t node, int32
             i = t->skip[i];
             continue;
         }
-        for (int32_t token = t->token[i]; token >= 0; token = t->same[token])
-            mark(mask, token);
+        if (t->token[i] >= 0)
+            mark_all(t, t->token[i], mask);
         if (t->skip[i] > i + 1 && set_flags(&c->matcher, next) & SET_ESCAPED && note_exit(c, i) < 0)
             return -1;
         if (set_ways(&c->matcher, next) == 0) {
@@ -271,7 +279,7 @@ static int add_way(struct constraint *c, struct way w, uint64_t *mask)
     return rc;
 }
 
-int64_t constraint_mask(struct constraint *c, int32_t at, uint64_t *mask)
+int constraint_mask(struct constraint *c, int32_t at, uint64_t *mask)
 {
     size_t words = constraint_mask_words(c), n = set_ways(&c->matcher, at);
 
@@ -279,7 +287,10 @@ int64_t constraint_mask(struct constraint *c, int32_t at, uint64_t *mask)
     for (size_t i = 0; i < n; i++)
         if (add_way(c, set_way(&c->matcher, at, i), mask) < 0)
             return MATCH_FAILED;
-    return count_bits(mask, words);
+    for (size_t i = 0; i < words; i++)
+        if (mask[i])
+            return 1;
+    return 0;
 }
 
 int32_t constraint_accept(struct constraint *c, int32_t at, const char *bytes, size_t len)

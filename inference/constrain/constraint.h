@@ -24,8 +24,8 @@ size_t constraint_mask_words(const struct constraint *c);
 
 /* Sets the bits of all tokens whose bytes may follow at, clears the others.  Tokens without text
  * (end of sequence among them) are clear: see constraint_may_end().  MATCH_FAILED without memory,
- * else how many are set. */
-int64_t constraint_mask(struct constraint *c, int32_t at, uint64_t *mask);
+ * else 1, or 0 where none is set. */
+int constraint_mask(struct constraint *c, int32_t at, uint64_t *mask);
 
 /* After these bytes: the position, MATCH_DEAD where they do not fit, MATCH_FAILED without memory.
  */

@@ -65,7 +65,7 @@ static void fill(struct trie *t, const struct entry *tokens, size_t n)
             t->skip[open[depth]] = (uint32_t)t->n_nodes;
         if (i && shared == tokens[i].len) { /* the same bytes once more */
             t->same[tokens[i].id] = t->token[open[shared]];
-            t->token[open[shared]] = tokens[i].id;
+            t->token[open[shared]] = tokens[i].id | TRIE_MORE;
             continue;
         }
         while (depth < tokens[i].len) {
@@ -100,14 +100,14 @@ int trie_init(struct trie *t, const struct trie_token *tokens, size_t n_vocab, s
     t->depth = calloc(bytes + 1, 1);
     t->skip = calloc(bytes + 1, sizeof *t->skip);
     t->token = calloc(bytes + 1, sizeof *t->token);
-    t->same = malloc((n_vocab + 1) * sizeof *t->same);
-    if (!t->byte || !t->depth || !t->skip || !t->token || !t->same || bytes >= UINT32_MAX) {
+    t->same = calloc(n_vocab + 1, sizeof *t->same);
+    if (!t->byte || !t->depth || !t->skip || !t->token || !t->same || bytes >= UINT32_MAX ||
+        n_vocab >= TRIE_MORE) {
         trie_done(t);
         free(sorted);
         return err_set(e, ERR_NOMEM, "no memory for a tree of %zu tokens, %zu bytes", n_vocab,
                        bytes);
     }
-    memset(t->same, 0xff, (n_vocab + 1) * sizeof *t->same);
     fill(t, sorted, count);
     free(sorted);
     return 0;

@@ -15,8 +15,8 @@ struct trie {
     uint8_t *byte;  /* that leads to the node */
     uint8_t *depth; /* 0 of the root; tokens of more than TRIE_MAX_DEPTH bytes are never allowed */
     uint32_t *skip;
-    int32_t *token; /* that ends here, or -1 */
-    int32_t *same;  /* [n_vocab] another token of the same bytes, or -1 */
+    int32_t *token; /* that ends here, or -1; with TRIE_MORE where same[] has another one */
+    int32_t *same;  /* [n_vocab] of the same bytes, maybe with TRIE_MORE again */
     size_t n_vocab;
     unsigned max_depth;
     struct slice *slices; /* [n_slices], the longest first; see trie_slice() */
@@ -31,7 +31,7 @@ struct slice {
     struct trie rest; /* all others */
 };
 
-enum { TRIE_MAX_DEPTH = 255 };
+enum { TRIE_MAX_DEPTH = 255, TRIE_MORE = 1 << 30 };
 
 struct trie_token {
     const char *data;

@@ -28,7 +28,7 @@ static void generate(struct constraint *c, const uint8_t *data, size_t size)
     uint64_t mask;
 
     for (size_t i = 0; i < MAX_STEPS; i++) {
-        int64_t n = constraint_mask(c, at, &mask);
+        int n = constraint_mask(c, at, &mask);
         size_t token = size ? data[i % size] % N_TOKENS : 0;
 
         if (n == MATCH_FAILED)

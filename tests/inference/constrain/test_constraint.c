@@ -163,7 +163,7 @@ static size_t random_vocabulary(struct trie_token *tokens, char *text)
 static bool check_mask(struct constraint *c, int32_t at, const struct trie_token *tokens, size_t n,
                        uint64_t *mask)
 {
-    int64_t set = constraint_mask(c, at, mask), expected = 0;
+    int set = constraint_mask(c, at, mask), expected = 0;
 
     if (set == MATCH_FAILED)
         return false;
@@ -174,7 +174,7 @@ static bool check_mask(struct constraint *c, int32_t at, const struct trie_token
 
         if (to == MATCH_FAILED)
             return false;
-        expected += to >= 0;
+        expected |= to >= 0;
         if ((mask[i / 64] >> i % 64 & 1) != (to >= 0))
             fail_msg("token %zu (%.*s) is %d in the mask", i, (int)tokens[i].len, tokens[i].data,
                      to < 0);
