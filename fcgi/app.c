@@ -194,6 +194,22 @@ bool app_stalled(const struct app *a, struct err *e)
     return false;
 }
 
+bool app_works(const struct app *a, uint64_t *n_ended)
+{
+    struct engine_status s;
+    bool busy = false;
+
+    *n_ended = 0;
+    for (size_t i = 0; i < a->n_models; i++) {
+        if (!a->models[i].engine)
+            continue;
+        engine_status(a->models[i].engine, &s);
+        *n_ended += s.done;
+        busy |= s.running || s.waiting;
+    }
+    return busy;
+}
+
 bool app_broken(const struct app *a, struct err *e)
 {
     struct engine_status s;

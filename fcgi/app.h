@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 #include "fcgi/auth.h"
@@ -71,6 +72,9 @@ int app_ready(const struct app *a, struct err *e) MUST_CHECK;
 
 /* Whether an engine has work but made no step for the configuration's stall_timeout. */
 bool app_stalled(const struct app *a, struct err *e);
+
+/* Whether any engine has jobs, and how many have ended in all. */
+bool app_works(const struct app *a, uint64_t *n_ended);
 
 /* Whether an engine that had served can do so no more: its device is lost, or its file was cut
  * short.  Not one that could never be loaded. */

@@ -14,9 +14,10 @@
 #include "fcgi/signals.h"
 #include "fcgi/slow_log.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/heap.h"
 #include "kernels/base/log.h"
 
-enum { LOADING_POLL_MS = 100, TICK_MS = 1000, DRAIN_POLL_MS = 20 };
+enum { LOADING_POLL_MS = 100, TICK_MS = 1000, DRAIN_POLL_MS = 20, QUIET_MS = 5000 };
 
 static void reopen_log(void)
 {
@@ -195,6 +196,23 @@ static bool wants_restart(struct keeper *k)
     return true;
 }
 
+/* When nothing has run for a while, what requests have left behind goes back to the system: once.
+ */
+static void give_back_memory(struct keeper *k)
+{
+    uint64_t n_ended;
+    bool busy = app_works(k->server->current, &n_ended);
+
+    if (busy || n_ended != k->n_ended) {
+        k->n_ended = n_ended;
+        k->quiet_since_ms = clock_ms();
+        k->gave_back = false;
+    } else if (!k->gave_back && clock_ms() - k->quiet_since_ms > QUIET_MS) {
+        k->gave_back = true;
+        heap_give_back();
+    }
+}
+
 static void handle(struct keeper *k, int number)
 {
     if (number == SIGUSR1 || number == SIGHUP)
@@ -244,6 +262,7 @@ int keeper_serve(struct keeper *k)
             look_at_coming(k);
         sandbox_look();
         slow_log_look(k->server, k->server->current->config->slow_ms);
+        give_back_memory(k);
         look_for_stall(k);
         if (wants_restart(k))
             return 1;

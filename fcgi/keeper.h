@@ -5,6 +5,7 @@
 #define AIRSTRIP_KEEPER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "fcgi/acceptor.h"
 #include "fcgi/app.h"
@@ -14,11 +15,14 @@
 struct keeper {
     struct server *server;
     const struct reading *reading;
-    bool settled;       /* what was loading at the start is loaded */
-    struct app *coming; /* read anew, and loading; NULL: none */
-    bool again;         /* it was asked for once more meanwhile */
-    bool stalled;       /* an engine hangs, and it was told */
-    struct err why;     /* keeper_serve() returned 1: because of this */
+    bool settled;          /* what was loading at the start is loaded */
+    struct app *coming;    /* read anew, and loading; NULL: none */
+    bool again;            /* it was asked for once more meanwhile */
+    bool stalled;          /* an engine hangs, and it was told */
+    uint64_t n_ended;      /* jobs, when it was last looked */
+    double quiet_since_ms; /* clock_ms(); since then none has run or ended */
+    bool gave_back;        /* memory, since then */
+    struct err why;        /* keeper_serve() returned 1: because of this */
 };
 
 /* Waits until all models are loaded, before anything is served: a predecessor goes on meanwhile.

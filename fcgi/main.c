@@ -20,6 +20,7 @@
 #include "fcgi/sidedoor.h"
 #include "fcgi/signals.h"
 #include "fcgi/sockets.h"
+#include "kernels/base/heap.h"
 #include "kernels/base/log.h"
 
 enum { LAST_WORDS_MS = 3000 };
@@ -213,11 +214,14 @@ int main(int argc, char **argv)
 {
     const struct reading reading = { argc, argv };
     enum config_action action = CONFIG_RUN;
-    struct config *c = config_create();
+    struct config *c;
     struct err e = { 0 };
     bool has_log = false;
-    int rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");
+    int rc;
 
+    heap_share();
+    c = config_create();
+    rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");
     if (!rc)
         rc = reading_do(&reading, c, &action, &e);
     if (!rc && action == CONFIG_HELP) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fcgi/config_keys.h"
+#include "kernels/base/heap.h"
 
 static const char *const read_with_each_request[] = {
     "aliases",
@@ -105,7 +106,10 @@ void served_unref(struct served *s)
 {
     if (!s || (atomic_load(&s->refs) && atomic_fetch_sub(&s->refs, 1) != 1))
         return;
-    engine_close(s->engine);
+    if (s->engine) {
+        engine_close(s->engine);
+        heap_give_back();
+    }
     buf_done(&s->identity);
     free(s);
 }
