@@ -109,20 +109,26 @@ size_t pace_rows(const struct pace *p, size_t max_rows, bool others_generate)
     return (size_t)rows / ROW_STEP * ROW_STEP;
 }
 
-/* All rows where that is well within a slice: a stage more is a wait for all threads more. */
+/* All rows where that is well within a slice: a stage more is a wait for all threads more, and keys
+ * and values are taken in once more.  Late in a long prompt even the few rows that are worth that
+ * can be more than a slice. */
 size_t pace_attend_rows(const struct pace *p, size_t n_rows, size_t n_positions,
                         bool others_generate)
 {
-    double unit = p->unit_ms[STAGE_ATTEND], budget = budget_ms(p, others_generate), rows;
+    double unit = p->unit_ms[STAGE_ATTEND], budget = budget_ms(p, others_generate), slice, rows;
+    size_t few = PACE_ATTEND_ROWS;
 
     if (unit <= 0 || budget <= 0 || n_rows <= PACE_MIN_ATTEND_ROWS)
         return n_rows;
-    rows = budget / (unit * (double)(n_positions ? n_positions : 1)) / 2 - PACE_ATTEND_ONCE;
+    slice = budget / (unit * (double)(n_positions ? n_positions : 1));
+    rows = slice / 2 - PACE_ATTEND_ONCE;
     if (rows >= (double)n_rows)
         return n_rows;
-    if (rows < PACE_MIN_ATTEND_ROWS)
-        return PACE_MIN_ATTEND_ROWS;
-    return (size_t)rows / PACE_MIN_ATTEND_ROWS * PACE_MIN_ATTEND_ROWS;
+    if (rows >= (double)few)
+        return (size_t)rows / few * few;
+    if (slice < (double)few + PACE_ATTEND_ONCE)
+        few = PACE_MIN_ATTEND_ROWS;
+    return few < n_rows ? few : n_rows;
 }
 
 static bool is_new(const struct pace *p, const struct pace_work *w)

@@ -20,9 +20,10 @@ enum {
     PACE_KEPT = 9,
     PACE_SIZES = 13,    /* of passes: 1, 2, 3-4, 5-8, ... rows */
     PACE_MIN_ROWS = 64, /* fewer cost as much: a pass reads all weights */
-    PACE_MIN_ATTEND_ROWS = 64,
-    PACE_ATTEND_ONCE = 24, /* rows for which an op of attention takes keys and values in */
-    PACE_LISTEN = 16,      /* each so many steps, one without a slice */
+    PACE_ATTEND_ROWS = 64,
+    PACE_MIN_ATTEND_ROWS = 32, /* only where PACE_ATTEND_ROWS take longer than a slice may */
+    PACE_ATTEND_ONCE = 24,     /* rows for which an op of attention takes keys and values in */
+    PACE_LISTEN = 16,          /* each so many steps, one without a slice */
     /* With nobody to wait for: a client that leaves is noticed between slices. */
     PACE_ALONE_MS = 300,
 };

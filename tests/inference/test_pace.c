@@ -143,6 +143,27 @@ static void small_limits_are_kept(void **state)
     assert_int_equal(pace_attend_rows(&p, ROWS, 5, true), PACE_MIN_ATTEND_ROWS);
 }
 
+/* Attention of few rows at once takes keys and values in more often: only as late in a prompt as
+ * more rows would be more than a slice. */
+static void late_attention_is_cut_finer(void **state)
+{
+    const double budget = 2.2 * 4 - 4, unit = budget / (PACE_ATTEND_ROWS + PACE_ATTEND_ONCE) / 6000;
+    struct pace_work w = { .of = { 0, 1, 0, 0 }, .n_stages = 1 };
+    struct pace p = { 0 };
+
+    (void)state;
+    for (int i = 0; i < PACE_KEPT; i++)
+        pace_generated(&p, 1, i % 2, 4);
+    pace_sliced(&p, &w, unit);
+    assert_int_equal(pace_attend_rows(&p, ROWS, 100, true), ROWS);
+    assert_int_equal(pace_attend_rows(&p, ROWS, 2500, true), PACE_ATTEND_ROWS);
+    assert_int_equal(pace_attend_rows(&p, ROWS, 5900, true), PACE_ATTEND_ROWS);
+    assert_int_equal(pace_attend_rows(&p, ROWS, 6100, true), PACE_MIN_ATTEND_ROWS);
+    assert_int_equal(pace_attend_rows(&p, ROWS, 90000, true), PACE_MIN_ATTEND_ROWS);
+    assert_int_equal(pace_attend_rows(&p, 40, 5900, true), 40);
+    assert_int_equal(pace_attend_rows(&p, 40, 6100, true), PACE_MIN_ATTEND_ROWS);
+}
+
 static size_t rows_for(struct pace *p)
 {
     return pace_rows(p, 1 << 20, true);
@@ -201,6 +222,7 @@ int main(void)
         cmocka_unit_test(slices_fit_beside_streams),
         cmocka_unit_test(alone_a_pass_is_one_slice),
         cmocka_unit_test(small_limits_are_kept),
+        cmocka_unit_test(late_attention_is_cut_finer),
         cmocka_unit_test(outliers_do_not_count),
         cmocka_unit_test(one_step_in_sixteen_is_listened_to),
     };
