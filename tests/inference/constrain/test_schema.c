@@ -401,6 +401,10 @@ static void unevaluated(void **state)
           "\"unevaluatedProperties\":{\"type\":\"null\"}}",
           "{\"a\":null}", 1 },
         { NULL, "{\"a\":1}", 0 }, /* within a not, nothing is evaluated */
+        { "{\"type\":\"object\",\"properties\":{\"a\":{}},\"dependentSchemas\":{\"a\":"
+          "{\"properties\":{\"b\":{}}}},\"unevaluatedProperties\":false}",
+          "{\"a\":1,\"b\":1}", 1 },
+        { NULL, "{\"b\":1}", 0 }, /* without a nobody speaks of b */
         { "{\"type\":\"array\",\"allOf\":[{\"prefixItems\":[{\"const\":1}]}],"
           "\"unevaluatedItems\":false}",
           "[1]", 1 },
