@@ -84,6 +84,8 @@ void counters_print(const std::vector<Module *> &modules)
         f = fopen(value, "a");
     if (!f)
         return;
+    fprintf(f, "%llu bytes were copied to the host, %llu graphs launched\n",
+            (unsigned long long)bytes_to_host, (unsigned long long)graph_launches);
     fprintf(f, "%-64s %8s %14s %6s %14s %13s\n", "kernel", "launches", "instructions", "lanes",
             "sectors/ideal", "passes/access");
     for (Module *m : modules)

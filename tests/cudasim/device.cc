@@ -2,6 +2,8 @@
  * CUDASIM_DEVICES times. */
 #include "sim.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace sim
@@ -9,9 +11,34 @@ namespace sim
 
 static thread_local int current;
 
+/* Which of CUDASIM_DEVICES there are to be seen: CUDA_VISIBLE_DEVICES is a list of numbers that
+ * ends at the first one which is no device. */
+static const std::vector<int> &visible()
+{
+    static const std::vector<int> list = [] {
+        const char *p = getenv("CUDA_VISIBLE_DEVICES");
+        const int n = option("DEVICES", 1);
+        std::vector<int> v;
+
+        for (int d = 0; !p && d < n; d++)
+            v.push_back(d);
+        while (p && *p) {
+            char *end;
+            long d = strtol(p, &end, 10);
+
+            if (end == p || d < 0 || d >= n)
+                break;
+            v.push_back((int)d);
+            p = *end == ',' ? end + 1 : end;
+        }
+        return v;
+    }();
+    return list;
+}
+
 int device_count()
 {
-    return option("DEVICES", 1);
+    return (int)visible().size();
 }
 int current_device()
 {
@@ -57,7 +84,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)
     if (d < 0 || d >= device_count())
         return fail(cudaErrorInvalidDevice);
     memset(p, 0, sizeof *p);
-    strcpy(p->name, "simulated sm_90");
+    snprintf(p->name, sizeof p->name,
+             visible()[(size_t)d] ? "simulated sm_90 number %d" : "simulated sm_90",
+             visible()[(size_t)d]);
     p->totalGlobalMem = (size_t)option("MEM_MB", 80 * 1024) << 20;
     p->sharedMemPerBlock = SHARED_STATIC;
     p->sharedMemPerBlockOptin = SHARED_MAX;

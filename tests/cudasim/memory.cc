@@ -23,6 +23,7 @@ static std::map<uintptr_t, Allocation> &allocations()
 }
 
 static size_t used[16];
+u64 bytes_to_host;
 
 bool find_allocation(const void *p, uintptr_t *begin, Allocation **a)
 {
@@ -93,7 +94,9 @@ void check_fences(const char *when)
 
 static size_t capacity()
 {
-    return (size_t)option("MEM_MB", 80 * 1024) << 20;
+    int kib = option("MEM_KB", 0);
+
+    return kib > 0 ? (size_t)kib << 10 : (size_t)option("MEM_MB", 80 * 1024) << 20;
 }
 
 /* CUDASIM_FAIL_MALLOC=k: allocation k (from 0) fails, and it alone. */
@@ -188,6 +191,8 @@ static cudaError_t copy_async(void *to, const void *from, size_t bytes, cudaMemc
         report("copy-kind", "a copy of kind %d, but the pointers say %d", (int)kind, (int)real);
         return fail(cudaErrorInvalidMemcpyDirection);
     }
+    if (real == cudaMemcpyDeviceToHost)
+        bytes_to_host += bytes;
     if (real == cudaMemcpyHostToDevice && !is_pinned(from)) {
         auto staged =
             std::make_shared<std::vector<char>>((const char *)from, (const char *)from + bytes);

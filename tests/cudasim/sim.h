@@ -71,6 +71,9 @@ bool is_device(const void *p);
 bool is_pinned(const void *p);
 /* Was anything written right before or behind an allocation? */
 void check_fences(const char *when);
+/* For counters.cc. */
+extern u64 bytes_to_host;
+extern u64 graph_launches;
 
 /* --- streams -------------------------------------------------------------------------------- */
 

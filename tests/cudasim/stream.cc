@@ -34,6 +34,7 @@ namespace sim
 {
 
 static CUstream_st null_stream;
+u64 graph_launches;
 
 static std::vector<CUstream_st *> &streams()
 {
@@ -296,6 +297,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 
     if (device_lost())
         return fail(cudaErrorIllegalAddress);
+    graph_launches++;
     for (const Task &t : g->tasks)
         enqueue(s, t.what, t.work);
     return cudaSuccess;

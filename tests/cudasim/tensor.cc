@@ -44,29 +44,30 @@ static Run pick_ldmatrix(Instruction &i, const Modifiers &m)
     return m.has("m8n8") && m.has("b16") ? run_ldmatrix : nullptr;
 }
 
-/* d = a b + c, 16 x 8, with E elements of a and b in a register of 4 bytes.  Register j of a has
- * rows g + 8 (j % 2) and columns E t + 4 E (j / 2) .. of lane 4 g + t; register j of b has rows E t
+/* d = a b + c, 16 x 8 (8 x 8 where a has one register), with E elements of a and b in a register of
+ * 4 bytes.  Register j of a has rows g + 8 (j % 2) and columns E t + 4 E (j / 2) .. of lane 4 g +
+ * t; register j of b has rows E t
  * + 4 E j .. and column g. */
 template <class T, class Sum, int E, class Read>
 static void multiply(Machine &m, const Instruction &i, int n_a, Read read)
 {
     enum { K_MAX = 32 };
     Sum a[16][K_MAX], b[K_MAX][8];
-    int k_size = 2 * n_a * E, n_b = n_a / 2;
+    const int halves = n_a == 1 ? 1 : 2, n_b = n_a / halves, k_size = 4 * E * n_b; /* 8 rows each */
 
     for (int l = 0; l < LANES; l++) {
         int g = l / 4, t = l % 4;
 
         for (int j = 0; j < n_a; j++)
             for (int e = 0; e < E; e++)
-                a[g + 8 * (j % 2)][E * t + e + 4 * E * (j / 2)] =
+                a[g + 8 * (j % halves)][E * t + e + 4 * E * (j / halves)] =
                     read((u32)lane_get(m, i.src[j], l), e);
         for (int j = 0; j < n_b; j++)
             for (int e = 0; e < E; e++)
                 b[E * t + e + 4 * E * j][g] = read((u32)lane_get(m, i.src[n_a + j], l), e);
     }
     Sum out[16][8];
-    for (int r = 0; r < 16; r++)
+    for (int r = 0; r < 8 * halves; r++)
         for (int c = 0; c < 8; c++) {
             int lane = r % 8 * 4 + c / 2, j = r / 8 * 2 + c % 2;
             Sum s = unpack<Sum>((u32)lane_get(m, i.src[n_a + n_b + j], lane));
@@ -75,7 +76,7 @@ static void multiply(Machine &m, const Instruction &i, int n_a, Read read)
                 s += a[r][k] * b[k][c];
             out[r][c] = s;
         }
-    for (int r = 0; r < 16; r++)
+    for (int r = 0; r < 8 * halves; r++)
         for (int c = 0; c < 8; c++)
             lane_put(m, i.dst[r / 8 * 2 + c % 2], r % 8 * 4 + c / 2, pack<Sum>(out[r][c]));
 }
@@ -115,8 +116,8 @@ static Run pick_mma(Instruction &i, const Modifiers &m)
     if (f32 && (of == Type::F16 || of == Type::BF16) && (m.has("m16n8k16") || m.has("m16n8k8")))
         i.mode = (u8)((m.has("m16n8k16") ? 4 : 2) | (of == Type::F16 ? M_HALF : M_BRAIN) << 4);
     else if (i.type == Type::S32 && of == Type::S8 && !m.has("satfinite") &&
-             (m.has("m16n8k32") || m.has("m16n8k16")))
-        i.mode = (u8)((m.has("m16n8k32") ? 4 : 2) | M_INT8 << 4);
+             (m.has("m16n8k32") || m.has("m16n8k16") || m.has("m8n8k16")))
+        i.mode = (u8)((m.has("m16n8k32") ? 4 : m.has("m16n8k16") ? 2 : 1) | M_INT8 << 4);
     else
         return nullptr;
     return run_mma;
