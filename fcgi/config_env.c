@@ -23,7 +23,7 @@ static const struct ignored {
     { "BUFFER_REQUESTS", "true" },
     { "CR_NAME", NULL },
     { "CUDA_GRAPH_CACHE_CAPACITY", NULL },
-    { "CUDA_VISIBLE_DEVICES", "0" },
+    { "CUDA_VISIBLE_DEVICES", NULL }, /* main() passes it on */
     { "DEV_DEFAULT_CONSTRAINED_BACKEND", NULL },
     { "DISABLE_CONTINUOUS_GENERATION", "false" },
     { "DISABLE_CUDA_GRAPH", NULL },

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -210,6 +211,15 @@ out:
     return rc;
 }
 
+/* CUDA has a variable of its own for which devices there are, and reads it when it starts. */
+static void choose_devices(void)
+{
+    const char *devices = getenv("TAKEOFF_CUDA_VISIBLE_DEVICES");
+
+    if (devices && *devices)
+        setenv("CUDA_VISIBLE_DEVICES", devices, 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct reading reading = { argc, argv };
@@ -219,6 +229,7 @@ int main(int argc, char **argv)
     bool has_log = false;
     int rc;
 
+    choose_devices();
     heap_share();
     c = config_create();
     rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");

@@ -69,16 +69,20 @@ static int allow(struct batch *b, struct batch_choice *c)
 static void begin(struct batch *b, const struct pass *p, size_t output, struct batch_choice *c)
 {
     struct job *j = p->out_jobs[output];
+    struct top_logits top;
 
     c->job = j;
     c->logits = NULL;
     c->id = -1;
-    if (sampler_is_argmax(&j->sampling) && !j->guide.shape) {
+    if (job_takes_argmax(j)) {
         c->id = forward_argmax(p->forward, output);
         if (batch_is_too_early(j) && batch_is_end(b, j, c->id))
             c->id = -1;
     }
-    if (c->id >= 0 ? j->top_logprobs >= 0 : allow(b, c) == 0)
+    if (c->id >= 0 && j->top_logprobs >= 0 && forward_top(p->forward, output, &top))
+        sampler_logprobs_of_top(top.ids, top.logits, top.log_sum, c->id, (size_t)j->top_logprobs,
+                                c->logprobs);
+    else if (c->id >= 0 ? j->top_logprobs >= 0 : allow(b, c) == 0)
         c->logits = forward_logits(p->forward, output);
 }
 

@@ -47,6 +47,7 @@ static void log_ready(const struct engine *g)
     log_int(&line, "weight_mb", (long long)(weights_file_bytes(l->weights) >> 20));
     log_int(&line, "kv_mb", (long long)(l->kv_bytes >> 20));
     log_str(&line, "backend", l->backend->name);
+    log_str(&line, "device", l->info.device);
     log_str(&line, "isa", l->info.isa);
     log_int(&line, "threads", (long long)l->info.n_threads);
     log_int(&line, "n_ctx", (long long)l->n_ctx);

@@ -46,11 +46,13 @@ static int buffers(struct forward *f, struct err *e)
         { &f->up, n, width_ff(m) },
         { &f->logits, f->max_outputs, m->n_vocab },
         { &f->argmax, f->max_outputs, 1 },
+        { &f->top_ids, m->backend->top ? f->max_outputs : 0, TOP_MOST },
+        { &f->top_values, m->backend->top ? f->max_outputs : 0, TOP_MOST + 1 },
     };
 
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         void *p = NULL;
-        int rc = buffer(f, want[i].rows, want[i].cols, &p, e);
+        int rc = want[i].rows ? buffer(f, want[i].rows, want[i].cols, &p, e) : 0;
 
         if (rc)
             return rc;
@@ -72,9 +74,12 @@ static int lists(struct forward *f, struct err *e)
             f->positions = calloc(f->max_rows, sizeof *f->positions);
         if (f->m->types)
             f->types = calloc(f->max_rows, sizeof *f->types);
+        f->host.argmax = calloc(f->max_outputs, sizeof *f->host.argmax);
+        f->host.top_ids = calloc(f->max_outputs, TOP_MOST * sizeof *f->host.top_ids);
+        f->host.top_values = calloc(f->max_outputs, (TOP_MOST + 1) * sizeof *f->host.top_values);
     }
     if (f->parts && f->part_spans && f->out_spans && (f->positions || !f->m->positions) &&
-        (f->types || !f->m->types))
+        (f->types || !f->m->types) && f->host.argmax && f->host.top_ids && f->host.top_values)
         return 0;
     return err_set(e, ERR_NOMEM, "no memory for a step of %zu rows", f->max_rows);
 }
@@ -115,9 +120,8 @@ void forward_close(struct forward *f)
 {
     if (!f)
         return;
-    void *all[] = {
-        f->x, f->h, f->y, f->q, f->att, f->k, f->v, f->gate, f->up, f->logits, f->argmax
-    };
+    void *all[] = { f->x,    f->h,  f->y,      f->q,      f->att,     f->k,         f->v,
+                    f->gate, f->up, f->logits, f->argmax, f->top_ids, f->top_values };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
@@ -128,6 +132,9 @@ void forward_close(struct forward *f)
     free(f->out_spans);
     free(f->positions);
     free(f->types);
+    free(f->host.argmax);
+    free(f->host.top_ids);
+    free(f->host.top_values);
     free(f);
 }
 
@@ -160,6 +167,7 @@ void forward_begin(struct forward *f, const struct step *s)
 
     f->step = *s;
     f->stage = f->n_parts = 0;
+    f->host.has_argmax = f->host.has_top = false;
     for (size_t row = 0; row < s->n_rows; row += per) {
         struct part *p = &f->parts[f->n_parts++];
         size_t n = s->n_rows - row < per ? s->n_rows - row : per;
@@ -269,13 +277,34 @@ int forward_check(const struct forward *f, struct err *e)
     return b->check ? b->check(f->m->device, e) : 0;
 }
 
-int32_t forward_argmax(const struct forward *f, size_t i)
+/* Of all outputs at once: a copy from the device costs as much as many bytes of it. */
+static void fetch(const struct forward *f, void *to, const void *from, size_t bytes)
 {
-    const struct model *m = f->m;
-    int32_t id;
+    memcpy(to, f->m->backend->view(f->m->device, from, bytes), bytes);
+}
 
-    memcpy(&id, m->backend->view(m->device, f->argmax + i, sizeof id), sizeof id);
-    return id;
+int32_t forward_argmax(struct forward *f, size_t i)
+{
+    if (!f->host.has_argmax)
+        fetch(f, f->host.argmax, f->argmax, f->step.n_outputs * sizeof *f->argmax);
+    f->host.has_argmax = true;
+    return f->host.argmax[i];
+}
+
+bool forward_top(struct forward *f, size_t i, struct top_logits *out)
+{
+    size_t n = f->step.n_top, n_outputs = f->step.n_outputs;
+
+    if (n == 0 || !f->top_ids)
+        return false;
+    if (!f->host.has_top) {
+        fetch(f, f->host.top_ids, f->top_ids, n_outputs * n * sizeof *f->top_ids);
+        fetch(f, f->host.top_values, f->top_values, n_outputs * (n + 1) * sizeof *f->top_values);
+    }
+    f->host.has_top = true;
+    *out = (struct top_logits){ f->host.top_ids + i * n, f->host.top_values + i * (n + 1), n,
+                                f->host.top_values[i * (n + 1) + n] };
+    return true;
 }
 
 size_t forward_threads(const struct forward *f)

@@ -37,8 +37,9 @@ struct step {
     const struct seq_span *spans; /* cover the rows in order; their pages are allocated; an
                                    * encoder's are whole sequences, and reach to their ends */
     size_t n_spans;
-    const int32_t *out_rows;    /* [n_outputs] rows whose logits are wanted */
-    size_t n_outputs;           /* 0: only the cache is filled; always, if there is no head */
+    const int32_t *out_rows; /* [n_outputs] rows whose logits are wanted */
+    size_t n_outputs;        /* 0: only the cache is filled; always, if there is no head */
+    size_t n_top; /* so many of the largest logits of each output are wanted, see forward_top() */
     const int32_t *hidden_rows; /* [n_hidden] rows whose hidden state is wanted */
     size_t n_hidden;
 };
@@ -72,7 +73,7 @@ int forward_check(const struct forward *f, struct err *e) MUST_CHECK;
 
 /* After the end: the most likely id of output i, and its logits [n_vocab] (borrowed until the next
  * step). */
-int32_t forward_argmax(const struct forward *f, size_t i);
+int32_t forward_argmax(struct forward *f, size_t i);
 const float *forward_logits(const struct forward *f, size_t i);
 
 /* Threads that forward_each() may call from; with one it calls in order. */
@@ -81,6 +82,17 @@ size_t forward_threads(const struct forward *f);
 /* After the end: fn(arg, i, thread) for all i < n, thread < most, as backend.h's each(). */
 void forward_each(const struct forward *f, void (*fn)(void *arg, size_t i, size_t thread),
                   void *arg, size_t n, size_t most);
+
+/* After the end: of output i the step's n_top largest logits, without all of them coming to the
+ * host. */
+struct top_logits {
+    const int32_t *ids;  /* [n] in order, as struct top has them; borrowed until the next step */
+    const float *logits; /* [n] likewise */
+    size_t n;
+    float log_sum; /* ln sum e^logit over the vocabulary */
+};
+/* False where they were not asked for, or forward_logits() costs nothing. */
+bool forward_top(struct forward *f, size_t i, struct top_logits *out);
 
 /* After the end: hidden state i [n_embd] (borrowed likewise). */
 const float *forward_hidden(const struct forward *f, size_t i);

@@ -311,6 +311,13 @@ static void head(struct forward *f, const float *h, size_t n)
     if (m->final_softcap > 0)
         b->softcap(m->device, f->logits, n * m->n_vocab, m->final_softcap);
     b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
+    if (f->step.n_top && f->top_ids)
+        b->top(m->device, &(struct top){ .ids = f->top_ids,
+                                         .values = f->top_values,
+                                         .x = f->logits,
+                                         .rows = n,
+                                         .cols = m->n_vocab,
+                                         .k = f->step.n_top });
 }
 
 /* The last layer from attention on for the rows that are wanted; the head, and the most likely ids,

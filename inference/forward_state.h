@@ -40,6 +40,16 @@ struct forward {
     const float *hidden; /* [n_hidden, n_embd] of the step, in one of the above */
     float *logits;       /* [outputs, n_vocab] */
     int32_t *argmax;     /* [outputs] */
+    int32_t *top_ids; /* [outputs, TOP_MOST], used as [n_outputs, n_top]; NULL where the backend has
+                         none */
+    float *top_values; /* [outputs, TOP_MOST + 1], likewise */
+    /* What came to the host of the step's argmax, top_ids and top_values, by the first who asked.
+     */
+    struct {
+        bool has_argmax, has_top;
+        int32_t *argmax, *top_ids;
+        float *top_values;
+    } host;
 };
 
 /* --- forward_ops.c: each enqueues one stage --- */

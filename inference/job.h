@@ -90,6 +90,12 @@ static inline bool job_precedes(const struct job *a, const struct job *b)
     return a->priority < b->priority || (a->priority == b->priority && a->number < b->number);
 }
 
+/* The likeliest token is taken whatever the others' logits are. */
+static inline bool job_takes_argmax(const struct job *j)
+{
+    return sampler_is_argmax(&j->sampling) && !j->guide.shape;
+}
+
 /* The tokens it may have in the cache at most. */
 static inline size_t job_max_tokens(const struct job *j)
 {

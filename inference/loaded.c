@@ -12,7 +12,9 @@
 
 #include "inference/drafts.h"
 #include "inference/hf.h"
+#include "inference/place.h"
 #include "kernels/base/log.h"
+#include "kernels/split.h"
 
 enum {
     DEFAULT_BATCH = 16,
@@ -238,6 +240,9 @@ int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
         rc = ERR_UNSUPPORTED;
         goto out;
     }
+    l->any_device = !c->device || strcmp(c->device, "auto") == 0;
+    l->n_threads = c->n_threads;
+    snprintf(l->isa, sizeof l->isa, "%s", c->isa ? c->isa : "");
     rc = l->backend->open(&l->device, &o, e);
     if (rc == 0)
         l->backend->info(l->device, &l->info);
@@ -282,17 +287,97 @@ static int warm_up(struct loaded *l, struct err *e)
     return 0;
 }
 
+/* --- the device --- */
+
+static size_t most_tokens(const struct loaded *l)
+{
+    return l->max_drafted_rows > l->max_batch ? l->max_drafted_rows : l->max_batch;
+}
+
+static size_t most_outputs(const struct loaded *l)
+{
+    return l->max_batch < l->max_rows ? l->max_batch : l->max_rows;
+}
+
+/* Another one in place of the device: the host alone, or both. */
+static int exchange_device(struct loaded *l, bool both, struct err *e)
+{
+    const struct backend_options o = { .n_threads = l->n_threads, .isa = l->isa, .shared = both };
+    const struct backend *b = l->backend;
+    struct device *d;
+    int rc;
+
+    b->close(l->device);
+    l->device = NULL;
+    if (!both)
+        b = backend_find("cpu", e);
+    rc = b->open(&d, &o, e);
+    if (rc == 0 && both)
+        rc = split_create(&d, b, d, &o, e);
+    l->backend = both && rc == 0 ? &backend_split : b;
+    if (rc)
+        return rc;
+    l->device = d;
+    l->backend->info(d, &l->info);
+    return 0;
+}
+
+static void log_place(const struct loaded *l, const struct place *p)
+{
+    struct log_line line;
+
+    log_begin(&line, LOG_INFO, "split");
+    log_int(&line, "layers_on_device", (long long)(l->model.n_layers - p->n_host));
+    log_int(&line, "layers_on_host", (long long)p->n_host);
+    log_int(&line, "needed_bytes", (long long)p->need_bytes);
+    log_int(&line, "free_bytes", (long long)p->free_bytes);
+    log_end(&line);
+}
+
+/* Where the device's memory is too small, the host takes layers, or all of them.  An encoder's
+ * layers share what would be the cache of one, so it goes as a whole. */
+static int place(struct loaded *l, struct err *e)
+{
+    const struct place_ask ask = { .model = &l->model,
+                                   .weights = l->weights,
+                                   .backend = l->backend,
+                                   .device = l->device,
+                                   .kv = &l->kv_shape,
+                                   .kv_bytes = l->kv_bytes,
+                                   .max_rows = l->max_rows,
+                                   .max_outputs = most_outputs(l),
+                                   .max_tokens = most_tokens(l) };
+    struct place p;
+    int rc = place_find(&p, &ask, e);
+
+    if (rc == 0 && p.n_host && l->model.encoder)
+        rc = err_set(e, ERR_NOMEM, "the model needs %zu bytes of device memory, %zu are free",
+                     p.need_bytes, p.free_bytes);
+    if (rc == ERR_NOMEM && l->any_device)
+        p.n_host = l->model.n_layers;
+    else if (rc)
+        return rc;
+    if (p.n_host == 0)
+        return 0;
+    log_place(l, &p);
+    if (p.n_host < l->model.n_layers)
+        l->kv_shape.n_host_layers = l->host_layers = p.n_host;
+    return exchange_device(l, l->host_layers > 0, e);
+}
+
 int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), void *arg,
                   struct err *e)
 {
-    size_t n_tokens = l->max_drafted_rows > l->max_batch ? l->max_drafted_rows : l->max_batch;
-    int rc = model_open(&l->model, l->weights, l->backend, l->device, progress, arg, e);
+    size_t n_tokens = most_tokens(l);
+    int rc = place(l, e);
 
+    if (rc == 0)
+        rc = model_open_split(&l->model, l->weights, l->backend, l->device, l->host_layers,
+                              progress, arg, e);
     if (rc == 0)
         rc = kvcache_open(&l->cache, l->backend, l->device, &l->kv_shape, e);
     if (rc == 0)
-        rc = forward_open(&l->prompts, &l->model, &l->cache, l->max_rows,
-                          l->max_batch < l->max_rows ? l->max_batch : l->max_rows, e);
+        rc = forward_open(&l->prompts, &l->model, &l->cache, l->max_rows, most_outputs(l), e);
     if (rc == 0)
         rc = forward_open(&l->tokens, &l->model, &l->cache, n_tokens, n_tokens, e);
     return rc ? rc : warm_up(l, e);
@@ -305,7 +390,7 @@ void loaded_done(struct loaded *l)
     if (l->cache.kv)
         kvcache_close(&l->cache);
     model_close(&l->model);
-    if (l->backend)
+    if (l->device)
         l->backend->close(l->device);
     template_free(l->template);
     tokenizer_close(l->tokenizer);

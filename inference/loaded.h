@@ -25,6 +25,10 @@ struct loaded {
     const struct backend *backend;
     struct device *device;
     struct backend_info info;
+    bool any_device;    /* the configuration leaves it to us */
+    size_t n_threads;   /* as configured, for a host beside a device */
+    char isa[16];       /* likewise */
+    size_t host_layers; /* that the device has no memory for, after loaded_upload() */
     size_t n_ctx, n_vocab, max_batch, max_rows; /* max_rows: of prompts in a pass */
     size_t max_drafted_rows; /* generated and guessed tokens in a pass; 0: no guesses */
     struct kv_shape kv_shape;

@@ -18,6 +18,7 @@
 struct upload {
     struct model *m;
     const struct weights *w;
+    size_t n_host; /* layers that stay on the host */
     size_t done_bytes;
     void (*progress)(void *arg, int percent);
     void *arg;
@@ -49,6 +50,7 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
 /* Matrices of all experts of a layer.  Lists are as long as the model has experts. */
 static int upload_experts(struct upload *u, size_t layer, struct err *e)
 {
+    unsigned use = WEIGHT_MATMUL | (layer < u->n_host ? WEIGHT_HOST : 0);
     struct model *m = u->m;
     int rc = 0;
 
@@ -62,7 +64,7 @@ static int upload_experts(struct upload *u, size_t layer, struct err *e)
             struct tensor t;
 
             if (experts_tensor(m, u->w, layer, (enum arch_slot)(SLOT_FIRST_EXPERTS + s), x, &t))
-                rc = upload_matrix(u, &t, WEIGHT_MATMUL, &all[x], e);
+                rc = upload_matrix(u, &t, use, &all[x], e);
         }
     }
     return rc;
@@ -90,12 +92,13 @@ static int upload_matrices(struct upload *u, struct err *e)
     else if (rc == 0 && !m->headless)
         rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
     for (size_t l = 0; rc == 0 && l < m->n_layers; l++) {
+        unsigned use = WEIGHT_MATMUL | (l < u->n_host ? WEIGHT_HOST : 0);
+
         for (int s = SLOT_FIRST_MATRIX; rc == 0 && s < SLOT_FIRST_EXPERTS; s++) {
             const struct tensor *t = slot_tensor(m, u->w, l, (enum arch_slot)s);
 
             if (t)
-                rc = upload_matrix(u, t, WEIGHT_MATMUL,
-                                   slot_matrix(&m->layers[l], (enum arch_slot)s), e);
+                rc = upload_matrix(u, t, use, slot_matrix(&m->layers[l], (enum arch_slot)s), e);
         }
         if (rc == 0 && m->layers[l].router)
             rc = upload_experts(u, l, e);
@@ -254,7 +257,14 @@ static int upload_vectors(struct model *m, const struct weights *w, struct err *
 int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
                void (*progress)(void *arg, int percent), void *arg, struct err *e)
 {
-    struct upload u = { .m = m, .w = w, .progress = progress, .arg = arg };
+    return model_open_split(m, w, b, d, 0, progress, arg, e);
+}
+
+int model_open_split(struct model *m, const struct weights *w, const struct backend *b,
+                     struct device *d, size_t n_host, void (*progress)(void *arg, int percent),
+                     void *arg, struct err *e)
+{
+    struct upload u = { .m = m, .w = w, .n_host = n_host, .progress = progress, .arg = arg };
     int rc = model_check(m, w, e);
 
     if (rc)

@@ -108,6 +108,10 @@ int model_check(struct model *m, const struct weights *w, struct err *e) MUST_CH
  * NULL. w stays borrowed until model_close(). */
 int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
                void (*progress)(void *arg, int percent), void *arg, struct err *e) MUST_CHECK;
+/* The same on a device of two sides (kernels/split.h), whose host keeps the first n_host layers. */
+int model_open_split(struct model *m, const struct weights *w, const struct backend *b,
+                     struct device *d, size_t n_host, void (*progress)(void *arg, int percent),
+                     void *arg, struct err *e) MUST_CHECK;
 void model_close(struct model *m); /* a zeroed one is fine */
 
 #endif

@@ -81,6 +81,22 @@ size_t pass_positions(const struct pass *p)
     return most;
 }
 
+/* As many of the largest logits as outputs want whose token is the likeliest: for its own
+ * log-probability one, at least. */
+static size_t most_top(const struct pass *p)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < p->n_outputs; i++) {
+        const struct job *j = p->out_jobs[i];
+        size_t n = j->top_logprobs > 0 ? (size_t)j->top_logprobs : 1;
+
+        if (j->top_logprobs >= 0 && job_takes_argmax(j) && n > most)
+            most = n;
+    }
+    return most;
+}
+
 void pass_begin(struct pass *p, size_t attend_rows)
 {
     forward_begin(p->forward, &(struct step){ .prompt = p->prompt,
@@ -91,6 +107,7 @@ void pass_begin(struct pass *p, size_t attend_rows)
                                               .n_spans = p->n_spans,
                                               .out_rows = p->out_rows,
                                               .n_outputs = p->n_outputs,
+                                              .n_top = most_top(p),
                                               .hidden_rows = p->hidden_rows,
                                               .n_hidden = p->n_hidden });
     p->stage = 0;

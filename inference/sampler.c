@@ -232,6 +232,30 @@ static size_t find_top(const struct sampler *s, const float *x, size_t n_top,
     return n;
 }
 
+/* Logits of out[0] and the n ones behind it become log-probabilities; the rest of n_top are none.
+ */
+static void normalise(struct token_logprob *out, size_t n, size_t n_top, float log_sum)
+{
+    for (size_t i = 0; i <= n; i++) {
+        float lp = out[i].logprob - log_sum;
+
+        out[i].logprob = lp >= SAMPLER_MIN_LOGPROB ? lp : SAMPLER_MIN_LOGPROB; /* NaN too */
+    }
+    for (size_t i = n + 1; i <= n_top; i++)
+        out[i] = (struct token_logprob){ .id = -1, .logprob = SAMPLER_MIN_LOGPROB };
+}
+
+void sampler_logprobs_of_top(const int32_t *ids, const float *logits, float log_sum, int32_t taken,
+                             size_t n_top, struct token_logprob *out)
+{
+    size_t n = 0;
+
+    out[0] = (struct token_logprob){ .id = taken, .logprob = logits[0] };
+    for (; n < n_top && ids[n] >= 0; n++)
+        out[1 + n] = (struct token_logprob){ .id = ids[n], .logprob = logits[n] };
+    normalise(out, n, n_top, log_sum);
+}
+
 void sampler_logprobs(struct sampler *s, const float *logits, int32_t taken, size_t n_top,
                       struct token_logprob *out)
 {
@@ -242,12 +266,6 @@ void sampler_logprobs(struct sampler *s, const float *logits, int32_t taken, siz
                         : max;
 
     out[0] = (struct token_logprob){ .id = taken, .logprob = logits[taken] };
-    for (size_t i = 0; i < n_top; i++)
-        out[1 + i] = (struct token_logprob){ .id = -1, .logprob = SAMPLER_MIN_LOGPROB };
     n = find_top(s, logits, n_top, out + 1);
-    for (size_t i = 0; i <= n; i++) {
-        float lp = out[i].logprob - log_sum;
-
-        out[i].logprob = lp >= SAMPLER_MIN_LOGPROB ? lp : SAMPLER_MIN_LOGPROB; /* NaN too */
-    }
+    normalise(out, n, n_top, log_sum);
 }

@@ -77,4 +77,9 @@ enum { SAMPLER_MAX_TOP = 20, SAMPLER_MIN_LOGPROB = -9999 };
 void sampler_logprobs(struct sampler *s, const float *logits, int32_t taken, size_t n_top,
                       struct token_logprob *out);
 
+/* The same where only the largest logits are there, in order, `ids` -1 behind the last, at least
+ * n_top and one of them; log_sum = ln sum e^logit over all.  The token taken is the first. */
+void sampler_logprobs_of_top(const int32_t *ids, const float *logits, float log_sum, int32_t taken,
+                             size_t n_top, struct token_logprob *out);
+
 #endif

@@ -25,6 +25,7 @@ struct kv;     /* keys and values of all layers, in pages */
 struct backend_options {
     size_t n_threads; /* CPU: 0 = one per processor this process may use */
     const char *isa;  /* CPU: NULL or "" = the fastest that runs here, else a name (AIRSTRIP_ISA) */
+    bool shared; /* alloc() gives memory that the host may read and write as its own after sync() */
 };
 
 struct backend_info {
@@ -186,10 +187,23 @@ struct feed_forward {
     bool prompt; /* as in struct matmul */
 };
 
+/* What is largest in rows of logits, so that only that much has to come to the host. */
+struct top {
+    int32_t *ids; /* DEVICE [rows, k] the largest in order, the lower index first in a tie; -1 where
+                   * there are no more: NaN is never among them */
+    float *values; /* DEVICE [rows, k + 1] they, and behind them ln sum e^x of a row, but for NaN */
+    const float *x; /* DEVICE [rows, cols] */
+    size_t rows, cols;
+    size_t k; /* 1 .. TOP_MOST */
+};
+
+enum { TOP_MOST = 32 };
+
 struct kv_shape {
     size_t n_layers, n_kv, head_dim;
     size_t n_pages, page_tokens; /* page_tokens: a power of two, 16 .. 256 */
     enum dtype dtype;            /* F32, F16, BF16, or Q8_0: head_dim a multiple of KV_Q8 then */
+    size_t n_host_layers;        /* the first ones stay on the host: split.h, elsewhere 0 */
 };
 
 enum { KV_Q8 = 32 }; /* values of a head that share a scale, an F16, in Q8_0 */
@@ -200,12 +214,22 @@ static inline size_t kv_bytes(enum dtype t, size_t n)
     return t == DTYPE_Q8_0 ? n + n / KV_Q8 * 2 : n * (t == DTYPE_F32 ? 4 : 2);
 }
 
+/* The largest ops that are to come. */
+struct backend_room {
+    size_t max_rows, max_cols, head_dim;
+};
+
 struct backend {
     const char *name; /* "cpu", "cuda" */
 
     int (*open)(struct device **out, const struct backend_options *o, struct err *e);
     void (*close)(struct device *d); /* after everything made from it was freed; NULL is fine */
     void (*info)(const struct device *d, struct backend_info *out);
+
+    /* Memory of the device that is free now, less what such ops need to work in; and what a matrix
+     * takes there.  NULL where all memory is the host's. */
+    size_t (*free_bytes)(struct device *d, const struct backend_room *r);
+    size_t (*weight_bytes)(const struct tensor *t, unsigned use);
 
     /* Zeroed, aligned to 64, not resident before it is touched.  NULL-safe free. */
     int (*alloc)(struct device *d, size_t bytes, void **out, struct err *e);
@@ -251,6 +275,8 @@ struct backend {
                     float cap);                                    /* x = cap * tanh(x / cap) */
     void (*argmax)(struct device *d, int32_t *ids, const float *x, /* both DEVICE */
                    size_t rows, size_t cols); /* lowest index wins a tie; NaN never */
+    /* NULL where looking at all of x costs no more. */
+    void (*top)(struct device *d, const struct top *op);
 
     /* Runs or awaits all that was enqueued. */
     void (*sync)(struct device *d);
@@ -270,7 +296,8 @@ struct backend {
     int (*check)(struct device *d, struct err *e);
 };
 
-enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2, WEIGHT_EXACT = 4 };
+/* WEIGHT_HOST: of a layer that stays on the host, only for split.h. */
+enum { WEIGHT_MATMUL = 1, WEIGHT_EMBED = 2, WEIGHT_EXACT = 4, WEIGHT_HOST = 8 };
 
 enum { EXPERT_ROWS = 32 };
 

@@ -4,12 +4,11 @@
  * vector of weighted values, which are merged in the order of splits (Dao et al. 2023,
  * FlashAttention-2, section 3.1): by the block of threads that walks all splits of a row, or, where
  * rows are few, by a kernel behind those that walk one each.  The arithmetic of a row and head is
- * the same either way, whatever stands beside them.
+ * the same either way, whatever stands beside them.  (Rows of prompts: attend_many.cu.)
  *
  * A block of four warps has one row and up to HEADS query heads that share a kv head.  A warp takes
  * every fourth position of a split, its lanes the values of a head. */
-#include "kernels/cuda/common.cuh"
-#include "kernels/cuda/kv.cuh"
+#include "kernels/cuda/attend.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * WARP, MERGE_THREADS = 128 };
 
@@ -33,28 +32,17 @@ static __device__ __forceinline__ void merge(float *into, const float *from, uns
     }
 }
 
-static __device__ __forceinline__ float score_of(const cuda_attend &op, float s, unsigned head,
-                                                 int pos)
+/* This lane's values of a key or value, 0 behind the last. */
+template <int DTYPE, int PER_LANE>
+static __device__ __forceinline__ void load_head(float (&x)[PER_LANE], const cuda_kv &kv,
+                                                 const uint8_t *from, unsigned at)
 {
-    if (op.softcap > 0)
-        s = op.softcap * tanhf(s / op.softcap);
-    if (op.slopes)
-        s += op.scale * __bfloat162float(__float2bfloat16_rn(
-                            op.slopes[head] * __bfloat162float(__float2bfloat16_rn((float)pos))));
-    return s;
-}
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) {
+        const unsigned d = threadIdx.x % WARP + i * WARP;
 
-static __device__ __forceinline__ int first_seen(const cuda_attend &op, int pos)
-{
-    return op.window && pos + 1 > (int)op.window ? pos + 1 - (int)op.window : 0;
-}
-
-/* One behind the last position that a row sees. */
-static __device__ __forceinline__ int end_seen(const cuda_attend &op, const cuda_row &row)
-{
-    if (row.reach == 0)
-        return row.pos + 1;
-    return op.window && row.reach - row.pos > (int)op.window ? row.pos + (int)op.window : row.reach;
+        x[i] = d < kv.head_dim ? kv_load<DTYPE>(kv, from, at, d) : 0;
+    }
 }
 
 /* Positions from .. to - 1 by one warp; mine: [heads][dim + 2] of its results. */
@@ -76,30 +64,27 @@ static __device__ void walk(const cuda_attend &op, const float (&q)[HEADS][PER_L
         const unsigned at = (unsigned)pos % op.kv.page_tokens;
         const uint8_t *keys = kv_keys(op.kv, op.layer, page, kv_head),
                       *values = keys + op.kv.head_bytes / 2;
-        float k[PER_LANE], v[PER_LANE];
+        float x[PER_LANE], s[HEADS] = {}; /* a key, and then its value: registers are few */
 
+        load_head<DTYPE, PER_LANE>(x, op.kv, keys, at);
 #pragma unroll
-        for (int i = 0; i < PER_LANE; i++) {
-            const unsigned d = lane + i * WARP;
-            k[i] = d < dim ? kv_load<DTYPE>(op.kv, keys, at, d) : 0;
-            v[i] = d < dim ? kv_load<DTYPE>(op.kv, values, at, d) : 0;
-        }
-#pragma unroll
-        for (int h = 0; h < HEADS; h++) {
-            float s = 0;
-
-            if (h >= (int)n_heads)
-                break;
+        for (int h = 0; h < HEADS; h++)
 #pragma unroll
             for (int i = 0; i < PER_LANE; i++)
-                s += q[h][i] * k[i];
-            s = score_of(op, warp_sum(s), head + h, pos);
-            const float now = fmaxf(top[h], s), factor = expf(top[h] - now), weight = expf(s - now);
+                s[h] += q[h][i] * x[i];
+        load_head<DTYPE, PER_LANE>(x, op.kv, values, at);
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) {
+            if (h >= (int)n_heads)
+                break;
+            s[h] = score_of(op, warp_sum(s[h]), head + h, pos);
+            const float now = fmaxf(top[h], s[h]), factor = expf(top[h] - now),
+                        weight = expf(s[h] - now);
             top[h] = now;
             sum[h] = sum[h] * factor + weight;
 #pragma unroll
             for (int i = 0; i < PER_LANE; i++)
-                acc[h][i] = acc[h][i] * factor + weight * v[i];
+                acc[h][i] = acc[h][i] * factor + weight * x[i];
         }
     }
 #pragma unroll
@@ -122,19 +107,15 @@ static __device__ void finish(const cuda_attend &op, const float *run, unsigned 
                               unsigned thread, unsigned n_threads)
 {
     const unsigned dim = op.kv.head_dim;
-    float factor = 1 / run[dim + 1];
+    const float factor = one_over(op, head, run[dim], run[dim + 1]);
 
-    if (op.sinks) {
-        const float top = fmaxf(run[dim], op.sinks[head]), own = expf(run[dim] - top);
-        factor = own / (run[dim + 1] * own + expf(op.sinks[head] - top));
-    }
     for (unsigned d = thread; d < dim; d += n_threads)
         op.y[((size_t)row * op.n_head + head) * dim + d] = run[d] * factor;
 }
 
 /* grid: (rows, parts of all heads, splits or 1).  Shared memory: [WARPS + 1][HEADS][dim + 2]. */
 template <int DTYPE, int PER_LANE, int HEADS>
-static __global__ void __launch_bounds__(THREADS) attend_kernel(const cuda_attend op)
+static __global__ void __launch_bounds__(THREADS, 1) attend_kernel(const cuda_attend op)
 {
     extern __shared__ float shared[];
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, dim = op.kv.head_dim,

@@ -23,7 +23,8 @@ void launch_gated_act(float *y, const float *gate, const float *up, uint64_t cou
 void launch_softcap(float *x, uint64_t count, float cap, cudaStream_t s);
 void launch_gather(float *y, const float *x, const int32_t *rows, unsigned n, unsigned cols,
                    cudaStream_t s);
-void launch_argmax(int32_t *ids, const float *x, unsigned rows, unsigned cols, cudaStream_t s);
+/* The k largest of each row, and the logarithm of the sum of its exponentials. */
+void launch_top(const struct cuda_top *op, cudaStream_t s);
 
 /* --- matrices --- */
 
@@ -37,6 +38,9 @@ void launch_matmul_codes(const struct cuda_codes *w, const struct cuda_acts *a, 
  * any n. */
 void launch_matmul_floats(const struct cuda_floats *w, const float *x, float *y, const float *bias,
                           unsigned n, cudaStream_t s);
+/* The same for rows of prompts, by tensor cores of sm_80 and later, in 16 bits of significand. */
+void launch_matmul_many(const struct cuda_floats *w, const float *x, float *y, const float *bias,
+                        unsigned n, cudaStream_t s);
 
 /* --- attention --- */
 void launch_rope_table(float2 *table, const struct cuda_row *rows, const float *inv_freq,
@@ -44,6 +48,9 @@ void launch_rope_table(float2 *table, const struct cuda_row *rows, const float *
                        cudaStream_t s);
 void launch_rope_kv(const struct cuda_rope_kv *op, cudaStream_t s);
 void launch_attend(const struct cuda_attend *op, cudaStream_t s);
+/* The same for rows of prompts, by tensor cores of sm_80 and later; head_dim up to 256, keys and
+ * values of no more than 16 bits. */
+void launch_attend_many(const struct cuda_attend *op, cudaStream_t s);
 void launch_kv_copy(const struct cuda_kv *kv, int32_t from, int32_t to, cudaStream_t s);
 
 /* --- experts: each row's experts and shares, rows side by side by expert, and the sums behind ---

@@ -1,6 +1,7 @@
 /* matmul_codes.cu - matrices of integer codes: activations quantised once, then by dp4a where rows
  * are few, and by int8 tensor cores where they are many.  Both give the same bits (codes.cuh). */
 #include "kernels/cuda/codes.cuh"
+#include "kernels/cuda/mma.cuh"
 
 enum {
     QUANT_THREADS = 128,
@@ -65,23 +66,6 @@ static __global__ void __launch_bounds__(FEW_WARPS *WARP)
 }
 
 /* --- many: 16 rows of w times 64 of x by a block; a warp takes parts w and w + 8 --- */
-
-static __device__ __forceinline__ void mma_k32(int (&c)[4], const unsigned (&a)[4], unsigned b0,
-                                               unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-                 "{%8,%9}, {%0,%1,%2,%3};"
-                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-static __device__ __forceinline__ void mma_k16(int (&c)[4], unsigned a0, unsigned a1, unsigned b0)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
-                 "{%0,%1,%2,%3};"
-                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-                 : "r"(a0), "r"(a1), "r"(b0));
-}
 
 /* What a lane needs of block b: fragments of rows g and g + 8, and their scales. */
 template <class F>

@@ -1,45 +1,11 @@
 /* matmul_floats.cu - matrices of floats times float32 activations, products and sums in float32.
+ * (Rows of prompts: matmul_many.cu.)
  *
  * A warp has a row of w; lane l adds up the groups of four columns l, l + 32, ... in order, the
  * lanes' sums are added as a tree.  The order depends on the number of columns alone. */
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/floats.cuh"
 
 enum { WARPS = 4, FEW = 8 };
-
-template <class T> static __device__ __forceinline__ float value(T v);
-template <> __device__ __forceinline__ float value<float>(float v)
-{
-    return v;
-}
-template <> __device__ __forceinline__ float value<__half>(__half v)
-{
-    return __half2float(v);
-}
-template <> __device__ __forceinline__ float value<__nv_bfloat16>(__nv_bfloat16 v)
-{
-    return __bfloat162float(v);
-}
-
-/* Four values from p on, by one load where all rows are aligned to it. */
-template <class T>
-static __device__ __forceinline__ void load_four(float (&v)[4], const T *p, unsigned left,
-                                                 bool aligned)
-{
-    struct alignas(4 * sizeof(T)) Four {
-        T t[4];
-    };
-
-    if (aligned) {
-        const Four f = *(const Four *)p;
-#pragma unroll
-        for (int k = 0; k < 4; k++)
-            v[k] = value<T>(f.t[k]);
-        return;
-    }
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-        v[k] = k < (int)left ? value<T>(p[k]) : 0;
-}
 
 /* Up to FEW rows of x times one row of w; every lane gets the results. */
 template <class T>

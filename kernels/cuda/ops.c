@@ -4,6 +4,12 @@
 
 #include "kernels/cuda/device.h"
 
+void cuda_write(struct device *d, void *dst, const void *src, size_t bytes)
+{
+    if (bytes > 0)
+        device_ok(d, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, d->stream));
+}
+
 /* Rows of a table are decoded here: a step has few, and they are exact that way. */
 void cuda_embed(struct device *d, float *y, const struct weight *table, const int32_t *ids,
                 size_t n, float scale)
@@ -18,8 +24,7 @@ void cuda_embed(struct device *d, float *y, const struct weight *table, const in
         if (scale != 1.0f)
             for (size_t c = 0; c < table->cols; c++)
                 row[c] *= scale;
-        device_ok(d, cudaMemcpyAsync(y + i * table->cols, row, table->cols * sizeof *row,
-                                     cudaMemcpyHostToDevice, d->stream));
+        stage_send(d, row, y + i * table->cols, table->cols * sizeof *row);
     }
 }
 
@@ -36,6 +41,8 @@ void cuda_gather(struct device *d, float *y, const float *x, const int32_t *rows
         return;
     memcpy(staged, rows, n * sizeof *staged);
     stage_send(d, staged, on_device, n * sizeof *staged);
+    if (d->replaying)
+        return;
     launch_gather(y, x, on_device, (unsigned)n, (unsigned)cols, d->stream);
 }
 
@@ -66,8 +73,10 @@ void cuda_matmul(struct device *d, const struct matmul *op)
         const struct weight *w = op->w[i];
 
         if (!w->codes) {
-            launch_matmul_floats(&w->floats, op->x, op->y[i], op->bias[i], (unsigned)op->n,
-                                 d->stream);
+            (op->prompt && d->major >= 8 ? launch_matmul_many
+                                         : launch_matmul_floats)(&w->floats, op->x, op->y[i],
+                                                                 op->bias[i], (unsigned)op->n,
+                                                                 d->stream);
             continue;
         }
         if (!quantised) {
@@ -112,6 +121,15 @@ void cuda_feed_forward(struct device *d, const struct feed_forward *op)
     cuda_matmul(d, &out);
 }
 
+/* Rows and pages of the op's spans on the device.  False where there is nothing to launch: a graph
+ * does it, or the device is broken. */
+static bool find_rows(struct device *d, const struct kv *kv, const struct seq_span *spans,
+                      size_t n_spans, size_t n, const struct batch_rows **b)
+{
+    *b = n > 0 ? stage_rows(d, spans, n_spans, n, kv->shape.page_tokens) : NULL;
+    return *b && !d->replaying;
+}
+
 /* The cosines and sines of a batch, made once in a step for all layers that share them. */
 static const float2 *rope_table(struct device *d, const struct rope_kv *op,
                                 const struct batch_rows *b)
@@ -151,10 +169,7 @@ void cuda_rope_kv(struct device *d, const struct rope_kv *op)
                               .eps = op->eps,
                               .kv = op->kv->on_device };
 
-    if (op->n == 0)
-        return;
-    b = stage_rows(d, op->spans, op->n_spans, op->n, op->kv->shape.page_tokens);
-    if (!b)
+    if (!find_rows(d, op->kv, op->spans, op->n_spans, op->n, &b))
         return;
     r.rows = b->rows;
     r.pages = b->pages;
@@ -176,6 +191,13 @@ static unsigned splits(const struct attend *op, size_t longest)
     return (unsigned)n;
 }
 
+/* Float32 keys are looked at as what they are. */
+static bool by_tensor_cores(const struct device *d, const struct attend *op)
+{
+    return op->prompt && d->major >= 8 && op->kv->shape.head_dim <= 256 &&
+           op->kv->shape.dtype != DTYPE_F32;
+}
+
 void cuda_attend(struct device *d, const struct attend *op)
 {
     const struct batch_rows *b;
@@ -192,13 +214,16 @@ void cuda_attend(struct device *d, const struct attend *op)
                              .softcap = op->softcap,
                              .kv = op->kv->on_device };
 
-    if (op->n == 0)
-        return;
-    b = stage_rows(d, op->spans, op->n_spans, op->n, op->kv->shape.page_tokens);
-    if (!b)
+    if (!find_rows(d, op->kv, op->spans, op->n_spans, op->n, &b))
         return;
     a.rows = b->rows;
     a.pages = b->pages;
+    if (by_tensor_cores(d, op)) {
+        a.tiles = b->tiles;
+        a.n_tiles = b->n_tiles;
+        launch_attend_many(&a, d->stream);
+        return;
+    }
     a.n_splits = splits(op, b->longest);
     launch_attend(&a, d->stream);
 }
@@ -215,10 +240,46 @@ void cuda_softcap(struct device *d, float *x, size_t count, float cap)
         launch_softcap(x, count, cap, d->stream);
 }
 
+/* As many rows at a time as there is room for what their segments say. */
+static void find_top(struct device *d, struct cuda_top t, size_t rows)
+{
+    size_t segments = (t.cols + CUDA_TOP_SEGMENT - 1) / CUDA_TOP_SEGMENT;
+    size_t each = segments * (t.k * sizeof *t.part + sizeof *t.sums);
+    size_t at_once = PARTS_BYTES / each < UINT16_MAX ? PARTS_BYTES / each : UINT16_MAX;
+
+    if (!device_parts(d))
+        return;
+    t.part = d->parts;
+    t.segments = (unsigned)segments;
+    for (size_t row = 0; row < rows; row += at_once) {
+        t.rows = (unsigned)(at_once < rows - row ? at_once : rows - row);
+        t.sums = (float *)(t.part + t.rows * segments * t.k);
+        launch_top(&t, d->stream);
+        t.ids += t.rows * (size_t)t.k;
+        t.values = t.values ? t.values + t.rows * (size_t)(t.k + 1) : NULL;
+        t.x += t.rows * (size_t)t.cols;
+    }
+}
+
 void cuda_argmax(struct device *d, int32_t *ids, const float *x, size_t rows, size_t cols)
 {
+    const struct cuda_top t = { .ids = ids, .x = x, .cols = (unsigned)cols, .k = 1 };
+
     if (rows > 0 && cols > 0)
-        launch_argmax(ids, x, (unsigned)rows, (unsigned)cols, d->stream);
+        find_top(d, t, rows);
+}
+
+void cuda_top(struct device *d, const struct top *op)
+{
+    const struct cuda_top t = { .ids = op->ids,
+                                .values = op->values,
+                                .x = op->x,
+                                .cols = (unsigned)op->cols,
+                                .k = (unsigned)op->k,
+                                .none = -1 };
+
+    if (op->rows > 0 && op->cols > 0)
+        find_top(d, t, op->rows);
 }
 
 /* --- experts --- */

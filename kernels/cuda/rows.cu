@@ -1,7 +1,7 @@
-/* rows.cu - what works on rows or single values: norms, activations, copies, the largest. */
+/* rows.cu - what works on rows or single values: norms, activations, copies. */
 #include "kernels/cuda/common.cuh"
 
-enum { NORM_THREADS = 256, ACT_THREADS = 256, MAX_THREADS = 256 };
+enum { NORM_THREADS = 256, ACT_THREADS = 256 };
 
 /* --- norm: one block a row --- */
 
@@ -152,55 +152,4 @@ void launch_kv_copy(const struct cuda_kv *kv, int32_t from, int32_t to, cudaStre
     kv_copy_kernel<<<(unsigned)((n + ACT_THREADS - 1) / ACT_THREADS), ACT_THREADS, 0, s>>>(
         (const uint4 *)(kv->base + (uint64_t)from * kv->page_bytes),
         (uint4 *)(kv->base + (uint64_t)to * kv->page_bytes), n);
-}
-
-/* --- argmax: one block a row; the lowest index wins a tie, a NaN never --- */
-
-static __device__ __forceinline__ bool better(float v, int i, float than, int at)
-{
-    return v > than || (v == than && i < at);
-}
-
-static __global__ void __launch_bounds__(MAX_THREADS)
-    argmax_kernel(int32_t *ids, const float *x, unsigned cols)
-{
-    __shared__ float values[MAX_THREADS / WARP];
-    __shared__ int places[MAX_THREADS / WARP];
-    const float *row = x + (size_t)blockIdx.x * cols;
-    float best = -INFINITY;
-    int at = 0x7fffffff;
-
-    for (unsigned c = threadIdx.x; c < cols; c += MAX_THREADS)
-        if (better(row[c], (int)c, best, at)) {
-            best = row[c];
-            at = (int)c;
-        }
-#pragma unroll
-    for (int o = 16; o; o >>= 1) {
-        const float v = __shfl_xor_sync(ALL_LANES, best, o);
-        const int i = __shfl_xor_sync(ALL_LANES, at, o);
-
-        if (better(v, i, best, at)) {
-            best = v;
-            at = i;
-        }
-    }
-    if (threadIdx.x % WARP == 0) {
-        values[threadIdx.x / WARP] = best;
-        places[threadIdx.x / WARP] = at;
-    }
-    __syncthreads();
-    if (threadIdx.x)
-        return;
-    for (int w = 1; w < MAX_THREADS / WARP; w++)
-        if (better(values[w], places[w], best, at)) {
-            best = values[w];
-            at = places[w];
-        }
-    ids[blockIdx.x] = at < (int)cols ? at : 0; /* all NaN, or all -inf and NaN */
-}
-
-void launch_argmax(int32_t *ids, const float *x, unsigned rows, unsigned cols, cudaStream_t s)
-{
-    argmax_kernel<<<rows, MAX_THREADS, 0, s>>>(ids, x, cols);
 }

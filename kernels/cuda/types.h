@@ -55,7 +55,7 @@ struct cuda_norm {
 /* A row of a batch: its position, where its sequence's pages begin in the table of pages. */
 struct cuda_row {
     int32_t pos, pages;
-    int32_t far; /* rotates by far_inv_freq */
+    int32_t far;   /* rotates by far_inv_freq */
     int32_t reach; /* struct seq_span's */
 };
 
@@ -82,6 +82,14 @@ struct cuda_rope_kv {
     struct cuda_kv kv;
 };
 
+enum { CUDA_TILE_ROWS = 32 };
+
+/* Rows row .. row + n - 1 of a batch, up to CUDA_TILE_ROWS, at consecutive positions of a sequence.
+ */
+struct cuda_tile {
+    int32_t row, n;
+};
+
 struct cuda_attend {
     float *y;
     const float *q;
@@ -89,9 +97,28 @@ struct cuda_attend {
     const struct cuda_row *rows;
     const int32_t *pages;
     float *parts; /* [n, n_head, n_splits, head_dim + 2]: weighted values, maximum, sum */
+    const struct cuda_tile *tiles; /* [n_tiles] all rows, for launch_attend_many() */
+    unsigned n_tiles;
     unsigned n, n_head, layer, window, n_splits;
     float scale, softcap;
     struct cuda_kv kv;
+};
+
+enum { CUDA_TOP_SEGMENT = 4096 }; /* values of a row that a block of threads looks at */
+
+struct cuda_best {
+    float value;
+    int32_t at; /* INT32_MAX: none */
+};
+
+struct cuda_top {
+    int32_t *ids;
+    float *values; /* or NULL */
+    const float *x;
+    struct cuda_best *part; /* [rows, segments, k] */
+    float *sums;            /* [rows, segments] of e^(x - the segment's largest) */
+    unsigned rows, cols, k, segments;
+    int32_t none; /* the id where there is none */
 };
 
 enum { CUDA_SPLIT = 256 }; /* positions that a block of threads walks; a multiple of any page */

@@ -196,6 +196,23 @@ static int upload_floats(struct device *d, struct weight *w, const struct quant_
     return ok ? 0 : device_error(d, d->broken, e, t->name, bytes);
 }
 
+size_t weight_bytes(const struct tensor *t, unsigned use)
+{
+    const struct quant_format *f = quant_format(t->dtype);
+    struct cuda_codes c = { .blocks = (unsigned)(tensor_cols(t) / CUDA_BLOCK) };
+    struct row_sizes size;
+
+    if (!f || !(use & WEIGHT_MATMUL))
+        return 0;
+    if (use & WEIGHT_EXACT || !f->explode)
+        return tensor_rows(t) * tensor_cols(t) *
+               (f->dtype == DTYPE_F16 || f->dtype == DTYPE_BF16 ? 2 : 4);
+    choose(&c, f);
+    c.min = f->has_min ? (const uint16_t *)1 : NULL;
+    size = sizes_of(&c);
+    return tensor_rows(t) * (size.low + size.high + size.scale + size.min) + 64;
+}
+
 static int check(struct weight *w, const struct quant_format *f, const struct tensor *t,
                  struct err *e)
 {
@@ -242,6 +259,7 @@ void cuda_weight_free(struct device *d, struct weight *w)
 {
     if (!w)
         return;
+    graph_forget(d);
     device_forget_experts(d);
     cudaFree(w->memory);
     free(w);

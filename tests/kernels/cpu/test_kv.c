@@ -51,7 +51,7 @@ static const struct isa_ops *ops_of(void **state)
 
 static void check(const struct isa_ops *ops, enum dtype t, size_t dim)
 {
-    struct kv_shape shape = { 1, 1, dim, 1, TOKENS, t };
+    struct kv_shape shape = { 1, 1, dim, 1, TOKENS, t, 0 };
     size_t v_cols = (dim + 15) / 16 * 16;
     float k[TOKENS][MAX_DIM], v[TOKENS][MAX_DIM], want[MAX_DIM];
     float *got = malloc(TOKENS * v_cols * sizeof *got);
@@ -95,7 +95,7 @@ static void what_is_not_finite_becomes_so(void **state)
     const struct isa_ops *ops = ops_of(state);
 
     for (size_t t = 1; t < sizeof types / sizeof *types; t++) {
-        struct kv_shape shape = { 1, 1, KV_Q8, 1, 16, types[t] };
+        struct kv_shape shape = { 1, 1, KV_Q8, 1, 16, types[t], 0 };
         float x[KV_Q8] = { NAN, INFINITY, -INFINITY, 1e38f, -3.4e38f }, got[16 * KV_Q8];
         struct kv *kv;
 
@@ -113,7 +113,7 @@ static void what_is_not_finite_becomes_so(void **state)
 
 static void sizes(void **state)
 {
-    struct kv_shape q8 = { 2, 3, 64, 5, 64, DTYPE_Q8_0 }, f16 = q8, bad = q8;
+    struct kv_shape q8 = { 2, 3, 64, 5, 64, DTYPE_Q8_0, 0 }, f16 = q8, bad = q8;
     struct kv *a, *b;
     struct err e;
 

@@ -293,6 +293,78 @@ static void argmaxes(void **state)
     rig_close(&r);
 }
 
+/* The next largest behind `last` in order, or n. */
+static size_t plain_next(const float *x, size_t n, size_t last)
+{
+    size_t best = n;
+
+    for (size_t i = 0; i < n; i++)
+        if ((last == n || x[i] < x[last] || (x[i] == x[last] && i > last)) && !isnan(x[i]) &&
+            (best == n || x[i] > x[best]))
+            best = i;
+    return best;
+}
+
+static void check_top(const float *x, size_t n, size_t k, const int32_t *ids, const float *values)
+{
+    size_t at = n;
+    double sum = 0, top;
+
+    for (size_t i = 0; i < k; i++) {
+        if (i == 0 || at < n) /* behind the last one there is nothing */
+            at = plain_next(x, n, at);
+        assert_int_equal(ids[i], at < n ? (int32_t)at : -1);
+        assert_true(values[i] == (at < n ? x[at] : -INFINITY));
+    }
+    top = (double)values[0];
+    for (size_t i = 0; isfinite(top) && i < n; i++)
+        sum += isnan(x[i]) ? 0 : exp((double)x[i] - top);
+    if (isfinite(top))
+        assert_near(values[k], top + log(sum), 2e-6, 2e-6);
+    else
+        assert_true((double)values[k] == top);
+}
+
+/* Where a backend has it; the same rows one by one and side by side. */
+static void tops(void **state)
+{
+    static const size_t cols[] = { 1, 5, 100, 4096, 4097, 50001 };
+    enum { ROWS = 3, MOST = 50001 };
+    struct rig r = rig_open(state, 1);
+    float *x = rig_floats(&r, ROWS * MOST), *values = rig_floats(&r, ROWS * (TOP_MOST + 1));
+    int32_t *ids = rig_alloc(&r, ROWS * TOP_MOST * sizeof *ids);
+
+    if (!r.b->top) {
+        r.b->free(r.d, x);
+        r.b->free(r.d, values);
+        r.b->free(r.d, ids);
+        rig_close(&r);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cols / sizeof *cols; i++)
+        for (size_t way = 0; way < 4; way++) {
+            size_t n = cols[i], k = way == 0 ? 1 : way == 1 ? 20 : way == 2 ? 5 : TOP_MOST;
+
+            fill(x, n * ROWS, way == 2 ? 50 : 3, way + i);
+            for (size_t c = 0; way == 1 && c < n; c++) /* many that are equal, and far below 0 */
+                x[c] = floorf(4 * x[c]) / 4 - 1000;
+            for (size_t c = 0; way == 2 && c < n; c++)
+                x[c] = c % 3 ? NAN : -INFINITY;
+            for (size_t c = 0; way == 3 && c < n; c++)
+                x[n + c] = NAN;
+            if (way == 3)
+                x[2 * n + n / 2] = INFINITY;
+            r.b->top(r.d, &(struct top){ ids, values, x, ROWS, n, k });
+            r.b->sync(r.d);
+            for (size_t row = 0; row < ROWS; row++)
+                check_top(x + row * n, n, k, ids + row * k, values + row * (k + 1));
+        }
+    r.b->free(r.d, x);
+    r.b->free(r.d, values);
+    r.b->free(r.d, ids);
+    rig_close(&r);
+}
+
 /* More ops than the queue holds, each needing the one before; and big writes in pieces. */
 static void the_queue_keeps_order(void **state)
 {
@@ -333,6 +405,7 @@ int main(void)
         cmocka_unit_test(extremes_stay_sane),
         cmocka_unit_test(rows_travel),
         cmocka_unit_test(argmaxes),
+        cmocka_unit_test(tops),
         cmocka_unit_test(the_queue_keeps_order),
     };
 
