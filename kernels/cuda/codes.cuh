@@ -63,17 +63,36 @@ struct Scales {
     float scale[2], min[2];
 };
 
+template <int SUBS>
+static __device__ __forceinline__ void halves_of(float (&v)[2], const uint16_t *from, size_t block)
+{
+    if (SUBS == 1) {
+        v[0] = half_bits(from[block]);
+        return;
+    }
+    const unsigned both = *(const unsigned *)(from + 2 * block);
+    v[0] = half_bits((uint16_t)both);
+    v[1] = half_bits((uint16_t)(both >> 16));
+}
+
 template <class F>
 static __device__ __forceinline__ Scales scales_of(const cuda_codes &w, size_t block)
 {
-    Scales s;
+    Scales s = {};
 
-#pragma unroll
-    for (int k = 0; k < F::subs; k++) {
-        s.scale[k] = half_bits(w.scale[block * F::subs + k]);
-        s.min[k] = F::has_min ? half_bits(w.min[block * F::subs + k]) : 0;
-    }
+    halves_of<F::subs>(s.scale, w.scale, block);
+    if (F::has_min)
+        halves_of<F::subs>(s.min, w.min, block);
     return s;
+}
+
+/* All of it by one load. */
+static __device__ __forceinline__ cuda_act act_of(const cuda_acts &a, size_t block)
+{
+    const int4 raw = *(const int4 *)&a.act[block];
+    const cuda_act act = { __int_as_float(raw.x), { raw.y, raw.z }, 0 };
+
+    return act;
 }
 
 /* One block more: sums of codes times activations over columns 0 .. 15 and 16 .. 31. */
@@ -120,11 +139,14 @@ static __device__ __forceinline__ void dot_row(float (&y)[NC], const cuda_codes 
         if (there) {
             const uint8_t *low = w.low + (first + b) * F::low_bytes,
                           *high = w.high + (first + b) * F::high_bytes;
-            const uint2 l = *(const uint2 *)(low + 8 * half);
-            const uint2 l2 = F::bits == 8 ? *(const uint2 *)(low + 16 + 8 * half) : l;
+            uint4 l = {};
 
-            unfold<F>(l.x, l2.x, high, 2 * half, &code[0], &code[2]);
-            unfold<F>(l.y, l2.y, high, 2 * half + 1, &code[1], &code[3]);
+            if (F::bits == 8)
+                l = *(const uint4 *)(low + 16 * half);
+            else
+                *(uint2 *)&l = *(const uint2 *)(low + 8 * half);
+            unfold<F>(l.x, l.z, high, 2 * half, &code[0], &code[2]);
+            unfold<F>(l.y, l.w, high, 2 * half + 1, &code[1], &code[3]);
             s = scales_of<F>(w, first + b);
         }
 #pragma unroll
@@ -134,11 +156,11 @@ static __device__ __forceinline__ void dot_row(float (&y)[NC], const cuda_codes 
             if (c >= (int)n)
                 break;
             if (there) {
-                const int8_t *x = a.code + ((size_t)c * w.blocks + b) * CUDA_BLOCK + 8 * half;
-                const int2 x0 = *(const int2 *)x, x1 = *(const int2 *)(x + 16);
+                const int8_t *from = a.code + ((size_t)c * w.blocks + b) * CUDA_BLOCK + 16 * half;
+                const int4 x = *(const int4 *)from;
 
-                sum0 = __dp4a((int)code[1], x0.y, __dp4a((int)code[0], x0.x, 0));
-                sum1 = __dp4a((int)code[3], x1.y, __dp4a((int)code[2], x1.x, 0));
+                sum0 = __dp4a((int)code[1], x.y, __dp4a((int)code[0], x.x, 0));
+                sum1 = __dp4a((int)code[3], x.w, __dp4a((int)code[2], x.z, 0));
             }
             if (F::subs == 1)
                 sum0 += sum1, sum1 = 0;
@@ -146,7 +168,8 @@ static __device__ __forceinline__ void dot_row(float (&y)[NC], const cuda_codes 
             if (F::subs == 2)
                 sum1 += __shfl_xor_sync(ALL_LANES, sum1, 1);
             if (there)
-                y[c] = add_block<F>(y[c], s, a.act[(size_t)c * w.blocks + b], w.zero, sum0, sum1);
+                y[c] =
+                    add_block<F>(y[c], s, act_of(a, (size_t)c * w.blocks + b), w.zero, sum0, sum1);
         }
     }
 #pragma unroll

@@ -30,7 +30,7 @@ static __global__ void __launch_bounds__(QUANT_THREADS)
 #pragma unroll
     for (int o = 8; o; o >>= 1) /* of each half */
         sum += __shfl_xor_sync(ALL_LANES, sum, o);
-    a.code[block * CUDA_BLOCK + lane] = (int8_t)code;
+    a.code[block * CUDA_BLOCK + CUDA_BYTE_OF(lane)] = (int8_t)code;
     const int other = __shfl_xor_sync(ALL_LANES, sum, 16);
     if (lane == 0) {
         cuda_act act = { top < 1e-30f ? 0 : top / 127.0f, { sum, other }, 0 };
@@ -77,8 +77,8 @@ static __device__ __forceinline__ void load_rows(unsigned (&frag)[4], Scales (&s
     for (int r = 0; r < 2; r++) {
         const size_t at = (size_t)row[r] * w.blocks + b;
         const uint8_t *low = w.low + at * F::low_bytes;
-        const unsigned l = *(const unsigned *)(low + 4 * t);
-        const unsigned l2 = F::bits == 8 ? *(const unsigned *)(low + 16 + 4 * t) : 0;
+        const unsigned l = *(const unsigned *)(low + (F::bits == 8 ? CUDA_BYTE_OF(4 * t) : 4 * t));
+        const unsigned l2 = F::bits == 8 ? *(const unsigned *)(low + CUDA_BYTE_OF(16 + 4 * t)) : 0;
 
         unfold<F>(l, l2, w.high + at * F::high_bytes, t, &frag[r], &frag[2 + r]);
         s[r] = scales_of<F>(w, at);
@@ -92,8 +92,9 @@ add_tile(float (&acc)[4], const unsigned (&frag)[4], const Scales (&s)[2], const
          const cuda_acts &a, unsigned b, unsigned col, unsigned n)
 {
     const unsigned g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    const int8_t *x = a.code + ((size_t)min(col + g, n - 1) * w.blocks + b) * CUDA_BLOCK + 4 * t;
-    const unsigned b0 = *(const unsigned *)x, b1 = *(const unsigned *)(x + 16);
+    const int8_t *x = a.code + ((size_t)min(col + g, n - 1) * w.blocks + b) * CUDA_BLOCK;
+    const unsigned b0 = *(const unsigned *)(x + CUDA_BYTE_OF(4 * t)),
+                   b1 = *(const unsigned *)(x + CUDA_BYTE_OF(16 + 4 * t));
     int c0[4] = { 0, 0, 0, 0 }, c1[4] = { 0, 0, 0, 0 };
 
     if (F::subs == 1) {
@@ -104,15 +105,23 @@ add_tile(float (&acc)[4], const unsigned (&frag)[4], const Scales (&s)[2], const
     }
 #pragma unroll
     for (int k = 0; k < 2; k++) {
-        const cuda_act act = a.act[(size_t)min(col + 2 * t + k, n - 1) * w.blocks + b];
+        const cuda_act act = act_of(a, (size_t)min(col + 2 * t + k, n - 1) * w.blocks + b);
 
         acc[k] = add_block<F>(acc[k], s[0], act, w.zero, c0[k], c1[k]);
         acc[2 + k] = add_block<F>(acc[2 + k], s[1], act, w.zero, c0[2 + k], c1[2 + k]);
     }
 }
 
-/* The 16 parts of 16 x 8 results, as a tree. */
-static __device__ __forceinline__ float tree(const float (&part)[PARTS][MANY_ROWS * TILE_COLS],
+/* Where a result of 16 x 8 stands in shared memory: in 32 banks for the lanes that write, and for
+ * those that read 16 rows of two columns four apart. */
+enum { COL_STRIDE = 20 };
+static __device__ __forceinline__ unsigned place_of(unsigned row, unsigned col)
+{
+    return col * COL_STRIDE + row;
+}
+
+/* The 16 parts of a result, as a tree. */
+static __device__ __forceinline__ float tree(const float (&part)[PARTS][TILE_COLS * COL_STRIDE],
                                              unsigned i)
 {
     float v[PARTS];
@@ -132,7 +141,7 @@ template <class F>
 static __global__ void __launch_bounds__(MANY_WARPS *WARP)
     many_kernel(const cuda_codes w, const cuda_acts a, float *y, const float *bias, unsigned n)
 {
-    __shared__ float part[PARTS][MANY_ROWS * TILE_COLS];
+    __shared__ float part[PARTS][TILE_COLS * COL_STRIDE];
     const unsigned warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     const unsigned row0 = blockIdx.x * MANY_ROWS, col0 = blockIdx.y * TILES * TILE_COLS;
     const unsigned row[2] = { min(row0 + g, w.rows - 1), min(row0 + g + 8, w.rows - 1) };
@@ -161,16 +170,15 @@ static __global__ void __launch_bounds__(MANY_WARPS *WARP)
         for (int p = 0; p < 2; p++)
 #pragma unroll
             for (int k = 0; k < 4; k++) /* result k: row g + 8 (k / 2), column 2 t + k % 2 */
-                part[warp + p * MANY_WARPS][(g + k / 2 * 8) * TILE_COLS + 2 * t + k % 2] =
-                    acc[p][i][k];
+                part[warp + p * MANY_WARPS][place_of(g + k / 2 * 8, 2 * t + k % 2)] = acc[p][i][k];
         __syncthreads();
         if (threadIdx.x < MANY_ROWS * TILE_COLS) {
-            const unsigned r = row0 + threadIdx.x % MANY_ROWS,
-                           c = col0 + i * TILE_COLS + threadIdx.x / MANY_ROWS;
+            const unsigned row_in = threadIdx.x % MANY_ROWS,
+                           col_in = warp + threadIdx.x % WARP / MANY_ROWS * 4;
+            const unsigned r = row0 + row_in, c = col0 + i * TILE_COLS + col_in;
 
             if (r < w.rows && c < n) {
-                const float v =
-                    tree(part, threadIdx.x % MANY_ROWS * TILE_COLS + threadIdx.x / MANY_ROWS);
+                const float v = tree(part, place_of(row_in, col_in));
                 y[(size_t)c * w.rows + r] = bias ? v + bias[r] : v;
             }
         }

@@ -26,10 +26,13 @@ struct alignas(8) Four {
     __nv_bfloat16 v[4];
 };
 
-/* Group i of this thread: which row and column of the tile. */
+/* Group i of this thread: which row and column of the tile.  Rows that are written together are
+ * four apart: in different banks. */
 static __device__ __forceinline__ unsigned group_row(int i)
 {
-    return (i * THREADS + threadIdx.x) / (STEP / 4);
+    const unsigned q = (i * THREADS + threadIdx.x) / (STEP / 4);
+
+    return q / 8 * 8 + q % 2 * 4 + q % 8 / 2;
 }
 
 static __device__ __forceinline__ unsigned group_col(int i)

@@ -12,9 +12,10 @@ enum { CUDA_BLOCK = 32 }; /* columns that share a scale, or two */
 /* A matrix of integer codes [rows, blocks of 32 columns], row after row in each array:
  *
  *   low    bits 4 .. 6: 16 bytes a block, code j in the low nibble of byte j, code j + 16 in the
- * high one; bits 8: 32 signed bytes, code - zero high   bits 5: 4 bytes a block, bit j is bit 4 of
- * code j bits 6: 8 bytes, bits 2 j and 2 j + 1 of the first 4 are bits 4 and 5 of code j, of the
- * others of j + 16 scale  subs halves a block; min: the same, or NULL
+ *          high one; bits 8: 32 signed bytes, code - zero, in the order of CUDA_BYTE_OF()
+ *   high   bits 5: 4 bytes a block, bit j is bit 4 of code j; bits 6: 8 bytes, bits 2 j and 2 j + 1
+ *          of the first 4 are bits 4 and 5 of code j, of the others of j + 16
+ *   scale  subs halves a block; min: the same, or NULL
  *
  * value = scale (code - zero) + min. */
 struct cuda_codes {
@@ -36,11 +37,15 @@ struct cuda_floats {
 struct cuda_act {
     float scale;  /* max|x| / 127 */
     int sum[2];   /* of the codes 0 .. 15 and 16 .. 31 */
-    float unused; /* 16 bytes */
+    float unused; /* 16 bytes, read at once */
 };
 
+/* Where code j of a block of signed bytes stands: 0 .. 7, 16 .. 23, 8 .. 15, 24 .. 31.  So what
+ * belongs to bytes 0 .. 7 of a block of nibbles are 16 bytes side by side, and to 8 .. 15. */
+#define CUDA_BYTE_OF(j) ((j) / 8 % 2 * 16 + (j) / 16 * 8 + (j) % 8)
+
 struct cuda_acts {
-    int8_t *code;         /* [n, blocks, 32] */
+    int8_t *code;         /* [n, blocks, 32] in the order of CUDA_BYTE_OF() */
     struct cuda_act *act; /* [n, blocks] */
 };
 

@@ -51,7 +51,7 @@ static void pack_block(const struct cuda_codes *c, uint8_t *low, uint8_t *high, 
 {
     if (c->bits == 8) {
         for (size_t j = 0; j < 32; j++)
-            low[j] = (uint8_t)(code[j] - zero);
+            low[CUDA_BYTE_OF(j)] = (uint8_t)(code[j] - zero);
         return;
     }
     for (size_t j = 0; j < 16; j++)
