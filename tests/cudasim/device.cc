@@ -1,5 +1,5 @@
-/* device.cc - what a device says of itself: an sm_90 with the memory of CUDASIM_MEM_MB,
- * CUDASIM_DEVICES times. */
+/* device.cc - what a device says of itself: an sm_90, or CUDASIM_CAPABILITY, with the memory of
+ * CUDASIM_MEM_MB, CUDASIM_DEVICES times. */
 #include "sim.h"
 
 #include <cstdio>
@@ -34,6 +34,11 @@ static const std::vector<int> &visible()
         return v;
     }();
     return list;
+}
+
+static int capability()
+{
+    return option("CAPABILITY", 90);
 }
 
 int device_count()
@@ -85,12 +90,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)
         return fail(cudaErrorInvalidDevice);
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name,
-             visible()[(size_t)d] ? "simulated sm_90 number %d" : "simulated sm_90",
+             visible()[(size_t)d] ? "simulated sm_%d number %d" : "simulated sm_%d", capability(),
              visible()[(size_t)d]);
     p->totalGlobalMem = (size_t)option("MEM_MB", 80 * 1024) << 20;
     p->sharedMemPerBlock = SHARED_STATIC;
     p->sharedMemPerBlockOptin = SHARED_MAX;
-    p->major = 9;
+    p->major = capability() / 10;
+    p->minor = capability() % 10;
     p->multiProcessorCount = SM_COUNT;
     p->warpSize = 32;
     p->maxThreadsPerBlock = 1024;
@@ -109,10 +115,10 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr a, int d)
         *value = SM_COUNT;
         break;
     case cudaDevAttrComputeCapabilityMajor:
-        *value = 9;
+        *value = capability() / 10;
         break;
     case cudaDevAttrComputeCapabilityMinor:
-        *value = 0;
+        *value = capability() % 10;
         break;
     case cudaDevAttrMaxThreadsPerBlock:
         *value = 1024;

@@ -24,14 +24,16 @@ static void quantised(double *a, const float *x, size_t cols)
 }
 
 /* What a product may be off, of the sum of its terms' sizes: sums of floats; scales that are kept
- * in 16 bits, whose differences to minima are small beside either; factors of 16 bits or, with AMX,
- * of 8. */
+ * in 16 bits, whose differences to minima are small beside either; factors of 16 bits or, with AMX
+ * and avx512bf16, of 8. */
 static double allowed(const char *isa, const struct quant_format *f, bool prompt)
 {
     if (f->explode && prompt && strcmp(isa, "amx") == 0)
         return 1e-2;
     if (f->explode)
         return f->has_min && strcmp(isa, "cuda") != 0 ? 3e-3 : 7e-4;
+    if (prompt && strcmp(isa, "avx512bf16") == 0 && f->dtype == DTYPE_BF16)
+        return 1e-2;
     return prompt ? 4e-5 : 3e-6;
 }
 
