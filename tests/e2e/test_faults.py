@@ -31,7 +31,7 @@ def chat(i, **more):
 
 
 def story(**more):
-    return chat(0, max_tokens=4000, n=8, stream=True, **more)
+    return chat(0, max_tokens=4000, stream=True, **more)
 
 
 def text_of(answer):
@@ -160,7 +160,7 @@ def program_killed(s, expected):
 
 def web_server_killed(s, expected):
     name = f"{s.server}: SIGKILL of the web server"
-    streams = [RawStream(s, story()) for _ in range(4)]
+    streams = [RawStream(s, story()) for _ in range(2)]     # of four slots
     for x in streams:
         x.wait_for(b'"content":')
     with Load(s, expected) as load:
@@ -181,9 +181,9 @@ def web_server_killed(s, expected):
 def no_descriptors(s, expected):
     name = f"{s.server}: no descriptors left"
     limit = resource.prlimit(s.pid, resource.RLIMIT_NOFILE)
+    at_rest = max(int(f) for f in os.listdir(f"/proc/{s.pid}/fd"))
     with Load(s, expected) as load:
-        used = max(int(f) for f in os.listdir(f"/proc/{s.pid}/fd"))
-        resource.prlimit(s.pid, resource.RLIMIT_NOFILE, (used - 2, limit[1]))
+        resource.prlimit(s.pid, resource.RLIMIT_NOFILE, (at_rest + 4, limit[1]))     # three connections
         idle = [fcgi.connect(s.socket) for _ in range(20)]
         tap.ok(load.goes_on(), f"{name}: those there are room for are served", load.seen)
         os.kill(s.pid, signal.SIGHUP)     # which reads files
@@ -197,7 +197,7 @@ def no_descriptors(s, expected):
 
 def bad_client(s, how, i):
     """One that does not behave; returns when it has done so."""
-    data = json.dumps(story() if i % 2 else chat(i, max_tokens=200)).encode()
+    data = json.dumps(chat(i, max_tokens=200, stream=bool(i % 2))).encode()
     head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(data)}\r\n\r\n").encode()
     with socket.create_connection(("127.0.0.1", s.port), timeout=60) as c:
