@@ -74,7 +74,7 @@ def complaint_14_no_back_pressure():
         held.wait_for(b'"content":"')
         waiting = []
         for i in range(4):      # in this order
-            waiting.append(p.stream(chat(max_tokens=2)))
+            waiting.append(p.stream(chat(max_tokens=100)))     # so long that busy readers see who ends first
             wait_until(lambda: p.health()["waiting"] == i + 1, 10)
         times, answers = [], []
         for _ in range(40):     # ten times what fits
@@ -98,7 +98,7 @@ def complaint_14_no_back_pressure():
         held.wait_for(b'"content":"')
         streams, ends = {}, []
         for i, priority in enumerate((5, 0, -1, 5)):
-            streams[priority, i] = p.stream(chat(max_tokens=2, priority=priority))
+            streams[priority, i] = p.stream(chat(max_tokens=100, priority=priority))
             wait_until(lambda: p.health()["waiting"] == i + 1, 10)
         held.close()
         in_threads([lambda k=k: (streams[k].finish(), ends.append(k)) for k in streams])
