@@ -136,21 +136,21 @@ static void caches_that_cannot_be(void **state)
         struct kv_shape shape;
         int code;
     } cases[] = {
-        { { 2, 2, 64, 10, 16, DTYPE_F16 }, 0 },
-        { { 2, 2, 1, 10, 256, DTYPE_F32 }, 0 },
-        { { 0, 2, 64, 10, 16, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 0, 64, 10, 16, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 0, 10, 16, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 4096, 10, 16, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 64, 0, 16, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 64, 10, 8, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 64, 10, 48, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 64, 10, 512, DTYPE_F16 }, ERR_INVALID },
-        { { 2, 2, 64, 10, 16, DTYPE_Q8_0 }, 0 },
-        { { 2, 2, 80, 10, 16, DTYPE_Q8_0 }, ERR_UNSUPPORTED },
-        { { 2, 2, 64, 10, 16, DTYPE_Q4_0 }, ERR_INVALID },
-        { { 2, 2, 64, SIZE_MAX / 2, 16, DTYPE_F16 }, ERR_NOMEM },
-        { { SIZE_MAX / 4096, 2, 64, 100, 16, DTYPE_F16 }, ERR_NOMEM },
+        { { 2, 2, 64, 10, 16, DTYPE_F16, 0 }, 0 },
+        { { 2, 2, 1, 10, 256, DTYPE_F32, 0 }, 0 },
+        { { 0, 2, 64, 10, 16, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 0, 64, 10, 16, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 0, 10, 16, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 4096, 10, 16, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 64, 0, 16, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 64, 10, 8, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 64, 10, 48, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 64, 10, 512, DTYPE_F16, 0 }, ERR_INVALID },
+        { { 2, 2, 64, 10, 16, DTYPE_Q8_0, 0 }, 0 },
+        { { 2, 2, 80, 10, 16, DTYPE_Q8_0, 0 }, ERR_UNSUPPORTED },
+        { { 2, 2, 64, 10, 16, DTYPE_Q4_0, 0 }, ERR_INVALID },
+        { { 2, 2, 64, SIZE_MAX / 2, 16, DTYPE_F16, 0 }, ERR_NOMEM },
+        { { SIZE_MAX / 4096, 2, 64, 100, 16, DTYPE_F16, 0 }, ERR_NOMEM },
     };
     struct rig r = rig_open(&(void *){ NULL }, 1);
     struct err e;
