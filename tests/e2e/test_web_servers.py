@@ -161,7 +161,10 @@ def errors(web):
         tap.ok(a.status == status and a.error().get("code") == code and a.headers.get("Content-Type") == "application/json",
                f"{name}: {status} of Airstrip's comes as JSON", a)
     for size, whose in ((17 << 20, "Airstrip's"), (22 << 20, "the web server's")):
-        a = Curl(web.url + "/v1/chat/completions", "-H", "Expect:", "-H", "Content-Type: application/json", "-T", big_file(size), "-X", "POST")
+        for _ in range(5):      # who refuses a body closes with bytes unread: a client that is still sending may miss the answer
+            a = Curl(web.url + "/v1/chat/completions", "-H", "Expect:", "-H", "Content-Type: application/json", "-T", big_file(size), "-X", "POST")
+            if a.head:
+                break
         tap.ok(" 413 " in a.head.split("\n")[0] and a.body.startswith(b'{"error":{"message":'),
                f"{name}: a body of {size >> 20} MiB is {whose} 413, as JSON", a.head, a.body[:300], a.error)
 
