@@ -7,8 +7,8 @@
 #define UNROLLED    __attribute__((no_sanitize("undefined")))
 #define SPECIALISED static inline __attribute__((always_inline)) UNROLLED
 
+#define HEIGHT 14
 enum {
-    HEIGHT = 14,
     LANES = 16,
     WIDTH = 2 * LANES,
     FETCH = 96, /* columns ahead in rows that become a strip */
@@ -114,58 +114,13 @@ SPECIALISED void step(__m512 sum[HEIGHT][2], const float *x, const float *w, con
     }
 }
 
-SPECIALISED void tile_of(const struct panel_tile *t, const int T)
-{
-    const float *x = t->x, *w = t->w, *end = w + t->n_cols * WIDTH;
-    const char *next = t->next ? t->next : (const char *)x;
-    const size_t y_stride = t->y_stride;
-    float *y = t->y;
-    __m512 sum[HEIGHT][2];
-
-#pragma GCC unroll 28
-    for (int j = 0; j < 2 * T; j++)
-        sum[j / 2][j % 2] = t->first
-                                ? _mm512_setzero_ps()
-                                : _mm512_loadu_ps(y + (size_t)(j / 2) * y_stride + j % 2 * LANES);
-    for (; w < end; w += WIDTH, x += T, next += (size_t)T * sizeof *x) {
-        _mm_prefetch(next, _MM_HINT_T0);
-        step(sum, x, w, T);
-    }
-#pragma GCC unroll 28
-    for (int j = 0; j < 2 * T; j++)
-        _mm512_storeu_ps(y + (size_t)(j / 2) * y_stride + j % 2 * LANES, sum[j / 2][j % 2]);
-}
-
-#define TILE(T)                                               \
-    static UNROLLED void tile_##T(const struct panel_tile *t) \
-    {                                                         \
-        tile_of(t, T);                                        \
-    }
-
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-
-static void tile(const struct panel_tile *t)
-{
-    static void (*const tiles[HEIGHT])(const struct panel_tile *) = {
-        tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
-        tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
-    };
-
-    tiles[t->rows - 1](t);
-}
+#define ITEM         float
+#define ITEM_COLUMNS 1
+#define VEC          __m512
+#define VEC_ZERO     _mm512_setzero_ps
+#define VEC_LOAD     _mm512_loadu_ps
+#define VEC_STORE    _mm512_storeu_ps
+#include "kernels/cpu/mm_panels.inc"
 
 const struct mm_panels mm_panels_avx512 = {
     .height = HEIGHT,
