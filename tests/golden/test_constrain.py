@@ -7,21 +7,15 @@ import os
 import pathlib
 import random
 import re
-import subprocess
 import sys
 
 import jsonschema
 
 here = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(here.parent))
+sys.path[:0] = [str(here), str(here.parent)]
 import tap  # noqa: E402
+from constrained import LIMIT, UNSUPPORTED, VOCABULARIES, answers  # noqa: E402
 
-probe = pathlib.Path(os.environ.get("AIRSTRIP_PLAIN", ".")).resolve() / "airstrip-probe"
-shared = pathlib.Path(os.environ.get("AIRSTRIP_SHARED", here.parents[2] / "shared")) / "golden"
-cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "airstrip" / "models"
-VOCABULARIES = [pathlib.Path(os.environ.get("AIRSTRIP_SMOLLM2", cache / "SmolLM2-135M-Instruct.Q4_1.gguf")),
-                shared / "tokenizers" / "ggml-vocab-llama-spm.gguf"]
-INVALID, UNSUPPORTED, LIMIT = -4, -5, -10
 Validator = jsonschema.Draft202012Validator
 
 # What people send: function arguments, extraction, trees, unions with a discriminator, settings.
@@ -53,15 +47,6 @@ REAL = {
     "open": {"type": "object", "properties": {"id": {"type": "integer", "multipleOf": 5, "minimum": 0}}, "required": ["id"], "additionalProperties": {"type": "boolean"}, "maxProperties": 3},
 }
 REGEXES = ["[a-f0-9]{8}", "(yes|no|maybe), (sir|madam)!?", "\\d{3}-\\w+", "[^\\s\"]{1,9}\\s?", "(a|b)*abb", "x{2,4}(y|z)?", "\u00e9+|\u65e5\u672c"]
-
-
-def answers(model, requests):
-    text = "".join(json.dumps(r) + "\n" for r in requests)
-    run = subprocess.run([probe, "constrain", model], input=text.encode(), capture_output=True, timeout=300)
-    out = [json.loads(line) for line in run.stdout.splitlines()]
-    if run.returncode or len(out) != len(requests):
-        raise RuntimeError(f"{run.returncode}, {len(out)} answers to {len(requests)} lines: {run.stderr.decode()[-2000:]}")
-    return out
 
 
 # --- schemas at random -------------------------------------------------------------------------

@@ -3,24 +3,17 @@
 Texts are random: any token of the mask with the same chance, which is wilder than any temperature.
 """
 import json
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
 import jsonschema
 
 here = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(here.parent))
+sys.path[:0] = [str(here), str(here.parent)]
 import tap  # noqa: E402
+from constrained import INVALID, LIMIT, UNSUPPORTED, VOCABULARIES, answers  # noqa: E402
 
-probe = pathlib.Path(os.environ.get("AIRSTRIP_PLAIN", ".")).resolve() / "airstrip-probe"
-shared = pathlib.Path(os.environ.get("AIRSTRIP_SHARED", here.parents[2] / "shared")) / "golden"
-cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "airstrip" / "models"
-VOCABULARIES = [pathlib.Path(os.environ.get("AIRSTRIP_SMOLLM2", cache / "SmolLM2-135M-Instruct.Q4_1.gguf")),
-                shared / "tokenizers" / "ggml-vocab-llama-spm.gguf"]
-INVALID, UNSUPPORTED, LIMIT = -4, -5, -10
 SAMPLES = 20
 Validator = jsonschema.Draft202012Validator
 TREE = {"type": "object", "properties": {"v": {"type": "integer"}, "c": {"type": "array", "items": {"$ref": "#/$defs/t"}, "maxItems": 2}}, "required": ["v"]}
@@ -127,15 +120,6 @@ REFUSED = [
     ({"type": "integer", "minimum": 2, "maximum": 1}, INVALID, "exclude each other"),
 ]
 FORMATS = Validator.FORMAT_CHECKER
-
-
-def answers(model, requests):
-    text = "".join(json.dumps(r) + "\n" for r in requests)
-    run = subprocess.run([probe, "constrain", model], input=text.encode(), capture_output=True, timeout=300)
-    out = [json.loads(line) for line in run.stdout.splitlines()]
-    if run.returncode or len(out) != len(requests):
-        raise RuntimeError(f"{run.returncode}, {len(out)} answers to {len(requests)} lines: {run.stderr.decode()[-2000:]}")
-    return out
 
 
 def problem(validator, text):
