@@ -5,6 +5,8 @@
  * a silent server. */
 #include "fcgi/app.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@
 static struct served *served_as(const struct app *a, const char *name)
 {
     for (size_t i = 0; a && i < a->n_models; i++)
-        if (!strcmp(a->models[i].name, name))
+        if (!strcmp(a->models[i].reader, name))
             return a->models[i].served;
     return NULL;
 }
@@ -26,7 +28,8 @@ static int open_model(struct app *a, const struct model_config *config, const st
     struct app_model *m = &a->models[a->n_models];
     int rc;
 
-    m->name = config->name;
+    m->name = config->group;
+    m->reader = config->name;
     m->config = config;
     m->metrics = server_model_metrics(a->server, config->name);
     if (!m->metrics)
@@ -38,7 +41,7 @@ static int open_model(struct app *a, const struct model_config *config, const st
     m->engine = m->served->engine;
     m->created = m->served->created;
     if (!m->engine)
-        log_msg(LOG_ERROR, "model", "model \"%s\": %s", m->name, m->served->failure.text);
+        log_msg(LOG_ERROR, "model", "model \"%s\": %s", m->reader, m->served->failure.text);
     return 0;
 }
 
@@ -91,7 +94,7 @@ bool app_any_opened(const struct app *a, struct err *e)
         if (a->models[i].engine)
             return true;
     *e = a->models[0].served->failure;
-    err_prefix(e, "no model could be opened; \"%s\": ", a->models[0].name);
+    err_prefix(e, "no model could be opened; \"%s\": ", a->models[0].reader);
     return false;
 }
 
@@ -102,15 +105,61 @@ void app_drain(struct app *a)
             engine_drain(a->models[i].engine);
 }
 
-/* Order does not matter: config_finish() lets no id mean two models. */
+/* Jobs for each place; infinite where it cannot take any. */
+static double load_of(const struct app_model *m)
+{
+    struct engine_status s;
+
+    if (!m->engine)
+        return INFINITY;
+    engine_status(m->engine, &s);
+    if (s.state != ENGINE_READY || !s.max_batch)
+        return s.state == ENGINE_LOADING ? DBL_MAX : INFINITY;
+    return (double)(s.running + s.waiting) / (double)s.max_batch;
+}
+
+/* The least busy model of m's group, m being its first one; equally busy ones take turns. */
+static const struct app_model *of_group(const struct app *a, const struct app_model *m)
+{
+    size_t first = (size_t)(m - a->models), n = a->n_models - first, turn = 0;
+    const struct app_model *best = m;
+    double least = INFINITY;
+    bool alone = true;
+
+    for (size_t i = 1; alone && i < n; i++)
+        alone = strcmp(m[i].name, m->name) != 0;
+    if (alone)
+        return m;
+    turn = atomic_fetch_add(&a->server->turn, 1);
+    for (size_t i = 0; i < n; i++) {
+        const struct app_model *other = &m[(i + turn) % n];
+        double load = strcmp(other->name, m->name) ? INFINITY : load_of(other);
+
+        if (load < least) {
+            least = load;
+            best = other;
+        }
+    }
+    return best;
+}
+
+/* Order does not matter: config_finish() lets no id mean two groups. */
 static const struct app_model *by_name(const struct app *a, const char *name)
 {
     if (!name || !*name)
         name = "primary";
     for (size_t i = 0; i < a->n_models; i++)
         if (!strcmp(a->models[i].name, name) || config_has_alias(a->models[i].config, name))
-            return &a->models[i];
-    return !strcmp(name, "primary") && a->n_models ? &a->models[0] : NULL;
+            return of_group(a, &a->models[i]);
+    return !strcmp(name, "primary") && a->n_models ? of_group(a, &a->models[0]) : NULL;
+}
+
+bool app_is_first_of_group(const struct app *a, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (!strcmp(a->models[k].name, a->models[i].name))
+            return false;
+    return true;
 }
 
 bool app_allows_model(const struct request *r, const struct app_model *m)
@@ -125,7 +174,7 @@ static void list_ids(const struct app *a, const struct request *r, char *ids, si
     for (size_t i = 0; i < a->n_models; i++) {
         size_t used = strlen(ids);
 
-        if (app_allows_model(r, &a->models[i]))
+        if (app_allows_model(r, &a->models[i]) && app_is_first_of_group(a, i))
             snprintf(ids + used, size - used, "%s`%s`", used ? ", " : "", a->models[i].name);
     }
 }
@@ -158,14 +207,14 @@ static int model_ready(const struct app_model *m, struct err *e)
     struct engine_status s;
 
     if (!m->engine)
-        return err_set(e, ERR_LOADING, "model \"%s\" could not be opened: %s", m->name,
+        return err_set(e, ERR_LOADING, "model \"%s\" could not be opened: %s", m->reader,
                        m->served->failure.text);
     engine_status(m->engine, &s);
     switch (s.state) {
     case ENGINE_LOADING:
-        return err_set(e, ERR_LOADING, "model \"%s\" is loading: %d %%", m->name, s.load_percent);
+        return err_set(e, ERR_LOADING, "model \"%s\" is loading: %d %%", m->reader, s.load_percent);
     case ENGINE_FAILED:
-        return err_set(e, ERR_LOADING, "model \"%s\" %s: %s", m->name,
+        return err_set(e, ERR_LOADING, "model \"%s\" %s: %s", m->reader,
                        s.was_ready ? "has failed" : "failed to load", s.failure.text);
     case ENGINE_CLOSING:
         return err_set(e, ERR_CLOSING, "the server is shutting down");
@@ -187,7 +236,7 @@ bool app_stalled(const struct app *a, struct err *e)
         if (s.state != ENGINE_FAILED && s.state != ENGINE_LOADING && (s.running || s.waiting) &&
             s.last_step_ms_ago > limit) {
             err_set(e, ERR_STALLED, "model \"%s\" has work and has made no step for %.0f ms",
-                    a->models[i].name, s.last_step_ms_ago);
+                    a->models[i].reader, s.last_step_ms_ago);
             return true;
         }
     }
@@ -220,7 +269,7 @@ bool app_broken(const struct app *a, struct err *e)
         engine_status(a->models[i].engine, &s);
         if (s.state == ENGINE_FAILED && s.was_ready) {
             *e = s.failure;
-            err_prefix(e, "model \"%s\" has failed: ", a->models[i].name);
+            err_prefix(e, "model \"%s\" has failed: ", a->models[i].reader);
             return true;
         }
     }
@@ -256,7 +305,7 @@ bool app_settled(struct app *a, size_t *n_ready)
             settled = false;
         } else if (s.state == ENGINE_FAILED && !m->reported) {
             m->reported = true;
-            log_msg(LOG_ERROR, "model", "model \"%s\" could not be loaded: %s", m->name,
+            log_msg(LOG_ERROR, "model", "model \"%s\" could not be loaded: %s", m->reader,
                     s.failure.text);
         }
         *n_ready += s.state == ENGINE_READY;

@@ -23,7 +23,8 @@
 
 /* One served model. */
 struct app_model {
-    const char *name; /* consumer group: the id in /v1/models */
+    const char *name;   /* its group: the id in /v1/models, which several models may share */
+    const char *reader; /* no other model's: the name of its section */
     const struct model_config *config;
     struct served *served; /* a reference */
     struct engine *engine; /* of served; NULL when even opening it failed */
@@ -55,12 +56,16 @@ bool app_any_opened(const struct app *a, struct err *e);
 void app_drain(struct app *a);
 
 /* The model that `name` means to this request: a consumer group or one of the aliases; NULL or ""
- * means "primary", which is the first model where none is called so.  NULL with ERR_FORBIDDEN where
+ * means "primary", which is the first model where none is called so.  Of the models of one group it
+ * is the one with the fewest jobs for each of its places.  NULL with ERR_FORBIDDEN where
  * the request's key does not allow it, with ERR_NOTFOUND, param "model", and a sentence that lists
  * the ids there are; or, where its engine could not be opened, ERR_LOADING. So ->engine of what it
  * returns is never NULL. */
 const struct app_model *app_find_model(const struct app *a, const struct request *r,
                                        const char *name, struct err *e);
+
+/* Whether no model before models[i] has the same name: of a group only one is listed. */
+bool app_is_first_of_group(const struct app *a, size_t i);
 
 /* Whether the request's key allows it. */
 bool app_allows_model(const struct request *r, const struct app_model *m);

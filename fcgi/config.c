@@ -200,17 +200,19 @@ static int read_template(struct config *c, struct model_config *m, struct err *e
     return rc;
 }
 
-/* Every id, name or alias, may mean one model only. */
+/* Every id, name or alias, may mean one group of models only. */
 static int check_ids(const struct config *c, struct err *e)
 {
     for (size_t i = 0; i < c->n_models; i++)
         for (size_t j = 0; j < c->n_models; j++) {
             const struct model_config *m = &c->models[j];
 
-            if (i != j && config_has_alias(&c->models[i], m->name))
+            if (!strcmp(c->models[i].group, m->group))
+                continue;
+            if (config_has_alias(&c->models[i], m->group))
                 return err_param(e, "aliases", ERR_INVALID,
                                  "model \"%s\": the alias \"%s\" is the name of another model",
-                                 c->models[i].name, m->name);
+                                 c->models[i].name, m->group);
             for (const char *a = m->aliases, *end; i < j && a && *a; a = end + strspn(end, ", ")) {
                 char alias[NAME_MAX_BYTES + 1];
 
@@ -240,6 +242,18 @@ bool config_has_alias(const struct model_config *m, const char *name)
             return true;
     }
     return false;
+}
+
+/* What clients call it. */
+static int check_group(struct model_config *m, struct err *e)
+{
+    if (!m->group)
+        m->group = m->name;
+    if (is_name(m->group))
+        return 0;
+    return err_param(e, "group", ERR_INVALID,
+                     "group: expected a name of letters, digits and . _ : / @ -, found \"%.130s\"",
+                     m->group);
 }
 
 /* Whether it is right shows before anybody asks. */
@@ -274,7 +288,9 @@ int config_finish(struct config *c, struct err *e)
         if (!m->model)
             return err_param(e, "model", ERR_INVALID,
                              "model \"%s\": expected model = FILE, found none", m->name);
-        rc = models_dir_find(c, m->model, &m->path, e);
+        rc = check_group(m, e);
+        if (!rc)
+            rc = models_dir_find(c, m->model, &m->path, e);
         if (!rc)
             rc = read_template(c, m, e);
         if (!rc)

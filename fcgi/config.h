@@ -17,9 +17,11 @@
 
 enum { CONFIG_MAX_MODELS = 32, CONFIG_MAX_ALIASES = 32, CONFIG_MAX_KEYS = 64 };
 
-/* One model: a consumer group of its own.  NULL and 0 mean: not set. */
+/* One model.  NULL and 0 mean: not set. */
 struct model_config {
-    const char *name;          /* consumer group = the id that clients put into `model` */
+    const char *name;          /* of its section; what Takeoff calls a reader's id */
+    const char *group;         /* the id that clients put into `model`, which several models may
+                                * share; config_finish() fills in the name */
     const char *model;         /* as given: a path, or a name looked up in models_dir */
     const char *path;          /* the file found for it; set by config_finish() */
     const char *device;        /* "auto", "cpu", "cuda" */
@@ -74,6 +76,7 @@ struct config {
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
     size_t take_over;          /* 1: the process that serves status_listen gives its sockets */
     size_t seccomp;            /* enum sandbox */
+    size_t takeoff;            /* 1: Takeoff's own doors are served, see fcgi/takeoff/door.h */
 
     struct model_config defaults; /* keys set outside any [model] section */
     struct model_config models[CONFIG_MAX_MODELS];

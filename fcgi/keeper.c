@@ -99,7 +99,7 @@ static bool has_failed(const struct app *a, const char *name)
     struct engine_status s;
 
     for (size_t i = 0; a && i < a->n_models; i++)
-        if (!strcmp(a->models[i].name, name)) {
+        if (!strcmp(a->models[i].reader, name)) {
             if (!a->models[i].engine)
                 return true;
             engine_status(a->models[i].engine, &s);
@@ -117,9 +117,9 @@ static bool any_failed(const struct app *a, const struct app *now, struct err *e
         s.failure = a->models[i].served->failure;
         if (a->models[i].engine)
             engine_status(a->models[i].engine, &s);
-        if (s.state == ENGINE_FAILED && !has_failed(now, a->models[i].name)) {
+        if (s.state == ENGINE_FAILED && !has_failed(now, a->models[i].reader)) {
             *e = s.failure;
-            err_prefix(e, "model \"%s\": ", a->models[i].name);
+            err_prefix(e, "model \"%s\": ", a->models[i].reader);
             return true;
         }
     }

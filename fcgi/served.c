@@ -18,6 +18,7 @@ static const char *const read_with_each_request[] = {
     "default_temperature",
     "default_top_k",
     "default_top_p",
+    "group",
     "split_reasoning",
     "tool_format",
     NULL,

@@ -54,6 +54,7 @@ struct server {
     atomic_bool draining;  /* SIGTERM came: readiness is 503, engines refuse new jobs */
     atomic_int succession; /* enum succession; the sidedoor's thread writes it */
     atomic_int successor;  /* process id of the one that comes */
+    atomic_uint turn;      /* where models of one group are equally busy they take turns by it */
     time_t started;
     pthread_mutex_t lock; /* guards what follows, and the references of apps */
     struct app *current;

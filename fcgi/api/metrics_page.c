@@ -6,12 +6,13 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "fcgi/api/handlers.h"
 
-enum { LABEL_BYTES = 192 };
+enum { LABEL_BYTES = 320 };
 
 struct row {
     const char *name, *type, *help;
@@ -155,10 +156,14 @@ static void head(struct buf *b, const char *name, const char *type, const char *
     buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* Names of models have letters, digits and . _ : / @ - only, so nothing has to be escaped. */
+/* Where several models may share a name there is a second label, so that no two series are the
+ * same. Names of models have letters, digits and . _ : / @ - only, so nothing has to be escaped. */
 static void label(char out[LABEL_BYTES], const struct app_model *m)
 {
-    snprintf(out, LABEL_BYTES, "model_name=\"%s\"", m->name);
+    size_t n = (size_t)snprintf(out, LABEL_BYTES, "model_name=\"%s\"", m->name);
+
+    if (strcmp(m->name, m->reader) != 0 && n < LABEL_BYTES)
+        snprintf(out + n, LABEL_BYTES - n, ",reader=\"%s\"", m->reader);
 }
 
 static void put_models(struct buf *b, const struct app *app)

@@ -26,7 +26,7 @@ void models_list(struct app *app, struct request *r, struct reply *p)
 
     buf_puts(&p->body, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < app->n_models; i++) {
-        if (!app_allows_model(r, &app->models[i]))
+        if (!app_allows_model(r, &app->models[i]) || !app_is_first_of_group(app, i))
             continue;
         if (!first)
             buf_putc(&p->body, ',');

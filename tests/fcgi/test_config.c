@@ -413,6 +413,10 @@ static void finish_refuses_what_cannot_work(void **state)
           "model \"b\": the alias \"a\" is the name of another model" },
         { "[model a]\nmodel=@A\naliases=x,gpt-4\n[model b]\nmodel=@A\naliases = c, gpt-4",
           "the alias \"gpt-4\" is given to both \"a\" and \"b\"" },
+        { "[model a]\nmodel=@A\n[model b]\nmodel=@A\ngroup=c\naliases=a",
+          "model \"b\": the alias \"a\" is the name of another model" },
+        { "[model a]\nmodel=@A\ngroup = \"two words\"",
+          "group: expected a name of letters, digits and . _ : / @ -, found \"two words\"" },
         { "model=@A\ntool_format = herms",
           "tool_format: there is no format called \"herms\", airstrip.conf(5) lists them" },
     };
