@@ -96,13 +96,12 @@ static int recall(const struct bpe *b, struct encoder *enc, const char *bytes, s
 static void remember(const struct bpe *b, const struct encoder *enc, const struct known *k,
                      const char *bytes, size_t len, size_t before)
 {
-    const int32_t *ids = enc->out->data + before;
     size_t n = enc->out->len - before;
 
-    if (n == 1 && *ids == k->id)
+    if (n == 1 && enc->out->data[before] == k->id)
         __atomic_store_n(&b->whole[k->id], 1, __ATOMIC_RELAXED);
     else if (n > 0)
-        wordcache_put(k->slot, bytes, len, ids, n);
+        wordcache_put(k->slot, bytes, len, enc->out->data + before, n);
 }
 
 /* One word of the pre-tokenizer; arg is the encoder. */

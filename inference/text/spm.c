@@ -178,7 +178,7 @@ static int flush(const struct spm *s, struct encoder *enc, struct err *e)
     n = enc->out->len - before;
     if (n == 1 && enc->out->data[before] == id)
         __atomic_store_n(&s->whole[id], 1, __ATOMIC_RELAXED);
-    else
+    else if (n > 0)
         wordcache_put(slot, seg.data, seg.len, enc->out->data + before, n);
 out:
     enc->merge.n = 0;

@@ -243,7 +243,7 @@ int unigram_word(void *arg, const char *bytes, size_t len, struct err *e)
             rc = encoder_emit(enc, slot->ids[i], e);
         return rc;
     }
-    if ((rc = search(enc->unigram, enc, bytes, len, e)) == 0)
+    if ((rc = search(enc->unigram, enc, bytes, len, e)) == 0 && enc->out->len > before)
         wordcache_put(slot, bytes, len, enc->out->data + before, enc->out->len - before);
     return rc;
 }
