@@ -21,11 +21,14 @@
 struct device; /* a backend's own state */
 struct weight; /* a matrix in the backend's own order */
 struct kv;     /* keys and values of all layers, in pages */
+struct ranks;  /* kernels/ranks.h */
 
 struct backend_options {
     size_t n_threads; /* CPU: 0 = one per processor this process may use */
     const char *isa;  /* CPU: NULL or "" = the fastest that runs here, else a name (AIRSTRIP_ISA) */
     bool shared; /* alloc() gives memory that the host may read and write as its own after sync() */
+    struct ranks *ranks; /* the device is that of one rank, borrowed until close(); NULL: it is
+                          * alone.  ERR_UNSUPPORTED where it cannot be one of several */
 };
 
 struct backend_info {
@@ -199,6 +202,15 @@ struct top {
 
 enum { TOP_MOST = 32 };
 
+/* Columns of a result from the ranks that have them, put side by side on rank 0. */
+struct collect {
+    float *y;            /* DEVICE [n, first[ranks]]; on rank 0, elsewhere NULL */
+    float *parts;        /* DEVICE, as large, to work in; likewise */
+    const float *x;      /* DEVICE [n, first[rank + 1] - first[rank]]; not y */
+    const size_t *first; /* HOST [ranks + 1] the first column of each rank, and behind the last */
+    size_t n;
+};
+
 struct kv_shape {
     size_t n_layers, n_kv, head_dim;
     size_t n_pages, page_tokens; /* page_tokens: a power of two, 16 .. 256 */
@@ -277,6 +289,12 @@ struct backend {
                    size_t rows, size_t cols); /* lowest index wins a tie; NaN never */
     /* NULL where looking at all of x costs no more. */
     void (*top)(struct device *d, const struct top *op);
+
+    /* Of a device that is one of several ranks: all of them enqueue the same ones in the same
+     * order.  NULL where no device can be. */
+    void (*reduce)(struct device *d, float *x, size_t rows,
+                   size_t cols); /* x = the sum of all ranks' x, as ranks_ops.sum has it */
+    void (*collect)(struct device *d, const struct collect *op);
 
     /* Runs or awaits all that was enqueued. */
     void (*sync)(struct device *d);

@@ -12,9 +12,15 @@
 int split_create(struct device **out, const struct backend *backend, struct device *device,
                  const struct backend_options *o, struct err *e)
 {
-    struct device *d = calloc(1, sizeof *d);
+    struct device *d = NULL;
     int rc;
 
+    if (o->ranks) {
+        backend->close(device);
+        return err_set(e, ERR_UNSUPPORTED, "a rank cannot share a device with the host: use more "
+                                           "ranks, or a smaller model or cache");
+    }
+    d = calloc(1, sizeof *d);
     if (!d) {
         backend->close(device);
         return err_set(e, ERR_NOMEM, "no memory for a device");

@@ -24,16 +24,16 @@ text='inference/weights/ inference/text/ inference/constrain/'
 echo 1..20
 check kernels/base $base
 check kernels/quant $base $quant
-check kernels $base $quant kernels/backend.h kernels/split kernels/cpu/cpu.h kernels/cuda/module.h
-check kernels/cuda $base $quant kernels/backend.h kernels/cuda/
-check kernels/cpu $base $quant kernels/backend.h kernels/cpu/
+check kernels $base $quant kernels/backend.h kernels/ranks kernels/split kernels/cpu/cpu.h kernels/cuda/module.h
+check kernels/cuda $base $quant kernels/backend.h kernels/ranks.h kernels/cuda/
+check kernels/cpu $base $quant kernels/backend.h kernels/ranks.h kernels/cpu/
 check inference/weights $base $quant inference/weights/
 check inference/text $base $quant $text
 check inference/text/template $base inference/text/
 check inference/text/hf $base $text
 check inference/constrain $base inference/constrain/
 check inference/arch $base $quant kernels/backend.h inference/arch/
-check inference $base $quant kernels/backend.h kernels/split.h $text inference/
+check inference $base $quant kernels/backend.h kernels/ranks kernels/split.h $text inference/
 check tools kernels/ inference/ tools/
 check quantize kernels/base/ kernels/quant/ kernels/tensor.h inference/ quantize/
 check hub $base hub/

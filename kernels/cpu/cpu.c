@@ -125,6 +125,7 @@ static int cpu_open(struct device **out, const struct backend_options *o, struct
     if (!d)
         return err_set(e, ERR_NOMEM, "no memory for the CPU device");
     d->ops = ops;
+    d->ranks = o->ranks;
     rc = pool_create(&d->pool, o->n_threads, e);
     if (rc != 0) {
         cpu_close(d);
@@ -414,6 +415,14 @@ static const void *cpu_view(struct device *d, const void *p, size_t bytes)
     return p;
 }
 
+/* Nothing of the CPU itself breaks. */
+static int cpu_check(struct device *d, struct err *e)
+{
+    if (d->lost.code && e)
+        *e = d->lost;
+    return d->lost.code;
+}
+
 const struct backend backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -439,7 +448,10 @@ const struct backend backend_cpu = {
     .experts = experts_enqueue,
     .softcap = cpu_softcap,
     .argmax = argmax_enqueue,
+    .reduce = reduce_enqueue,
+    .collect = collect_enqueue,
     .sync = queue_run,
     .each = cpu_each,
     .view = cpu_view,
+    .check = cpu_check,
 };

@@ -49,6 +49,8 @@ enum op_kind {
     OP_SOFTCAP,
     OP_ARGMAX,
     OP_ARGMAX_MERGE,
+    OP_REDUCE,
+    OP_COLLECT,
 };
 
 struct op {
@@ -114,6 +116,11 @@ struct op {
             size_t rows, cols;
             size_t n_parts; /* pieces of a row, each of `per` columns */
         } argmax;
+        struct {
+            float *x;
+            size_t rows, cols;
+        } reduce;
+        struct collect collect;
     };
 };
 
@@ -129,6 +136,8 @@ struct device {
     struct pool *pool;
     const struct isa_ops *ops;
     size_t n_threads;
+    struct ranks *ranks; /* borrowed; NULL: alone */
+    struct err lost;     /* code 0, or why the ranks are no longer together */
 
     struct op *queue; /* [QUEUE_MAX] */
     struct pool_gate *gates;
@@ -205,6 +214,13 @@ void experts_chunk(struct device *d, const struct op *op, size_t chunk, size_t t
 void argmax_enqueue(struct device *d, int32_t *ids, const float *x, size_t rows, size_t cols);
 void argmax_chunk(struct device *d, const struct op *op, size_t chunk);
 void argmax_merge_chunk(struct device *d, const struct op *op);
+
+/* --- reduce.c: both are of one chunk, so that one thread at a time speaks with other ranks --- */
+
+void reduce_enqueue(struct device *d, float *x, size_t rows, size_t cols);
+void reduce_chunk(struct device *d, const struct op *op);
+void collect_enqueue(struct device *d, const struct collect *op);
+void collect_chunk(struct device *d, const struct op *op);
 
 static inline size_t ceil_div(size_t a, size_t b)
 {

@@ -193,6 +193,12 @@ static void run_chunk(struct device *d, const struct op *op, size_t chunk, size_
     case OP_ARGMAX_MERGE:
         argmax_merge_chunk(d, op);
         break;
+    case OP_REDUCE:
+        reduce_chunk(d, op);
+        break;
+    case OP_COLLECT:
+        collect_chunk(d, op);
+        break;
     }
     *begun = true;
 }

@@ -74,6 +74,8 @@ static int cuda_open(struct device **out, const struct backend_options *o, struc
 
     if (rc)
         return rc;
+    if (o->ranks)
+        return err_set(e, ERR_UNSUPPORTED, "a CUDA device cannot be one of several ranks");
     d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, ERR_NOMEM, "no memory for a CUDA device");

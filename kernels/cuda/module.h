@@ -8,7 +8,7 @@
 
 #include "kernels/backend.h"
 
-enum { CUDA_MODULE_ABI = 1 };
+enum { CUDA_MODULE_ABI = 2 };
 
 struct cuda_module {
     int abi;              /* CUDA_MODULE_ABI */
