@@ -34,11 +34,16 @@ static u32 launch; /* the last allocation met, as long as a launch lasts */
 static uintptr_t begin;
 static Allocation *last;
 
+static bool elsewhere(const Allocation *a)
+{
+    return a->device && a->owner != running_device;
+}
+
 bool machine_span(Machine &m, u64 from, u64 to)
 {
     if (launch != m.launch || from < begin || to > begin + last->bytes) {
         launch = m.launch;
-        if (!find_allocation((void *)from, &begin, &last)) {
+        if (!find_allocation((void *)from, &begin, &last) || elsewhere(last)) {
             launch = 0;
             return false;
         }
@@ -64,6 +69,9 @@ char *machine_global(Machine &m, u64 a, size_t bytes, bool write, bool atomic)
                    write ? "write" : "read", bytes, (void *)a);
             return nullptr;
         }
+        if (elsewhere(last))
+            report("wrong-device", "%s of memory of device %d by a kernel of device %d",
+                   write ? "write" : "read", last->owner, running_device);
         if (a + bytes > begin + last->bytes) {
             report("global-bounds", "%s of %zu bytes at byte %llu of an allocation of %zu",
                    write ? "write" : "read", bytes, (unsigned long long)(a - begin), last->bytes);

@@ -1,204 +1,237 @@
 /* collectives.cc - libnccl in one process: ranks meet in their streams, so one that forgets to call
- * leaves the others waiting, which a synchronisation reports. */
-#include "halves.h"
+ * leaves the others waiting, which a synchronisation reports once it has waited for long. */
 #include "sim.h"
 
-#if __has_include(<nccl.h>)
-#include <nccl.h>
+#include "kernels/cuda/nccl.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <memory>
 
 namespace sim
 {
 
-enum Kind { ALL_REDUCE, ALL_GATHER };
+/* What a rank brings to a meeting. */
+struct Part {
+    const void *send;
+    void *receive;
+    cudaStream_t stream; /* once it has submitted */
+    size_t rank;
+    bool here;
+};
 
-/* One collective: what each rank brought, and who has come to it. */
+/* A gathering of all, or a message from one to another, and who has come to it. */
 struct Meeting {
-    Kind kind;
     size_t count;
-    ncclDataType_t type;
-    ncclRedOp_t op;
-    std::vector<const void *> send;
-    std::vector<void *> receive;
-    std::vector<cudaStream_t> streams;
-    std::vector<bool> here;
-    int submitted = 0;
-    bool done = false;
+    int type;
+    std::vector<Part> parts; /* by rank, or sender and receiver */
+    size_t submitted = 0;
+    bool message, done = false;
 };
 
 struct Clique {
-    int n;
-    std::vector<size_t> sequence; /* of each rank */
-    std::map<size_t, std::shared_ptr<Meeting>> meetings;
+    size_t n, members = 0;
+    std::vector<bool> joined, aborted;
+    std::map<std::string, size_t> sequence;                   /* of a place at a table */
+    std::map<std::string, std::shared_ptr<Meeting>> meetings; /* by table and number */
 };
 
-static size_t element_size(ncclDataType_t t)
+static std::map<std::string, std::shared_ptr<Clique>> &cliques()
 {
-    return t == ncclFloat32 ? 4 : t == ncclFloat16 || t == ncclBfloat16 ? 2 : t == ncclInt8 ? 1 : 4;
-}
-
-static float element(const void *p, ncclDataType_t t, size_t i)
-{
-    return t == ncclFloat32   ? ((const float *)p)[i]
-           : t == ncclFloat16 ? half_to_float(((const u16 *)p)[i])
-                              : float_of_bits((u32)((const u16 *)p)[i] << 16);
-}
-
-static void set_element(void *p, ncclDataType_t t, size_t i, float v)
-{
-    if (t == ncclFloat32)
-        ((float *)p)[i] = v;
-    else
-        ((u16 *)p)[i] = t == ncclFloat16 ? Half(v).bits : Brain(v).bits;
+    static auto *m = new std::map<std::string, std::shared_ptr<Clique>>;
+    return *m;
 }
 
 static void carry_out(Meeting &c)
 {
-    size_t n = c.send.size(), size = element_size(c.type);
+    size_t n = c.parts.size(), bytes = c.count * sizeof(float);
+    std::vector<char> all(bytes * n);
 
-    if (c.kind == ALL_GATHER) {
-        std::vector<char> all(size * c.count * n);
-
-        for (size_t r = 0; r < n; r++)
-            memcpy(&all[size * c.count * r], c.send[r], size * c.count);
-        for (size_t r = 0; r < n; r++)
-            memcpy(c.receive[r], all.data(), all.size());
+    if (c.message) {
+        memcpy(c.parts[1].receive, c.parts[0].send, bytes);
         return;
     }
-    std::vector<float> sum(c.count);
     for (size_t r = 0; r < n; r++)
-        for (size_t i = 0; i < c.count; i++) {
-            float v = element(c.send[r], c.type, i);
-
-            sum[i] = !r ? v : c.op == ncclMax ? std::max(sum[i], v) : sum[i] + v;
-        }
-    for (size_t r = 0; r < n; r++)
-        for (size_t i = 0; i < c.count; i++)
-            set_element(c.receive[r], c.type, i, sum[i]);
+        memcpy(&all[bytes * r], c.parts[r].send, bytes);
+    for (const Part &p : c.parts)
+        memcpy(p.receive, all.data(), all.size());
 }
 
-/* Rank r is there; runs the streams of the others up to here.  False where somebody is missing. */
-static bool meet(const std::shared_ptr<Meeting> &c, int rank)
+/* It is there; runs the streams of the others up to here.  False where somebody is missing. */
+static bool meet(const Clique &q, Meeting &c, size_t place)
 {
-    if (c->done)
+    Part &mine = c.parts[place];
+
+    if (c.done || q.aborted[mine.rank] || device_lost(device_of(mine.stream)))
         return true;
-    c->here[(size_t)rank] = true;
-    if (c->submitted < (int)c->send.size())
+    mine.here = true;
+    if (c.submitted < c.parts.size())
         return false;
-    for (size_t r = 0; r < c->send.size() && !c->done; r++)
-        if (!c->here[r])
-            drain(c->streams[r]);
-    if (c->done)
+    for (Part &p : c.parts)
+        if (!c.done && !p.here)
+            drain(p.stream);
+    if (c.done)
         return true;
-    if (std::find(c->here.begin(), c->here.end(), false) != c->here.end())
-        return false;
-    carry_out(*c);
-    return c->done = true;
+    for (const Part &p : c.parts)
+        if (!p.here)
+            return false;
+    carry_out(c);
+    return c.done = true;
 }
 
 } // namespace sim
 
 struct ncclComm {
     std::shared_ptr<sim::Clique> clique;
-    int rank;
+    size_t rank;
+    int device;
 };
 
 using namespace sim;
 
-static ncclResult_t submit(Kind kind, const void *send, void *receive, size_t count,
-                           ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm, cudaStream_t s)
-{
-    Lock lock;
-    Clique &q = *comm->clique;
-    size_t number = q.sequence[(size_t)comm->rank]++, bytes = count * element_size(type);
-    auto &slot = q.meetings[number];
-    int rank = comm->rank;
-
-    if (!slot) {
-        slot = std::make_shared<Meeting>();
-        slot->kind = kind;
-        slot->count = count;
-        slot->type = type;
-        slot->op = op;
-        slot->send.resize((size_t)q.n);
-        slot->receive.resize((size_t)q.n);
-        slot->streams.resize((size_t)q.n);
-        slot->here.resize((size_t)q.n);
-    }
-    if (slot->kind != kind || slot->count != count || slot->type != type)
-        report("nccl", "rank %d calls another collective (%zu elements) than its peers (%zu)", rank,
-               count, slot->count);
-    if (!span_fits(send, bytes, "send") ||
-        !span_fits(receive, bytes * (kind == ALL_GATHER ? (size_t)q.n : 1), "receive"))
-        return ncclInvalidArgument;
-    slot->send[(size_t)rank] = send;
-    slot->receive[(size_t)rank] = receive;
-    slot->streams[(size_t)rank] = s;
-    slot->submitted++;
-    auto meeting = slot;
-    if (slot->submitted == q.n)
-        q.meetings.erase(number);
-    enqueue(s, kind == ALL_GATHER ? "all-gather" : "all-reduce",
-            [=] { return meet(meeting, rank); });
-    return ncclSuccess;
-}
-
 extern "C" {
 
-ncclResult_t ncclCommInitAll(ncclComm_t *comms, int n, const int *devices)
+int ncclGetUniqueId(nccl_id *id)
 {
+    static int made;
     Lock lock;
-    auto clique = std::make_shared<Clique>();
 
-    clique->n = n;
-    clique->sequence.assign((size_t)n, 0);
-    for (int i = 0; i < n; i++) {
-        if ((devices ? devices[i] : i) >= device_count())
-            return ncclInvalidArgument;
-        comms[i] = new ncclComm{ clique, i };
-    }
-    return ncclSuccess;
+    memset(id, 0, sizeof *id);
+    snprintf(id->bytes, sizeof id->bytes, "clique %d", ++made);
+    return NCCL_SUCCESS;
 }
 
-ncclResult_t ncclCommDestroy(ncclComm_t c)
+int ncclCommInitRank(ncclComm **comm, int n, nccl_id id, int rank)
+{
+    Lock lock;
+    auto &q = cliques()[id.bytes];
+
+    if (n < 1 || rank < 0 || rank >= n || (q && ((int)q->n != n || q->joined[(size_t)rank]))) {
+        report("nccl", "rank %d of %d cannot join", rank, n);
+        return NCCL_INVALID_ARGUMENT;
+    }
+    if (!q) {
+        q = std::make_shared<Clique>();
+        q->n = (size_t)n;
+        q->joined.resize(q->n);
+        q->aborted.resize(q->n);
+    }
+    q->joined[(size_t)rank] = true;
+    q->members++;
+    auto mine = q;
+    if (!wait_until([&] { return mine->members == mine->n; })) {
+        report("nccl", "rank %d of %d waits for others to join, who do not come", rank, n);
+        return NCCL_SYSTEM_ERROR;
+    }
+    *comm = new ncclComm{ mine, (size_t)rank, current_device() };
+    return NCCL_SUCCESS;
+}
+
+int ncclCommAbort(ncclComm *c)
+{
+    Lock lock;
+
+    c->clique->aborted[c->rank] = true;
+    drain_all();
+    delete c;
+    return NCCL_SUCCESS;
+}
+
+int ncclCommDestroy(ncclComm *c)
 {
     Lock lock;
 
     drain_all();
     delete c;
-    return ncclSuccess;
+    return NCCL_SUCCESS;
 }
 
-ncclResult_t ncclCommAbort(ncclComm_t c)
+/* Messages of a group are to different peers here, so one behind the other does. */
+int ncclGroupStart(void)
 {
-    return ncclCommDestroy(c);
+    return NCCL_SUCCESS;
 }
-ncclResult_t ncclGroupStart(void)
+
+int ncclGroupEnd(void)
 {
-    return ncclSuccess;
+    return NCCL_SUCCESS;
 }
-ncclResult_t ncclGroupEnd(void)
-{
-    return ncclSuccess;
-}
-const char *ncclGetErrorString(ncclResult_t r)
+
+const char *ncclGetErrorString(int r)
 {
     return r ? "simulated failure" : "no error";
 }
 
-ncclResult_t ncclAllReduce(const void *send, void *receive, size_t count, ncclDataType_t type,
-                           ncclRedOp_t op, ncclComm_t c, cudaStream_t s)
+/* A rank takes its place at a table, for the meeting that is its next one there. */
+static int submit(const std::string &table, size_t place, size_t places, Part part, size_t count,
+                  int type, ncclComm *comm)
 {
-    return submit(ALL_REDUCE, send, receive, count, type, op, c, s);
+    std::shared_ptr<Clique> q = comm->clique;
+    size_t number = q->sequence[table + "/" + std::to_string(place)]++;
+    std::string name = table + "#" + std::to_string(number);
+    auto &slot = q->meetings[name];
+
+    if (!slot) {
+        slot = std::make_shared<Meeting>();
+        slot->count = count;
+        slot->type = type;
+        slot->message = table != "all";
+        slot->parts.resize(places);
+    }
+    if (slot->count != count || slot->type != type || type != NCCL_FLOAT32)
+        report("nccl", "rank %zu brings %zu elements of type %d, its peers %zu of type %d",
+               comm->rank, count, type, slot->count, slot->type);
+    if (device_of(part.stream) != comm->device)
+        report("nccl", "rank %zu is of device %d, its stream of device %d", comm->rank,
+               comm->device, device_of(part.stream));
+    part.rank = comm->rank;
+    slot->parts[place] = part;
+    auto meeting = slot;
+    if (++slot->submitted == places)
+        q->meetings.erase(name);
+    enqueue(part.stream, table == "all" ? "a gathering" : "a message",
+            [=] { return meet(*q, *meeting, place); });
+    return NCCL_SUCCESS;
 }
 
-ncclResult_t ncclAllGather(const void *send, void *receive, size_t count, ncclDataType_t type,
-                           ncclComm_t c, cudaStream_t s)
+static bool fits(const void *p, size_t floats, const char *what)
 {
-    return submit(ALL_GATHER, send, receive, count, type, ncclSum, c, s);
+    return is_device(p) && span_fits(p, floats * sizeof(float), what);
+}
+
+int ncclAllGather(const void *send, void *receive, size_t count, int type, ncclComm *c,
+                  cudaStream_t s)
+{
+    Lock lock;
+
+    if (!fits(send, count, "send") || !fits(receive, count * c->clique->n, "receive"))
+        return NCCL_INVALID_ARGUMENT;
+    return submit("all", c->rank, c->clique->n, { send, receive, s, 0, false }, count, type, c);
+}
+
+static std::string table_of(size_t from, size_t to)
+{
+    return std::to_string(from) + ">" + std::to_string(to);
+}
+
+int ncclSend(const void *send, size_t count, int type, int peer, ncclComm *c, cudaStream_t s)
+{
+    Lock lock;
+
+    if (!fits(send, count, "send") || peer < 0 || (size_t)peer >= c->clique->n)
+        return NCCL_INVALID_ARGUMENT;
+    return submit(table_of(c->rank, (size_t)peer), 0, 2, { send, nullptr, s, 0, false }, count,
+                  type, c);
+}
+
+int ncclRecv(void *receive, size_t count, int type, int peer, ncclComm *c, cudaStream_t s)
+{
+    Lock lock;
+
+    if (!fits(receive, count, "receive") || peer < 0 || (size_t)peer >= c->clique->n)
+        return NCCL_INVALID_ARGUMENT;
+    return submit(table_of((size_t)peer, c->rank), 1, 2, { nullptr, receive, s, 0, false }, count,
+                  type, c);
 }
 }
-#endif

@@ -7,7 +7,7 @@
 namespace sim
 {
 
-void count_launch();
+void count_launch(int device);
 void access_add_module(Module *m);
 void counters_print(const std::vector<Module *> &modules);
 
@@ -148,10 +148,18 @@ static cudaError_t launch(const void *host, dim3 grid, dim3 block, void **args, 
     std::vector<char> parameters(k->parameter_bytes + 16);
     for (size_t i = 0; i < k->parameters.size(); i++)
         memcpy(&parameters[k->parameters[i].offset], args[i], k->parameters[i].bytes);
+    int device = device_of(s);
+    if (device != current_device()) {
+        report("wrong-device", "%s: a stream of device %d, while %d is current", k->name.c_str(),
+               device, current_device());
+        return fail(cudaErrorInvalidValue);
+    }
     enqueue(s, k->name, [=] { /* each time, where a graph has it */
-                              count_launch();
-                              if (!device_lost())
+                              count_launch(device);
+                              running_device = device;
+                              if (!device_lost(device))
                                   machine_run(k, grid, block, dynamic, parameters);
+                              running_device = -1;
                               return true;
     });
     return cudaSuccess;

@@ -1,6 +1,7 @@
 /* report.cc - findings, options, the lock and the last error. */
 #include "sim.h"
 
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -22,13 +23,35 @@ static std::recursive_mutex &the_lock()
     return *m;
 }
 
+static thread_local int depth; /* how often this thread holds it */
+
 Lock::Lock()
 {
     the_lock().lock();
+    depth++;
 }
 Lock::~Lock()
 {
+    depth--;
     the_lock().unlock();
+}
+
+bool wait_until(const std::function<bool()> &so)
+{
+    const auto end =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(option("WAIT_MS", 60000));
+    const int held = depth;
+
+    while (!so()) {
+        if (std::chrono::steady_clock::now() > end)
+            return false;
+        for (int i = 0; i < held; i++)
+            the_lock().unlock();
+        usleep(200);
+        for (int i = 0; i < held; i++)
+            the_lock().lock();
+    }
+    return true;
 }
 
 int option(const char *name, int otherwise)
@@ -80,21 +103,27 @@ cudaError_t fail(cudaError_t e)
     return e;
 }
 
-static bool lost;
+static int lost = -1; /* which device */
 static long launches_left = -2;
+
+bool device_lost(int device)
+{
+    return broken || lost == device;
+}
 
 bool device_lost()
 {
-    return broken || lost;
+    return device_lost(current_device());
 }
 
-/* Called at every launch: CUDASIM_LOSE_AFTER=k loses the device at launch k. */
-void count_launch()
+/* Called at every launch: CUDASIM_LOSE_AFTER=k loses the device at launch k, of those of
+ * CUDASIM_LOSE_DEVICE. */
+void count_launch(int device)
 {
     if (launches_left == -2)
         launches_left = option("LOSE_AFTER", -1);
-    if (launches_left >= 0 && launches_left-- == 0)
-        lost = true;
+    if (device == option("LOSE_DEVICE", 0) && launches_left >= 0 && launches_left-- == 0)
+        lost = device;
 }
 
 } // namespace sim

@@ -51,7 +51,11 @@ struct Lock {
 
 /* Keeps e for cudaGetLastError() where it is one; returns it. */
 cudaError_t fail(cudaError_t e);
-bool device_lost(); /* a finding inside a kernel, or CUDASIM_LOSE_AFTER launches */
+bool device_lost(int device); /* a finding inside a kernel, or CUDASIM_LOSE_AFTER launches */
+bool device_lost();           /* the current one */
+
+/* Lets other threads in until it is so; false: it was not within CUDASIM_WAIT_MS. */
+bool wait_until(const std::function<bool()> &so);
 
 /* --- memory --------------------------------------------------------------------------------- */
 
@@ -90,7 +94,9 @@ struct Task {
 void enqueue(cudaStream_t s, const std::string &what, Work work);
 void drain(cudaStream_t s); /* runs what can run */
 void drain_all();
-bool any_capture();
+bool any_capture(); /* by this thread */
+int device_of(cudaStream_t s);
+extern int running_device; /* whose kernel runs, else -1 */
 
 int device_count();
 int current_device();

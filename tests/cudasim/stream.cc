@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <thread>
 
 struct CUgraph_st {
     std::vector<sim::Task> tasks;
@@ -20,7 +21,10 @@ struct CUgraphExec_st {
 struct CUstream_st {
     std::deque<sim::Task> queue;
     CUgraph_st *capture = nullptr;
+    std::thread::id capturing;
     bool running = false;
+    int device = 0;
+    unsigned asked = 0; /* cudaStreamQuery() */
 };
 
 struct CUevent_st {
@@ -33,8 +37,9 @@ struct CUevent_st {
 namespace sim
 {
 
-static CUstream_st null_stream;
+static CUstream_st null_stream; /* of all devices */
 u64 graph_launches;
+int running_device = -1;
 
 static std::vector<CUstream_st *> &streams()
 {
@@ -45,6 +50,12 @@ static std::vector<CUstream_st *> &streams()
 static CUstream_st *resolve(cudaStream_t s)
 {
     return !s || s == cudaStreamLegacy || s == cudaStreamPerThread ? &null_stream : s;
+}
+
+int device_of(cudaStream_t stream)
+{
+    CUstream_st *s = resolve(stream);
+    return s == &null_stream ? current_device() : s->device;
 }
 
 void enqueue(cudaStream_t stream, const std::string &what, Work work)
@@ -84,7 +95,7 @@ void drain_all()
 bool any_capture()
 {
     for (CUstream_st *s : streams())
-        if (s->capture)
+        if (s->capture && s->capturing == std::this_thread::get_id())
             return true;
     return false;
 }
@@ -119,6 +130,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
     if (!device_count())
         return fail(cudaErrorNoDevice);
     *out = new CUstream_st;
+    (*out)->device = current_device();
     streams().push_back(*out);
     return cudaSuccess;
 }
@@ -146,17 +158,31 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
     if (s->capture)
         return fail(cudaErrorStreamCaptureUnsupported);
-    drain(s);
-    if (!s->queue.empty() && !s->running)
+    if (!s->running && !wait_until([=] {
+            drain(s);
+            return s->queue.empty();
+        })) {
         report("stream-deadlock", "'%s' waits for work that nobody has submitted",
                s->queue.front().what.c_str());
-    return device_lost() ? fail(cudaErrorIllegalAddress) : cudaSuccess;
+        s->queue.clear();
+    }
+    return device_lost(device_of(s)) ? fail(cudaErrorIllegalAddress) : cudaSuccess;
 }
 
-cudaError_t cudaStreamQuery(cudaStream_t s)
+/* Nothing runs before somebody asks for the second time. */
+cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     Lock lock;
-    return resolve(s)->queue.empty() ? cudaSuccess : cudaErrorNotReady;
+    CUstream_st *s = resolve(stream);
+
+    if (s->capture)
+        return fail(cudaErrorStreamCaptureUnsupported);
+    if (s->asked++ && !s->queue.empty())
+        drain(s);
+    if (!s->queue.empty())
+        return cudaErrorNotReady;
+    s->asked = 0;
+    return device_lost(device_of(s)) ? fail(cudaErrorIllegalAddress) : cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize(void)
@@ -258,6 +284,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
         return fail(cudaErrorStreamCaptureUnsupported);
     drain(s);
     s->capture = new CUgraph_st;
+    s->capturing = std::this_thread::get_id();
     return cudaSuccess;
 }
 

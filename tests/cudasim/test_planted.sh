@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_planted.sh FOLDER - every planted bug is found, and the same code without it is silent.  TAP.
-# FOLDER has `planted` and in .libs the simulator.  What must be said of a bug is its first word; wrong: the result is.
+# FOLDER has `planted`, `planted_ranks` and in .libs the simulator.  What must be said of a bug is its first word; wrong: the result is.
 cd "$1" || exit 1
 LD_LIBRARY_PATH=$PWD/.libs
 export LD_LIBRARY_PATH
@@ -34,15 +34,25 @@ wrong by_another_stream
 wrong read_before_the_end
 cudaErrorStreamCaptureUnsupported wait_within_capture
 memory-bounds copy_outside
-bad-free freed_twice'
-cases=$(./planted)
-echo "1..$(($(echo "$cases" | wc -l) * 2))"
+bad-free freed_twice
+stream-deadlock rank_that_forgets
+nccl ranks_of_other_counts
+wrong-device memory_of_another_device
+wrong-device stream_of_another_device'
+ranks=$(./planted_ranks)
+cases="$(./planted) $ranks"
+echo "1..$(($(echo "$cases" | wc -w) * 2))"
 for bug in $cases; do
+    case " $(echo $ranks) " in
+    *" $bug "*) program=./planted_ranks CUDASIM_DEVICES=2 ;;
+    *) program=./planted CUDASIM_DEVICES=1 ;;
+    esac
+    export CUDASIM_DEVICES
     kind=$(echo "$table" | awk -v b="$bug" '$2 == b { print $1 }')
     n=$((n + 1))
     ok=
     for seed in 1 2 3; do     # whatever the order of warps and blocks
-        found=$(CUDASIM_SEED=$seed ./planted "$bug" 2>"$errors")
+        found=$(CUDASIM_SEED=$seed $program "$bug" 2>"$errors")
         case $kind in
         wrong) [ "$found" = "wrong result" ] || ok=not ;;
         cuda*) [ "$found" = "$kind" ] || ok=not ;;
@@ -55,7 +65,7 @@ for bug in $cases; do
     n=$((n + 1))
     ok=
     for seed in 1 2 3; do
-        found=$(CUDASIM_SEED=$seed ./planted "$bug" right 2>"$errors") && [ "$found" = "right result" ] && [ ! -s "$errors" ] || ok=not
+        found=$(CUDASIM_SEED=$seed $program "$bug" right 2>"$errors") && [ "$found" = "right result" ] && [ ! -s "$errors" ] || ok=not
     done
     [ -z "$ok" ] || sed 's/^/# /' "$errors"
     echo "${ok:+not }ok $n - $bug, without it: silent, and the right result"
