@@ -21,11 +21,12 @@ check() {
 base=kernels/base/
 quant='kernels/tensor.h kernels/quant/'
 text='inference/weights/ inference/text/ inference/constrain/'
-echo 1..20
+echo 1..21
 check kernels/base $base
 check kernels/quant $base $quant
-check kernels $base $quant kernels/backend.h kernels/ranks kernels/split kernels/cpu/cpu.h kernels/cuda/module.h
+check kernels $base $quant kernels/backend.h kernels/ranks kernels/split kernels/cpu/cpu.h kernels/cuda/module.h kernels/mpi/module.h
 check kernels/cuda $base $quant kernels/backend.h kernels/ranks.h kernels/cuda/
+check kernels/mpi $base kernels/ranks kernels/mpi/
 check kernels/cpu $base $quant kernels/backend.h kernels/ranks.h kernels/cpu/
 check inference/weights $base $quant inference/weights/
 check inference/text $base $quant $text
