@@ -171,10 +171,12 @@ static bool accept_all(struct acceptor *a, const struct config *c)
         pthread_mutex_unlock(&a->lock);
         if (full)
             return false;
-        fd = listener_accept(a->listener, c->write_timeout_ms);
+        fd = listener_accept(a->listener, c->listen_allow, c->write_timeout_ms);
         if (fd >= 0) {
             a->server->counters.accepted++;
             gate_add(a->gate, fd);
+        } else if (errno == EACCES) {
+            a->server->counters.not_allowed++;
         } else if ((errno == EMFILE || errno == ENFILE) && gate_evict(a->gate)) {
             continue;
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

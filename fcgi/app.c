@@ -278,7 +278,7 @@ bool app_broken(const struct app *a, struct err *e)
 
 int app_ready(const struct app *a, struct err *e)
 {
-    if (a->server->draining)
+    if (a->server->leaving || a->server->draining)
         return err_set(e, ERR_CLOSING, "the server is shutting down");
     for (size_t i = 0; i < a->n_models; i++) {
         int rc = model_ready(&a->models[i], e);

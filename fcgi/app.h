@@ -70,7 +70,7 @@ bool app_is_first_of_group(const struct app *a, size_t i);
 /* Whether the request's key allows it. */
 bool app_allows_model(const struct request *r, const struct app_model *m);
 
-/* Whether every model can answer now, and at least one exists: 0; ERR_CLOSING while draining,
+/* Whether every model can answer now, and at least one exists: 0; ERR_CLOSING while leaving,
  * ERR_LOADING (also for a failed one), ERR_STALLED as app_stalled(). The sentence says which model.
  */
 int app_ready(const struct app *a, struct err *e) MUST_CHECK;

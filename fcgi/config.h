@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fcgi/allow.h"
 #include "inference/engine.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/err.h"
@@ -52,8 +53,10 @@ struct model_config {
 
 struct config {
     const char *listen; /* "/path", "host:port", "[::1]:port"; NULL: the socket we were handed */
-    const char *status_listen; /* the same for the status socket; NULL: there is none */
-    const char *log;           /* file; NULL: stderr */
+    const char *status_listen;        /* the same for the status socket; NULL: there is none */
+    const struct allow *listen_allow; /* who may connect to a TCP socket; NULL: there is no list */
+    const struct allow *status_allow; /* the same for the status socket; NULL: as listen_allow */
+    const char *log;                  /* file; NULL: stderr */
     enum log_level log_level;
     const char *access_log;      /* file; NULL: none */
     const char *access_format;   /* see access_log.h */
@@ -68,7 +71,8 @@ struct config {
     size_t max_connections;      /* requests served at once; more are answered 503 */
     /* Of one address; 0: no limit. */
     size_t address_concurrency, address_requests, address_tokens;
-    size_t max_choices; /* most that `n` of a request may ask for */
+    size_t max_choices;     /* most that `n` of a request may ask for */
+    size_t drain_notice_ms; /* from the signal to the drain, while readiness says 503 already */
     size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
     size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */
     size_t stall_ms;           /* an engine that makes no step for so long hangs; 0: never */

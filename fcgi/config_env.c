@@ -164,14 +164,19 @@ int config_environment(struct config *c, char *const *environment, struct err *e
     static const char *const group_names[] = { "AIRSTRIP_CONSUMER_GROUP", "AIRSTRIP_NAME",
                                                "TAKEOFF_CONSUMER_GROUP" };
     const char *group = NULL;
+    int rc;
 
     for (size_t i = 0; !group && i < sizeof group_names / sizeof *group_names; i++)
         group = lookup(environment, group_names[i]);
     c->group = group;
+    /* The FastCGI specification's own name for it (section 3.2); AIRSTRIP_LISTEN_ALLOW wins. */
+    rc = apply(c, NULL, config_key("listen_allow"), "FCGI_WEB_SERVER_ADDRS",
+               lookup(environment, "FCGI_WEB_SERVER_ADDRS"), e);
+    if (rc)
+        return rc;
     /* The model itself comes first (config_keys[0]): the other keys then find it. */
     for (const struct config_key *k = config_keys; k->name; k++) {
-        int rc = apply_key(c, environment, group, k, e);
-
+        rc = apply_key(c, environment, group, k, e);
         if (rc)
             return rc;
     }

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 /* A slip is at most three letters away from what was meant. */
-enum { KB = 1024, MB = 1024 * KB, MAX_DISTANCE = 3, NAME_MAX_BYTES = 64 };
+enum { KB = 1024, MAX_DISTANCE = 3, NAME_MAX_BYTES = 64 };
 static const size_t HUGE_COUNT = (size_t)1 << 40;
 static const size_t DAY_MS = 24 * 3600 * 1000;
 
@@ -53,6 +52,8 @@ const struct config_key config_keys[] = {
     { "listen", KEY_TEXT, SERVER(listen), 0, 0, NULL, "WHERE  socket path, HOST:PORT or [ADDRESS]:PORT" },
     { "listen_mode", KEY_OCTAL, SERVER(listen_mode), 0, 0777, NULL, "MODE  permissions of the socket, such as 0660" },
     { "status_listen", KEY_TEXT, SERVER(status_listen), 0, 0, NULL, "WHERE  a socket of its own for status and metrics, over FastCGI or HTTP, without keys" },
+    { "listen_allow", KEY_ALLOW, SERVER(listen_allow), 0, 0, NULL, "ADDRESSES  who may connect to a TCP socket, such as 10.0.0.0/8, 192.168.1.7, fd00::/8" },
+    { "status_allow", KEY_ALLOW, SERVER(status_allow), 0, 0, NULL, "ADDRESSES  the same for status_listen; without it as listen_allow" },
     { "take_over", KEY_SWITCH, SERVER(take_over), 0, 0, NULL, "on|off  whether the process that serves status_listen, if there is one, gives its sockets to this one and ends" },
     { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
     { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGINS  sites whose pages may ask, with commas between; * for all" },
@@ -69,6 +70,7 @@ const struct config_key config_keys[] = {
     { "seccomp", KEY_SANDBOX, SERVER(seccomp), 0, 0, NULL, "on|log|off  what becomes of system calls that serving does not need: refused, told to the kernel's log, nothing" },
     { "ping_interval", KEY_DURATION, SERVER(ping_ms), 0, DAY_MS, NULL, "TIME  between comments in a silent stream; 0: none" },
     { "request_timeout", KEY_DURATION, SERVER(request_timeout_ms), 0, DAY_MS, NULL, "TIME  longest a request may take; 0: no limit" },
+    { "drain_notice", KEY_DURATION, SERVER(drain_notice_ms), 0, DAY_MS, NULL, "TIME  from the signal to shut down on, while /readyz says so and all is served as ever, for balancers to notice" },
     { "drain_timeout", KEY_DURATION, SERVER(drain_timeout_ms), 0, DAY_MS, NULL, "TIME  for running requests to finish at shutdown" },
     { "stall_timeout", KEY_DURATION, SERVER(stall_ms), 0, DAY_MS, NULL, "TIME  without a step although there is work: then the engine hangs and /readyz says so; 0: never" },
     { "stall_exit", KEY_SWITCH, SERVER(stall_exit), 0, 0, NULL, "on|off  whether the program then ends, or when an engine has failed, for a supervisor to start it anew" },
@@ -147,130 +149,6 @@ const char *config_nearest(const char *name)
         }
     }
     return nearest;
-}
-
-/* Leading decimal digits of *s, which moves past them; false without any or past SIZE_MAX. */
-static bool take_number(const char **s, size_t *out)
-{
-    size_t n = 0;
-
-    if (!isdigit((unsigned char)**s))
-        return false;
-    for (; isdigit((unsigned char)**s); (*s)++)
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, **s - '0', &n))
-            return false;
-    *s += strspn(*s, " ");
-    *out = n;
-    return true;
-}
-
-struct unit {
-    const char *name;
-    size_t factor;
-};
-
-/* "10 MB" by a table of units that ends with a NULL name. */
-static bool take_units(const char *s, const struct unit *units, size_t *out)
-{
-    if (!take_number(&s, out))
-        return false;
-    for (; units->name; units++)
-        if (!strcasecmp(units->name, s))
-            return !__builtin_mul_overflow(*out, units->factor, out);
-    return false;
-}
-
-/* A percentage is of the machine's memory, as Takeoff counts its page cache. */
-static bool take_bytes(const char *s, size_t *out)
-{
-    static const struct unit units[] = {
-        { "", 1 },          { "b", 1 },          { "k", KB },          { "kb", KB },
-        { "kib", KB },      { "m", MB },         { "mb", MB },         { "mib", MB },
-        { "g", 1024 * MB }, { "gb", 1024 * MB }, { "gib", 1024 * MB }, { NULL, 0 }
-    };
-    const char *end = s;
-
-    if (take_number(&end, out) && !strcmp(end, "%") && *out <= 100) {
-        size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), page = (size_t)sysconf(_SC_PAGESIZE);
-
-        *out = pages / 100 * *out * page;
-        return true;
-    }
-    return take_units(s, units, out);
-}
-
-static bool take_duration(const char *s, size_t *out)
-{
-    static const struct unit units[] = {
-        { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 },
-    };
-
-    return take_units(s, units, out);
-}
-
-static bool take_octal(const char *s, size_t *out)
-{
-    char *end;
-
-    if (!*s || s[strspn(s, "01234567")] || strlen(s) > 6)
-        return false;
-    *out = strtoul(s, &end, 8);
-    return true;
-}
-
-/* A plain decimal number such as 0.7; no exponent, no sign, as none of the keys needs one. */
-static int set_real(const struct config_key *k, void *field, const char *value, struct err *e)
-{
-    bool plain = *value && !value[strspn(value, "0123456789.")] && strlen(value) < 32;
-    char *end = NULL;
-    float x = plain ? strtof(value, &end) : 0;
-
-    if (!plain || *end || x < (float)k->min || x > (float)k->max)
-        return err_param(e, k->name, ERR_INVALID,
-                         "%s: expected a number from %zu to %zu, found \"%.80s\"", k->name, k->min,
-                         k->max, value);
-    memcpy(field, &x, sizeof x);
-    return 0;
-}
-
-/* Fields of all these kinds are size_t. */
-static int set_number(const struct config_key *k, void *field, const char *value, struct err *e)
-{
-    static const char *const expected[] = {
-        [KEY_COUNT] = "a whole number",
-        [KEY_BYTES] = "a size such as 512KB, 10MB or 5GB",
-        [KEY_DURATION] = "a time such as 500ms, 30s, 2m or 1h",
-        [KEY_OCTAL] = "an octal file mode such as 0660",
-    };
-    const char *end = value;
-    size_t n = 0;
-    bool ok;
-
-    switch (k->kind) {
-    case KEY_BYTES:
-        ok = take_bytes(value, &n);
-        break;
-    case KEY_DURATION:
-        ok = take_duration(value, &n);
-        break;
-    case KEY_OCTAL:
-        ok = take_octal(value, &n);
-        break;
-    default:
-        ok = take_number(&end, &n) && !*end;
-    }
-    if (!ok)
-        return err_param(e, k->name, ERR_INVALID, "%s: expected %s, found \"%.80s\"", k->name,
-                         expected[k->kind], value);
-    if (n < k->min || n > k->max)
-        return err_param(e, k->name, ERR_INVALID, "%s: expected %zu to %zu%s, found \"%.80s\"",
-                         k->name, k->min, k->max,
-                         k->kind == KEY_BYTES      ? " bytes"
-                         : k->kind == KEY_DURATION ? " ms"
-                                                   : "",
-                         value);
-    memcpy(field, &n, sizeof n);
-    return 0;
 }
 
 static int check_device(const struct config_key *k, const char *word, const char *value,
@@ -360,6 +238,17 @@ static int set_text(struct config *c, const struct config_key *k, void *field, c
     return 0;
 }
 
+static int set_allow(struct config *c, const struct config_key *k, void *field, const char *value,
+                     struct err *e)
+{
+    const struct allow *list;
+    int rc = allow_parse(&list, k->name, value, &c->storage, e);
+
+    if (!rc)
+        memcpy(field, &list, sizeof list);
+    return rc;
+}
+
 int config_set(struct config *c, struct model_config *m, const struct config_key *k,
                const char *value, struct err *e)
 {
@@ -377,10 +266,12 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
         rc = set_choice(k, CACHES, field, value, e);
     else if (k->kind == KEY_SANDBOX)
         rc = set_choice(k, SANDBOXES, field, value, e);
+    else if (k->kind == KEY_ALLOW)
+        rc = set_allow(c, k, field, value, e);
     else if (k->kind == KEY_REAL)
-        rc = set_real(k, field, value, e);
+        rc = config_set_real(k, field, value, e);
     else
-        rc = set_number(k, field, value, e);
+        rc = config_set_number(k, field, value, e);
     if (rc)
         return rc;
     *set |= config_bit(k);

@@ -20,6 +20,7 @@ enum key_kind {
     KEY_SWITCH,      /* off on; kept as a number, 0 or 1 */
     KEY_CACHE,       /* on prompts off; kept as a number, enum prefix_cache */
     KEY_SANDBOX,     /* on log off; kept as a number, enum sandbox */
+    KEY_ALLOW,       /* addresses and networks; kept as const struct allow * */
 };
 
 struct config_key {
@@ -52,6 +53,13 @@ const char *config_nearest(const char *name);
  * Errors: ERR_INVALID "KEY: expected ..., found ..."; ERR_NOMEM. */
 int config_set(struct config *c, struct model_config *m, const struct config_key *k,
                const char *value, struct err *e) MUST_CHECK;
+
+/* config_numbers.c: config_set() of the kinds that are numbers; field is a size_t, or of KEY_REAL a
+ * float. */
+int config_set_number(const struct config_key *k, void *field, const char *value,
+                      struct err *e) MUST_CHECK;
+int config_set_real(const struct config_key *k, void *field, const char *value,
+                    struct err *e) MUST_CHECK;
 
 /* The same for a source that knows no sections: name is the consumer group it speaks of, NULL if it
  * named none. Without one, `model` means "primary" and every other key of models means all of them.

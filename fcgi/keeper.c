@@ -79,6 +79,8 @@ static void begin_reload(struct keeper *k)
     if (!rc)
         rc = reading_do(k->reading, c, &action, &e);
     if (!rc)
+        rc = sockets_check(k->sockets, c, &e);
+    if (!rc)
         rc = use_log(c, was, &e);
     if (rc) {
         config_free(c);
@@ -269,6 +271,28 @@ int keeper_serve(struct keeper *k)
     }
 }
 
+/* A reason to end at once, or NULL. */
+static const char *give_notice(struct keeper *k)
+{
+    double until = clock_ms() + (double)k->server->current->config->drain_notice_ms;
+
+    if (k->server->succession != SUCCESSION_NONE || k->stalled)
+        return NULL;
+    k->server->leaving = true;
+    notify("STOPPING=1");
+    while (clock_ms() < until) {
+        int number = signals_next(DRAIN_POLL_MS);
+
+        if (signals_stop(number))
+            return "a second signal came";
+        if (number == SIGUSR1 || number == SIGHUP)
+            reopen_log();
+        sandbox_look();
+        slow_log_look(k->server, k->server->current->config->slow_ms);
+    }
+    return NULL;
+}
+
 /* Where the socket stays open elsewhere, who was accepted is served, whatever came of the request
  * so far; else new requests are refused at once. */
 static void begin_drain(struct keeper *k, struct acceptor *a, bool is_kept)
@@ -288,8 +312,8 @@ static void begin_drain(struct keeper *k, struct acceptor *a, bool is_kept)
 
 void keeper_drain(struct keeper *k, struct acceptor *a, bool is_kept)
 {
+    const char *why = give_notice(k);
     double deadline = clock_ms() + (double)k->server->current->config->drain_timeout_ms;
-    const char *why = NULL;
 
     begin_drain(k, a, is_kept);
     if (k->stalled)

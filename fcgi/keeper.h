@@ -11,10 +11,12 @@
 #include "fcgi/app.h"
 #include "fcgi/reading.h"
 #include "fcgi/server.h"
+#include "fcgi/sockets.h"
 
 struct keeper {
     struct server *server;
     const struct reading *reading;
+    const struct sockets *sockets;
     bool settled;          /* what was loading at the start is loaded */
     struct app *coming;    /* read anew, and loading; NULL: none */
     bool again;            /* it was asked for once more meanwhile */
@@ -33,7 +35,9 @@ int keeper_await(struct keeper *k, struct err *e) MUST_CHECK;
  * loaded, or stall_exit is on and an engine hangs or can serve no more (1). */
 int keeper_serve(struct keeper *k);
 
-/* Lets running requests finish, up to the deadline or a second signal, then ends them with an
+/* Readiness says 503 from now on.  For drain_notice all is served as ever, so that balancers send
+ * requests elsewhere before any is refused; not where another process takes this one's place. Then
+ * lets running requests finish, up to the deadline or a second signal, then ends them with an
  * error.  is_kept: another process has the listening socket, or will have it, so that nobody needs
  * to be accepted only to be refused. */
 void keeper_drain(struct keeper *k, struct acceptor *a, bool is_kept);

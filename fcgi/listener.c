@@ -3,7 +3,6 @@
  * unlinked. */
 #include "fcgi/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -17,6 +16,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "fcgi/peer.h"
 
 enum { BACKLOG = 1024, SYSTEMD_FD = 3 };
 
@@ -236,40 +237,37 @@ void listener_done(struct listener *l)
     l->is_ours = false;
 }
 
-/* Whether the numeric address stands in the comma-separated list (FastCGI specification 3.2).  IPv4
- * addresses that come mapped into IPv6 count as what they are. */
-static bool is_listed(const struct sockaddr_storage *peer, const char *list)
+int listener_check(const struct listener *l, const struct allow *allow, const char *key,
+                   struct err *e)
 {
-    const struct sockaddr_in *v4 = (const void *)peer;
-    const struct sockaddr_in6 *v6 = (const void *)peer;
-    unsigned char wanted[16] = { 0 }, one[16];
-    size_t wanted_len = 4, len;
-    char text[INET6_ADDRSTRLEN];
+    struct sockaddr_storage bound = { 0 };
+    socklen_t len = sizeof bound;
 
-    if (peer->ss_family == AF_INET)
-        memcpy(wanted, &v4->sin_addr, 4);
-    else if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-        memcpy(wanted, v6->sin6_addr.s6_addr + 12, 4);
-    else if (peer->ss_family == AF_INET6)
-        memcpy(wanted, &v6->sin6_addr, wanted_len = 16);
-    else
-        return false;
-    /* An address in another notation is still the same address: compare bytes, not text. */
-    for (; *list; list += len) {
-        list += strspn(list, ", ");
-        len = strcspn(list, ", ");
-        if (!len || len >= sizeof text)
-            continue;
-        memcpy(text, list, len);
-        text[len] = '\0';
-        if (inet_pton(wanted_len == 4 ? AF_INET : AF_INET6, text, one) == 1 &&
-            !memcmp(one, wanted, wanted_len))
-            return true;
-    }
-    return false;
+    if (getsockname(l->fd, (struct sockaddr *)&bound, &len))
+        return err_set(e, ERR_IO, "%s: %s", l->name, strerror(errno));
+    return allow_check(allow, &bound, key, l->name, e);
 }
 
-int listener_accept(const struct listener *l, size_t write_timeout_ms)
+int listener_check_at(const char *where, const struct allow *allow, const char *key, struct err *e)
+{
+    struct sockaddr_storage bound = { 0 };
+    struct listener given = { .fd = -1 };
+    struct addrinfo *list = NULL;
+    int rc;
+
+    if (!where)
+        return take_given(&given, NULL) ? 0 : listener_check(&given, allow, key, e);
+    if (path_in(where))
+        return 0;
+    rc = resolve(where, &list, e);
+    if (rc)
+        return rc;
+    memcpy(&bound, list->ai_addr, list->ai_addrlen);
+    freeaddrinfo(list);
+    return allow_check(allow, &bound, key, where, e);
+}
+
+int listener_accept(const struct listener *l, const struct allow *allow, size_t write_timeout_ms)
 {
     /* libfcgi writes without any time-out of its own; the kernel's makes its calls fail. */
     struct timeval t = { .tv_sec = (time_t)(write_timeout_ms / 1000),
@@ -277,15 +275,14 @@ int listener_accept(const struct listener *l, size_t write_timeout_ms)
     struct sockaddr_storage peer = { 0 };
     socklen_t len = sizeof peer;
     int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC), yes = 1;
-    const char *allowed;
 
     if (fd < 0)
         return -1;
     if (!l->is_unix) {
-        allowed = getenv("FCGI_WEB_SERVER_ADDRS");
-        if (allowed && *allowed && !is_listed(&peer, allowed)) {
+        if (allow && !allow_has(allow, &peer)) {
             close(fd);
-            errno = ECONNABORTED;
+            peer_log_stranger(&peer, len, allow_key(allow));
+            errno = EACCES;
             return -1;
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "fcgi/allow.h"
 #include "kernels/base/err.h"
 
 struct listener {
@@ -35,9 +36,18 @@ bool listener_is_at(const struct listener *l, const char *where);
 /* Closes our descriptor; never shuts the socket down, since others may share it. */
 void listener_done(struct listener *l);
 
+/* Whether it may serve with this list (NULL: none), as allow_check(); wherever it came from. */
+int listener_check(const struct listener *l, const struct allow *allow, const char *key,
+                   struct err *e) MUST_CHECK;
+
+/* The same for what listener_open() would make of `where`, which is not made.  Errors also:
+ * ERR_INVALID, where it is no address.  With where NULL and no socket given it is 0. */
+int listener_check_at(const char *where, const struct allow *allow, const char *key,
+                      struct err *e) MUST_CHECK;
+
 /* The next connection, close-on-exec, with a time-out for sending: its number, or -1 with errno of
- * accept4(2).  A TCP peer that FCGI_WEB_SERVER_ADDRS does not list is closed, and errno is
- * ECONNABORTED. */
-int listener_accept(const struct listener *l, size_t write_timeout_ms);
+ * accept4(2).  A TCP peer that is not on the list (NULL: there is none) is closed, and the log says
+ * so; errno is EACCES. */
+int listener_accept(const struct listener *l, const struct allow *allow, size_t write_timeout_ms);
 
 #endif

@@ -50,7 +50,7 @@ static void print_help(void)
     }
 }
 
-/* --check: every model and the keys, with a sentence for each thing that is wrong. */
+/* --check: sockets, every model and the keys, with a sentence for each thing that is wrong. */
 static int check(const struct config *c)
 {
     struct engine_config ec;
@@ -58,6 +58,10 @@ static int check(const struct config *c)
     struct err e;
     int bad = 0;
 
+    if (sockets_check_config(c, &e)) {
+        fprintf(stderr, "airstrip: %s\n", e.text);
+        bad = 1;
+    }
     for (size_t i = 0; i < c->n_models; i++) {
         config_engine(&c->models[i], &ec);
         if (engine_check(&ec, &e)) {
@@ -178,7 +182,9 @@ static int serve(struct house *h)
 /* The sockets come first, so that a mistake there is told before seconds are spent on models. */
 static int run(const struct reading *reading, struct config *c, struct err *e)
 {
-    struct house h = { .keeper = { .server = &h.server, .reading = reading } };
+    struct house h = {
+        .keeper = { .server = &h.server, .reading = reading, .sockets = &h.sockets },
+    };
     int rc = sockets_open(&h.sockets, c, e), failed = 0;
 
     if (!rc)

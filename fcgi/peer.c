@@ -37,13 +37,20 @@ static bool is_allowed(int *more)
     return allowed;
 }
 
+static void put_address(struct log_line *l, const struct sockaddr_storage *a, socklen_t len)
+{
+    char host[64];
+
+    if (!getnameinfo((const struct sockaddr *)a, len, host, sizeof host, NULL, 0, NI_NUMERICHOST))
+        log_str(l, "peer", host);
+}
+
 /* Process and user of a Unix socket, address of a TCP one. */
 static void put_peer(struct log_line *l, int fd)
 {
     struct sockaddr_storage a = { 0 };
     socklen_t len = sizeof a;
     struct ucred who = { 0 };
-    char host[64];
 
     if (getpeername(fd, (struct sockaddr *)&a, &len))
         return;
@@ -53,9 +60,8 @@ static void put_peer(struct log_line *l, int fd)
             return;
         log_int(l, "peer_pid", who.pid);
         log_int(l, "peer_uid", who.uid);
-    } else if (!getnameinfo((struct sockaddr *)&a, len, host, sizeof host, NULL, 0,
-                            NI_NUMERICHOST)) {
-        log_str(l, "peer", host);
+    } else {
+        put_address(l, &a, len);
     }
 }
 
@@ -69,6 +75,22 @@ void peer_log(const struct peer *p, const char *event, const char *why)
     log_begin(&l, LOG_WARN, event);
     log_str(&l, "msg", why);
     put_peer(&l, p->fd);
+    if (more)
+        log_int(&l, "more", more);
+    log_end(&l);
+}
+
+void peer_log_stranger(const struct sockaddr_storage *a, socklen_t len, const char *key)
+{
+    struct log_line l;
+    int more;
+
+    if (!is_allowed(&more))
+        return;
+    log_begin(&l, LOG_WARN, "refused");
+    log_str(&l, "msg", "its address is not on the list");
+    log_str(&l, "list", key);
+    put_address(&l, a, len);
     if (more)
         log_int(&l, "more", more);
     log_end(&l);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include "fcgi/intake.h"
 
@@ -43,5 +44,9 @@ void peer_see_off(struct peer *p);
 /* A line in the log about a connection that is not served (event: "refused", "dropped"), with who
  * is at its other end.  At most ten lines a second; the next one says how many were left out. */
 void peer_log(const struct peer *p, const char *event, const char *why);
+
+/* The same, within the same limit, about one that was closed at once since the list called key does
+ * not have its address.  Any thread. */
+void peer_log_stranger(const struct sockaddr_storage *a, socklen_t len, const char *key);
 
 #endif

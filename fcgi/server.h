@@ -23,15 +23,16 @@ enum { SERVER_MAX_STATUS = 600 };
 
 /* Counters since start; relaxed atomics. */
 struct server_counters {
-    atomic_ullong accepted;   /* connections */
-    atomic_ullong requests;   /* requests answered, whatever the status */
-    atomic_ullong failed;     /* of these: status 500 and above */
-    atomic_ullong refused;    /* of these: status 400 to 499 */
-    atomic_ullong slow;       /* took longer than slow_request */
-    atomic_ullong cancelled;  /* the client left first */
-    atomic_ullong active;     /* requests being served now */
-    atomic_ullong waiting;    /* accepted connections without a worker yet */
-    atomic_ullong max_active; /* the most there were at once */
+    atomic_ullong accepted;    /* connections */
+    atomic_ullong not_allowed; /* connections closed at once: listen_allow has not their address */
+    atomic_ullong requests;    /* requests answered, whatever the status */
+    atomic_ullong failed;      /* of these: status 500 and above */
+    atomic_ullong refused;     /* of these: status 400 to 499 */
+    atomic_ullong slow;        /* took longer than slow_request */
+    atomic_ullong cancelled;   /* the client left first */
+    atomic_ullong active;      /* requests being served now */
+    atomic_ullong waiting;     /* accepted connections without a worker yet */
+    atomic_ullong max_active;  /* the most there were at once */
     atomic_ullong max_waiting;
     atomic_ullong statuses[SERVER_MAX_STATUS];           /* answers by status */
     atomic_ullong overloaded, rate_limited, unavailable; /* answers that say: try again later */
@@ -51,7 +52,8 @@ struct server {
     struct limits *limits;
     struct board board;
     struct server_counters counters;
-    atomic_bool draining;  /* SIGTERM came: readiness is 503, engines refuse new jobs */
+    atomic_bool leaving;   /* SIGTERM came: readiness is 503, and all is served as ever */
+    atomic_bool draining;  /* drain_notice has passed: readiness is 503, engines refuse new jobs */
     atomic_int succession; /* enum succession; the sidedoor's thread writes it */
     atomic_int successor;  /* process id of the one that comes */
     atomic_uint turn;      /* where models of one group are equally busy they take turns by it */

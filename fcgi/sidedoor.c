@@ -175,7 +175,7 @@ static bool hand_over(struct sidedoor *d, int fd)
 
     if (d->successor_fd >= 0)
         rc = err_set(&e, ERR_BUSY, "process %d is taking over already", (int)s->successor);
-    else if (s->draining)
+    else if (s->draining || s->leaving)
         rc = err_set(&e, ERR_CLOSING, "it is shutting down; start anew when it has ended");
     else
         rc = handover_give(fd, &d->sockets->listen, &d->sockets->status, &pid, &e);
@@ -231,6 +231,19 @@ static void serve(struct sidedoor *d, int fd)
     close(fd);
 }
 
+/* As listener_accept(), by the list of now. */
+static int accept_one(struct sidedoor *d)
+{
+    struct app *app = server_enter(d->server);
+    int fd = listener_accept(&d->sockets->status, sockets_status_allow(app->config), PATIENCE_MS);
+    int saved = errno;
+
+    d->server->counters.not_allowed += fd < 0 && saved == EACCES;
+    server_leave(d->server, app);
+    errno = saved;
+    return fd;
+}
+
 static void *run(void *arg)
 {
     struct sidedoor *d = arg;
@@ -249,7 +262,7 @@ static void *run(void *arg)
             return NULL;
         if (p[2].revents)
             hear(d);
-        fd = listener_accept(l, PATIENCE_MS);
+        fd = accept_one(d);
         if (fd >= 0)
             serve(d, fd);
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

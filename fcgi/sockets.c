@@ -15,6 +15,39 @@ static int check_taken(const struct sockets *s, const struct config *c, struct e
     return 0;
 }
 
+const struct allow *sockets_status_allow(const struct config *c)
+{
+    return c->status_allow ? c->status_allow : c->listen_allow;
+}
+
+int sockets_check(const struct sockets *s, const struct config *c, struct err *e)
+{
+    int rc = listener_check(&s->listen, c->listen_allow, "listen_allow", e);
+
+    if (!rc && s->status.fd >= 0)
+        rc = listener_check(&s->status, sockets_status_allow(c), "status_allow", e);
+    return rc;
+}
+
+int sockets_check_config(const struct config *c, struct err *e)
+{
+    int rc = listener_check_at(c->listen, c->listen_allow, "listen_allow", e);
+
+    if (!rc && c->status_listen)
+        rc = listener_check_at(c->status_listen, sockets_status_allow(c), "status_allow", e);
+    return rc;
+}
+
+/* Opens those that no predecessor has given. */
+static int open_anew(struct sockets *s, const struct config *c, struct err *e)
+{
+    int rc = listener_open(&s->listen, c->listen, c->listen_mode, e);
+
+    if (!rc && c->status_listen)
+        rc = listener_open(&s->status, c->status_listen, c->listen_mode, e);
+    return rc;
+}
+
 int sockets_open(struct sockets *s, const struct config *c, struct err *e)
 {
     int rc = 0;
@@ -29,12 +62,8 @@ int sockets_open(struct sockets *s, const struct config *c, struct err *e)
         if (rc)
             return err_prefix(e, "take_over: ");
     }
-    if (s->predecessor >= 0)
-        return check_taken(s, c, e);
-    rc = listener_open(&s->listen, c->listen, c->listen_mode, e);
-    if (!rc && c->status_listen)
-        rc = listener_open(&s->status, c->status_listen, c->listen_mode, e);
-    return rc;
+    rc = s->predecessor >= 0 ? check_taken(s, c, e) : open_anew(s, c, e);
+    return rc ? rc : sockets_check(s, c, e);
 }
 
 void sockets_serve(struct sockets *s)

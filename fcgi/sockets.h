@@ -21,6 +21,16 @@ struct sockets {
  * else opens them.  Call sockets_done() also where it fails. */
 int sockets_open(struct sockets *s, const struct config *c, struct err *e) MUST_CHECK;
 
+/* Whether they may serve with the lists of c (listener_check()), which may be newer than they are.
+ */
+int sockets_check(const struct sockets *s, const struct config *c, struct err *e) MUST_CHECK;
+
+/* The same for those that sockets_open() would open; nothing is opened. */
+int sockets_check_config(const struct config *c, struct err *e) MUST_CHECK;
+
+/* Who may connect to the status socket; NULL: there is no list. */
+const struct allow *sockets_status_allow(const struct config *c);
+
 /* This process serves them from now on, and the predecessor need not any more. */
 void sockets_serve(struct sockets *s);
 

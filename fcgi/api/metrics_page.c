@@ -145,6 +145,7 @@ static const struct { const char *name, *help; } histograms[N_METRICS] = {
 
 static const struct { const char *name, *type, *help; size_t offset; } counters[] = {
     { "airstrip:connections_total", "counter", "Connections accepted.", offsetof(struct server_counters, accepted) },
+    { "airstrip:connections_not_allowed_total", "counter", "Connections closed at once since no list (listen_allow, status_allow) has their address.", offsetof(struct server_counters, not_allowed) },
     { "airstrip:requests_cancelled_total", "counter", "Requests whose client left first.", offsetof(struct server_counters, cancelled) },
     { "airstrip:requests_active", "gauge", "Requests being served, whatever they ask for.", offsetof(struct server_counters, active) },
     { "airstrip:connections_waiting", "gauge", "Connections that no thread serves yet.", offsetof(struct server_counters, waiting) },

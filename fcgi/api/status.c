@@ -83,7 +83,8 @@ static void put_server(struct page *p, const struct server *s)
     put_number(p, "cancelled", c->cancelled);
     put_number(p, "rate limited", c->rate_limited);
     put_number(p, "overloaded", c->overloaded);
-    put_text(p, "state", s->draining ? "draining" : "serving");
+    put_number(p, "not allowed", c->not_allowed);
+    put_text(p, "state", s->draining ? "draining" : s->leaving ? "leaving" : "serving");
 }
 
 static void begin_part(struct page *p, const char *text)

@@ -117,6 +117,10 @@ static void bad_lines_say_what_was_expected(void **state)
         { "default_top_p = .",
           "f.conf:1: default_top_p: expected a number from 0 to 1, found \".\"" },
         { "max_connections = 0", "f.conf:1: max_connections: expected 1 to 16384, found \"0\"" },
+        { "\nlisten_allow = 10.0.0.0/8, localhost",
+          "f.conf:2: listen_allow: expected an address such as 192.168.1.7 or a network such as "
+          "10.0.0.0/8 or fd00::/8, found \"localhost\" at character 13" },
+        { "status_allow = ,", "f.conf:1: status_allow: expected addresses, found none" },
         { "listen_mode = 0888",
           "f.conf:1: listen_mode: expected an octal file mode such as 0660, found \"0888\"" },
         { "log_level = loud",
@@ -327,6 +331,10 @@ static void bad_environment_names_the_variable(void **state)
         { "TAKEOFF_MAX_BATCH_SIZE=x",
           "environment variable TAKEOFF_MAX_BATCH_SIZE: max_batch_size: "
           "expected a whole number, found \"x\"" },
+        { "FCGI_WEB_SERVER_ADDRS=127.0.0.1,any",
+          "environment variable FCGI_WEB_SERVER_ADDRS: listen_allow: expected an address such as "
+          "192.168.1.7 or a network such as 10.0.0.0/8 or fd00::/8, found \"any\" at character "
+          "11" },
         { "AIRSTRIP_LISTEN_MODE=9", "environment variable AIRSTRIP_LISTEN_MODE: listen_mode: "
                                     "expected an octal file mode such "
                                     "as 0660, found \"9\"" },
@@ -555,7 +563,8 @@ static void the_sample_knows_every_key_and_its_default(void **state)
         if (!((k->of_model ? c.defaults.set | c.models[0].set : c.set) & config_bit(k)))
             fail_msg("the sample lacks %s", k->name);
         if (k->kind != KEY_TEXT && k->kind != KEY_DEVICE && k->kind != KEY_SPECULATION &&
-            k->kind != KEY_LEVEL && strncmp(k->name, "default_", 8) != 0) /* unset: the model's */
+            k->kind != KEY_LEVEL && k->kind != KEY_ALLOW &&
+            strncmp(k->name, "default_", 8) != 0) /* unset: the model's */
             if (memcmp((char *)(k->of_model ? (void *)&c.defaults : (void *)&c) + k->offset,
                        (char *)(k->of_model ? (void *)&fresh.defaults : (void *)&fresh) + k->offset,
                        k->kind == KEY_REAL ? sizeof(float) : sizeof(size_t)))

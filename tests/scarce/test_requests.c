@@ -358,7 +358,8 @@ static void files_of_the_operator(void **state)
     scarce_try(&(struct scarce_work){ .name = "keys", .run = run_keys, .text = keys });
     unlink(keys);
     snprintf(text, sizeof text,
-             "listen = /tmp/s # c\nlog = \"a b\"\naccess_format = \"%%R %%m\"\nthreads = 2\n"
+             "listen = /tmp/s # c\nlisten_allow = ::1, 10.0.0.0/8\nlog = \"a b\"\naccess_format = "
+             "\"%%R %%m\"\nthreads = 2\n"
              "default_sampling = {\"top_k\": 3}\n[model a]\nmodel = %s/tests/data/gguf/"
              "llama-Q8_0.gguf\naliases = x, y\n[model b]\nmodel = %s/tests/data/models/phi\n",
              srcdir ? srcdir : ".", srcdir ? srcdir : ".");

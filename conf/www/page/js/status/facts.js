@@ -11,7 +11,7 @@ function rows(status, model, metrics) {
     const pages = model["kv pages"];
 
     return [
-        ["State", `${STATES[model["model state"]]}${loading}${status.state === "draining" ? ", shutting down" : ""}`],
+        ["State", `${STATES[model["model state"]]}${loading}${status.state !== "serving" ? ", shutting down" : ""}`],
         ["Model", model["model title"] || model.model],
         ["Weights", weights.filter(Boolean).join(", ")],
         ["Runs on", [model.processor, model.threads ? `${model.threads} thread${model.threads === 1 ? "" : "s"}` : null].filter(Boolean).join(", ")],
