@@ -221,6 +221,13 @@ static void split_sync(struct device *d)
     d->b[d->active]->sync(d->d[d->active]);
 }
 
+/* By the host's threads, which are idle after sync(). */
+static void split_each(struct device *d, void (*fn)(void *arg, size_t i, size_t thread), void *arg,
+                       size_t n, size_t most)
+{
+    d->b[HOST]->each(d->d[HOST], fn, arg, n, most);
+}
+
 static const void *split_view(struct device *d, const void *p, size_t bytes)
 {
     enum side s = split_written_at(d, p);
@@ -262,6 +269,7 @@ const struct backend backend_split = {
     .argmax = split_argmax,
     .top = split_top,
     .sync = split_sync,
+    .each = split_each,
     .view = split_view,
     .check = split_check,
 };

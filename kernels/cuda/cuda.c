@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/module.h"
+#include "kernels/ranks.h"
 
 enum {
     STAGE_BYTES = 1 << 20,
@@ -42,6 +43,11 @@ void device_forget_experts(struct device *d)
     }
 }
 
+void device_enter(const struct device *d)
+{
+    cudaSetDevice(d->ordinal);
+}
+
 /* --- is there one? --- */
 
 static int look(struct err *e)
@@ -65,56 +71,90 @@ static int look(struct err *e)
     return 0;
 }
 
-static int cuda_open(struct device **out, const struct backend_options *o, struct err *e)
+/* Ranks that are threads have a device each; of ranks elsewhere we do not know, NCCL does. */
+static int choose(struct device *d, const struct ranks *r, struct err *e)
+{
+    int n = 0;
+
+    if (!r)
+        return 0;
+    if (cudaGetDeviceCount(&n) != cudaSuccess || n < 1)
+        return err_set(e, ERR_UNSUPPORTED, "there is no CUDA device");
+    if (strcmp(r->ops->name, "threads") == 0 && r->n > (size_t)n)
+        return err_set(e, ERR_UNSUPPORTED, "%zu ranks need as many CUDA devices, there are %d",
+                       r->n, n);
+    d->ordinal = (int)(r->rank % (size_t)n);
+    return 0;
+}
+
+/* Its name and what it can do. */
+static int meet(struct device *d, struct err *e)
 {
     struct cudaDeviceProp p;
-    struct device *d;
-    cudaError_t r;
-    int rc = look(e);
+    cudaError_t r = cudaSetDevice(d->ordinal);
 
-    if (rc)
-        return rc;
-    if (o->ranks)
-        return err_set(e, ERR_UNSUPPORTED, "a CUDA device cannot be one of several ranks");
-    d = calloc(1, sizeof *d);
-    if (!d)
-        return err_set(e, ERR_NOMEM, "no memory for a CUDA device");
-    d->shared = o->shared;
-    r = cudaSetDevice(0);
     if (r == cudaSuccess)
-        r = cudaGetDeviceProperties(&p, 0);
-    if (r != cudaSuccess) {
-        rc = err_set(e, ERR_UNSUPPORTED, "CUDA device 0 does not open: %s", cudaGetErrorString(r));
-        goto fail;
-    }
+        r = cudaGetDeviceProperties(&p, d->ordinal);
+    if (r != cudaSuccess)
+        return err_set(e, ERR_UNSUPPORTED, "CUDA device %d does not open: %s", d->ordinal,
+                       cudaGetErrorString(r));
     snprintf(d->name, sizeof d->name, "%.*s", (int)sizeof d->name - 1, p.name);
     d->major = p.major;
     d->minor = p.minor;
-    if (10 * p.major + p.minor < CUDA_OLDEST) {
-        rc = err_set(e, ERR_UNSUPPORTED,
-                     "%s has compute capability %d.%d, this build is for %d.%d or later", p.name,
-                     p.major, p.minor, CUDA_OLDEST / 10, CUDA_OLDEST % 10);
-        goto fail;
-    }
-    r = cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking);
-    if (r != cudaSuccess) {
-        rc = device_error(d, r, e, "a stream", 0);
-        goto fail;
-    }
+    if (10 * p.major + p.minor < CUDA_OLDEST)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s has compute capability %d.%d, this build is for %d.%d or later", p.name,
+                       p.major, p.minor, CUDA_OLDEST / 10, CUDA_OLDEST % 10);
+    return 0;
+}
+
+static int open_buffers(struct device *d, struct err *e)
+{
+    cudaError_t r = cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking);
+    int rc;
+
+    if (r != cudaSuccess)
+        return device_error(d, r, e, "a stream", 0);
     rc = queue_open(d, e);
     if (rc == 0)
         rc = stage_open(d, STAGE_BYTES, e);
     if (rc)
-        goto fail;
+        return rc;
     r = cudaMallocHost(&d->view, VIEW_BYTES);
-    if (r != cudaSuccess) {
-        rc = device_error(d, r, e, "a buffer for results", VIEW_BYTES);
-        goto fail;
-    }
+    if (r != cudaSuccess)
+        return device_error(d, r, e, "a buffer for results", VIEW_BYTES);
     d->view_bytes = VIEW_BYTES;
-    *out = d;
     return 0;
-fail:
+}
+
+static int cuda_open(struct device **out, const struct backend_options *o, struct err *e)
+{
+    struct device *d = NULL;
+    int rc = look(e);
+
+    if (rc == 0) {
+        d = calloc(1, sizeof *d);
+        if (!d)
+            rc = err_set(e, ERR_NOMEM, "no memory for a CUDA device");
+    }
+    if (rc == 0) {
+        d->shared = o->shared;
+        rc = choose(d, o->ranks, e);
+    }
+    if (rc == 0)
+        rc = meet(d, e);
+    if (rc == 0)
+        rc = open_buffers(d, e);
+    if (rc == 0) {
+        d->ranks = o->ranks;
+        rc = ranks_join(d, e);
+    }
+    if (rc == 0) {
+        *out = d;
+        return 0;
+    }
+    if (o->ranks)
+        o->ranks->ops->quit(o->ranks, e); /* nobody waits for it */
     backend_cuda.close(d);
     return rc;
 }
@@ -123,6 +163,8 @@ static void cuda_close(struct device *d)
 {
     if (!d)
         return;
+    device_enter(d);
+    ranks_leave(d);
     if (d->stream)
         cudaStreamSynchronize(d->stream);
     queue_close(d);
@@ -153,9 +195,11 @@ static void cuda_info(const struct device *d, struct backend_info *out)
 
 static void cuda_sync(struct device *d)
 {
+    device_enter(d);
     queue_run(d);
-    device_ok(d, cudaStreamSynchronize(d->stream));
+    device_wait(d);
     device_ok(d, cudaGetLastError());
+    ranks_look(d);
     stage_forget(d);
     d->view_used = 0;
 }
@@ -167,6 +211,7 @@ static const void *cuda_view(struct device *d, const void *p, size_t bytes)
     size_t at = (d->view_used + 63) / 64 * 64;
     char *to;
 
+    device_enter(d);
     if (at + bytes > d->view_bytes) {
         size_t more = (at + bytes) * 2;
         void *fresh;
@@ -189,8 +234,11 @@ static const void *cuda_view(struct device *d, const void *p, size_t bytes)
 
 static int cuda_check(struct device *d, struct err *e)
 {
-    if (d->broken == cudaSuccess)
-        return 0;
+    if (d->broken == cudaSuccess) {
+        if (d->lost.code && e)
+            *e = d->lost;
+        return d->lost.code;
+    }
     return err_set(e, ERR_INTERNAL, "%s has failed: %s", d->name, cudaGetErrorString(d->broken));
 }
 
@@ -222,6 +270,8 @@ const struct backend backend_cuda = {
     .softcap = queue_softcap,
     .argmax = queue_argmax,
     .top = queue_top,
+    .reduce = queue_reduce,
+    .collect = queue_collect,
     .sync = cuda_sync,
     .view = cuda_view,
     .check = cuda_check,

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/nccl.h"
 
 /* A matrix. */
 struct weight {
@@ -82,6 +83,11 @@ struct device {
     bool shared;        /* struct backend_options */
     cudaError_t broken; /* the first error that a kernel or copy left behind */
 
+    struct ranks *ranks;     /* borrowed; NULL: alone */
+    const struct nccl *nccl; /* with ranks: its functions, and */
+    struct ncclComm *comm;   /* the way to the others; NULL: alone, or they are lost */
+    struct err lost;         /* code 0, or why the ranks are no longer together */
+
     struct op *ops; /* enqueued since the last sync(), n_ops of them (queue.c) */
     size_t n_ops;
     bool flushed; /* the queue was full */
@@ -115,6 +121,10 @@ bool device_ok(struct device *d, cudaError_t e);
 
 /* ERR_NOMEM or ERR_INTERNAL with what CUDA says of `what`. */
 int device_error(struct device *d, cudaError_t e, struct err *err, const char *what, size_t bytes);
+
+/* From here on calls of CUDA are about this device: at the beginning of each function that the
+ * backend offers, since a thread may have had another. */
+void device_enter(const struct device *d);
 
 /* Is there scratch for an op of that size?  What reserve() did not foresee is made now, or breaks
  * the device. */
@@ -169,6 +179,8 @@ void queue_experts(struct device *d, const struct experts *op);
 void queue_softcap(struct device *d, float *x, size_t count, float cap);
 void queue_argmax(struct device *d, int32_t *ids, const float *x, size_t rows, size_t cols);
 void queue_top(struct device *d, const struct top *op);
+void queue_reduce(struct device *d, float *x, size_t rows, size_t cols);
+void queue_collect(struct device *d, const struct collect *op);
 
 /* Graphs hold addresses: none outlives what it was captured with. */
 void graph_forget(struct device *d);
@@ -185,6 +197,17 @@ struct batch_shape stage_shape(const struct seq_span *spans, size_t n_spans, siz
 const struct batch_rows *stage_rows(struct device *d, const struct seq_span *spans, size_t n_spans,
                                     size_t n, size_t page_tokens);
 void stage_forget(struct device *d); /* after sync */
+
+/* --- ranks.c --- */
+/* Finds the devices of the other ranks, and waits for them. */
+int ranks_join(struct device *d, struct err *e);
+void ranks_leave(struct device *d);
+/* Waits for the stream, as long as all ranks are there; false on a device that is broken. */
+bool device_wait(struct device *d);
+/* Tells the others where the device can go on no longer. */
+void ranks_look(struct device *d);
+void cuda_reduce(struct device *d, float *x, size_t rows, size_t cols);
+void cuda_collect(struct device *d, const struct collect *op);
 
 /* --- ops.c: the ops themselves, on the stream --- */
 void cuda_write(struct device *d, void *dst, const void *src, size_t bytes);

@@ -160,6 +160,8 @@ static void add_op(struct key *k, const struct op *op)
     switch (op->kind) {
     case OP_WRITE: /* seldom, and of any memory of the host */
     case OP_KV_COPY:
+    case OP_REDUCE: /* a graph has all ranks of NCCL or none, and each would have to know of all */
+    case OP_COLLECT:
         k->failed = true;
         break;
     case OP_EMBED:

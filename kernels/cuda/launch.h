@@ -26,6 +26,13 @@ void launch_gather(float *y, const float *x, const int32_t *rows, unsigned n, un
 /* The k largest of each row, and the logarithm of the sum of its exponentials. */
 void launch_top(const struct cuda_top *op, cudaStream_t s);
 
+/* --- ranks --- */
+/* y[count] = the sum of parts[n, count], in that order. */
+void launch_add_up(float *y, const float *parts, unsigned count, unsigned n, cudaStream_t s);
+/* x[rows, cols] into a wider matrix: row i to y + i * stride. */
+void launch_place(float *y, const float *x, unsigned rows, unsigned cols, unsigned stride,
+                  cudaStream_t s);
+
 /* --- matrices --- */
 
 /* x[n, cols] to blocks of 32 signed bytes with a scale each. */

@@ -16,8 +16,10 @@ static cudaError_t allocate(const struct device *d, void **out, size_t bytes)
 
 int cuda_alloc(struct device *d, size_t bytes, void **out, struct err *e)
 {
-    cudaError_t r = allocate(d, out, bytes ? bytes : 1);
+    cudaError_t r;
 
+    device_enter(d);
+    r = allocate(d, out, bytes ? bytes : 1);
     if (r == cudaSuccess) {
         r = cudaMemsetAsync(*out, 0, bytes, d->stream);
         if (r == cudaSuccess)
@@ -32,7 +34,7 @@ int cuda_alloc(struct device *d, size_t bytes, void **out, struct err *e)
 
 void cuda_free(struct device *d, void *p)
 {
-    (void)d;
+    device_enter(d);
     cudaFree(p);
 }
 
@@ -85,8 +87,7 @@ bool device_room(struct device *d, size_t rows, size_t cols, size_t head_dim)
 {
     if (rows <= d->max_rows && cols <= d->max_cols && head_dim <= d->max_head_dim)
         return true;
-    if (device_ok(d, cudaStreamSynchronize(d->stream)) &&
-        reserve(d, rows, cols, head_dim, NULL) == 0)
+    if (device_wait(d) && reserve(d, rows, cols, head_dim, NULL) == 0)
         return true;
     device_ok(d, cudaErrorMemoryAllocation);
     return false;
@@ -104,6 +105,7 @@ size_t cuda_free_bytes(struct device *d, const struct backend_room *r)
 {
     size_t values = r->max_rows * r->max_cols, free_bytes, total, needed;
 
+    device_enter(d);
     if (!device_ok(d, cudaMemGetInfo(&free_bytes, &total)))
         return 0;
     needed = PARTS_BYTES + block_bytes(values) +
@@ -131,6 +133,7 @@ bool device_parts(struct device *d)
 
 int cuda_reserve(struct device *d, size_t max_rows, struct err *e)
 {
+    device_enter(d);
     return reserve(d, max_rows, 0, 0, e);
 }
 
@@ -179,6 +182,7 @@ int cuda_kv_open(struct device *d, const struct kv_shape *s, struct kv **out, st
     void *base;
     int rc = check_shape(s, e);
 
+    device_enter(d);
     if (rc == 0)
         rc = reserve(d, 0, 0, s->head_dim, e);
     if (rc == 0)
@@ -216,6 +220,7 @@ void cuda_kv_close(struct device *d, struct kv *kv)
 {
     if (!kv)
         return;
+    device_enter(d);
     graph_forget(d);
     cudaFree(kv->on_device.base);
     free(kv);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "kernels/ranks.h"
+
 enum { MAX_OPS = 8192 };
 
 int queue_open(struct device *d, struct err *e)
@@ -23,6 +25,7 @@ void queue_close(struct device *d)
 static struct op *put(struct device *d, enum op_kind kind)
 {
     if (d->n_ops == MAX_OPS) {
+        device_enter(d);
         for (size_t i = 0; i < d->n_ops; i++)
             op_issue(d, &d->ops[i]);
         d->n_ops = 0;
@@ -88,6 +91,12 @@ void op_issue(struct device *d, const struct op *op)
         break;
     case OP_TOP:
         cuda_top(d, &op->top);
+        break;
+    case OP_REDUCE:
+        cuda_reduce(d, op->reduce.x, op->reduce.rows, op->reduce.cols);
+        break;
+    case OP_COLLECT:
+        cuda_collect(d, &op->collect);
         break;
     }
 }
@@ -201,4 +210,22 @@ void queue_argmax(struct device *d, int32_t *ids, const float *x, size_t rows, s
 void queue_top(struct device *d, const struct top *op)
 {
     put(d, OP_TOP)->top = *op;
+}
+
+void queue_reduce(struct device *d, float *x, size_t rows, size_t cols)
+{
+    struct op *op;
+
+    if (!d->ranks || d->ranks->n == 1 || rows == 0 || cols == 0)
+        return;
+    op = put(d, OP_REDUCE);
+    op->reduce.x = x;
+    op->reduce.rows = rows;
+    op->reduce.cols = cols;
+}
+
+void queue_collect(struct device *d, const struct collect *op)
+{
+    if (d->ranks && op->n > 0)
+        put(d, OP_COLLECT)->collect = *op;
 }

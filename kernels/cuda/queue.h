@@ -22,6 +22,8 @@ enum op_kind {
     OP_SOFTCAP,
     OP_ARGMAX,
     OP_TOP,
+    OP_REDUCE,
+    OP_COLLECT,
 };
 
 /* Arguments as backend.h has them. */
@@ -74,6 +76,11 @@ struct op {
             size_t rows, cols;
         } argmax;
         struct top top;
+        struct {
+            float *x;
+            size_t rows, cols;
+        } reduce;
+        struct collect collect;
     };
 };
 

@@ -40,7 +40,7 @@ static bool make_room(struct device *d, size_t bytes)
 {
     struct stage old = d->stage;
 
-    if (!device_ok(d, cudaStreamSynchronize(d->stream)))
+    if (!device_wait(d))
         return false;
     stage_forget(d);
     d->stage.rewound = true;

@@ -241,6 +241,7 @@ int cuda_upload(struct device *d, const struct tensor *t, unsigned use, struct w
     w = calloc(1, sizeof *w);
     if (!w)
         return err_set(e, ERR_NOMEM, "%s: no memory for a matrix", t->name);
+    device_enter(d);
     rc = check(w, f, t, e);
     if (rc == 0 && use & WEIGHT_EMBED)
         w->t = t;
@@ -259,6 +260,7 @@ void cuda_weight_free(struct device *d, struct weight *w)
 {
     if (!w)
         return;
+    device_enter(d);
     graph_forget(d);
     device_forget_experts(d);
     cudaFree(w->memory);
