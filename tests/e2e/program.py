@@ -104,3 +104,9 @@ class Program:
 def chat(**more):
     return dict({"model": "primary", "temperature": 0, "max_tokens": 4, "ignore_eos": True,
                  "messages": [{"role": "user", "content": "Tell me a long story."}]}, **more)
+
+
+def endless(**more):
+    """A chat that goes on while others are looked at: it fills the context, and is too varied for guesses to hurry it.
+    (What is certain repeats itself soon, and three thousand such tokens take three seconds.)"""
+    return chat(**dict({"max_tokens": 8000, "temperature": 1, "seed": 1}, **more))

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 
+from program import endless
 from stack import SERVERS, RawStream, Stack, wait_until
 import tap
 
@@ -11,8 +12,7 @@ LONG = "The quick brown fox jumps over the lazy dog. " * 560      # some 6,000 t
 
 
 def story(**more):
-    return dict({"model": "primary", "temperature": 0, "stream": True, "max_tokens": 4000, "ignore_eos": True,
-                 "messages": [{"role": "user", "content": "Tell me a long story."}]}, **more)
+    return endless(**dict({"stream": True}, **more))
 
 
 def counts(s):

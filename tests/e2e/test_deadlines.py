@@ -3,7 +3,7 @@ import time
 
 import openai
 
-from program import chat
+from program import chat, endless
 from stack import SMOLLM2, RawStream, Stack, wait_until
 import tap
 
@@ -12,7 +12,7 @@ SAID = "x-stainless-read-timeout"
 
 def hold(s):
     """The only place in the batch is taken for a long time."""
-    held = RawStream(s, chat(stream=True, max_tokens=6000))
+    held = RawStream(s, endless(stream=True))
     held.wait_for(b'"content":"')
     return held
 
@@ -89,10 +89,10 @@ def while_it_runs(s):
 
 def of_the_operator():
     with Stack("lighttpd", options=["--request-timeout", "1s", "--max-batch-size", "1"]) as s:
-        a = s.request("POST", "/v1/chat/completions", chat(max_tokens=6000))
+        a = s.request("POST", "/v1/chat/completions", endless())
         tap.equal((a.status, a.json()["error"]["code"], "1000 ms" in a.json()["error"]["message"]), (504, "deadline_exceeded", True),
                   "request_timeout: 504")
-        stream = RawStream(s, chat(stream=True, max_tokens=6000))
+        stream = RawStream(s, endless(stream=True))
         while stream.read_some():
             pass
         tap.ok(b'"deadline_exceeded"' in stream.data and b"[DONE]" not in stream.data, "request_timeout: streams too, by an event",

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 
-from program import Program
+from program import Program, endless
 from stack import SMOLLM2, Answer, Stack, check_schema, free_port, key_line, wait_until
 from webservers import KNOWN, WebServer, missing
 import tap
@@ -90,7 +90,7 @@ def bearer(name):
 
 
 def shutting_down(p, webs):
-    held = p.stream(chat(max_tokens=6000, ignore_eos=True))
+    held = p.stream(endless())
     held.wait_for(b'"content":"')
     p.process.terminate()
     wait_until(lambda: p.get("/readyz").status == 503, 20)  # it has heard of it

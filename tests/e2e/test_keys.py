@@ -7,7 +7,7 @@ import threading
 import time
 
 import fcgi_client as fcgi
-from program import Program, chat
+from program import Program, chat, endless
 from stack import SMOLLM2, TOP, Stack, key_line, program, wait_until
 import tap
 
@@ -77,7 +77,7 @@ def models_of_a_key(p):
 
 
 def limits_of_a_key(p):
-    held = [p.stream(chat(max_tokens=2000), key=CAROL) for _ in range(2)]
+    held = [p.stream(endless(), key=CAROL) for _ in range(2)]
     for s in held:
         s.wait_for(b'"content":"')
     start = time.monotonic()
@@ -107,11 +107,11 @@ def limits_of_a_key(p):
 
 def addresses(folder):
     with Program("--address-concurrency", "1", "--address-requests-per-minute", "1000") as p:
-        held = p.stream(chat(max_tokens=2000), REMOTE_ADDR="192.0.2.1")
+        held = p.stream(endless(), REMOTE_ADDR="192.0.2.1")
         held.wait_for(b'"content":"')
         tap.equal([p.post(chat(), REMOTE_ADDR=a).status for a in ("192.0.2.1", "192.0.2.2")], [429, 200],
                   "address_concurrency = 1: a second request of one address is 429, of another it is served")
-        held6 = p.stream(chat(max_tokens=2000), REMOTE_ADDR="2001:db8::1")
+        held6 = p.stream(endless(), REMOTE_ADDR="2001:db8::1")
         held6.wait_for(b'"content":"')
         tap.equal([p.post(chat(), REMOTE_ADDR=a).status for a in ("2001:db8::2", "2001:db8:0:1::1")], [429, 200],
                   "of IPv6 it is the /64 that counts")
@@ -152,7 +152,7 @@ def a_place_in_the_queue(folder):
     keys = os.path.join(folder, "places")
     open(keys, "w").write(key_line("many", ALICE) + key_line("few", BOB))
     with Program("--api-keys", keys, "--max-batch-size", "1", "--max-queued-requests", "8") as p:
-        held = [p.stream(chat(max_tokens=3000), key=ALICE)]
+        held = [p.stream(endless(), key=ALICE)]
         held[0].wait_for(b'"content":"')
         for n in range(1, 5):
             held.append(p.stream(chat(max_tokens=3), key=ALICE))

@@ -4,6 +4,7 @@ import re
 import signal
 import time
 
+from program import endless
 from stack import SERVERS, RawStream, Stack, alive, in_threads, wait_until
 import tap
 
@@ -14,7 +15,7 @@ def story(**more):
 
 
 def killed_and_respawned(s):
-    stream = RawStream(s, story(max_tokens=3000))
+    stream = RawStream(s, endless(stream=True))
     stream.wait_for(b'"content":"')
     os.kill(s.pid, signal.SIGKILL)
     wait_until(lambda: not alive(s.pid), 10)

@@ -3,7 +3,7 @@ import json
 import os
 import re
 
-from program import Program, chat
+from program import Program, chat, endless
 from stack import SMOLLM2, TOP, Stack, wait_until
 import tap
 
@@ -95,7 +95,7 @@ def numbers(p):
 def leaving_and_waiting(p):
     """--max-batch-size 1, --max-queued-requests 1."""
     before, _, _ = read(p)
-    held = p.stream(chat(max_tokens=3000))
+    held = p.stream(endless())
     held.wait_for(b'"content":"')
     queued = p.stream(chat(max_tokens=5))
     tap.ok(wait_until(lambda: value(read(p)[0], "vllm:num_requests_waiting") == 1, 5), "one that waits is counted")

@@ -3,6 +3,7 @@ import os
 import subprocess
 import tempfile
 
+from program import endless
 from stack import GEMMA3, SMOLLM2, key_line, program, RawStream, Stack, wait_until
 import tap
 
@@ -88,7 +89,7 @@ def takeoffs_variables():
 
 def pings_while_silent():
     with Stack(options=["--ping-interval", "300ms", "--max-batch-size", "1"]) as s:
-        first = RawStream(s, chat(stream=True, max_tokens=4000, ignore_eos=True))
+        first = RawStream(s, endless(stream=True))
         first.wait_for(b'"content":"')
         second = RawStream(s, chat(stream=True))
         tap.ok(second.wait_for(b": ping", 10), "a stream that waits in the queue is kept alive by comments", second.data)

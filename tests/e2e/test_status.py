@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import fcgi_client as fcgi
-from program import Program, chat
+from program import Program, chat, endless
 from stack import SMOLLM2, wait_until
 import tap
 
@@ -24,7 +24,7 @@ def fields(text):
 
 
 def page(p):
-    held = p.stream(chat(max_tokens=3000), headers={"x-request-id": "held-1"}, REMOTE_ADDR="192.0.2.9")
+    held = p.stream(endless(), headers={"x-request-id": "held-1"}, REMOTE_ADDR="192.0.2.9")
     held.wait_for(b'"content":"')
     queued = p.stream(chat(max_tokens=3), headers={"x-request-id": "queued-1"})
     wait_until(lambda: p.health()["waiting"] == 1 and p.health()["generated_tokens"] > 0, 20)
@@ -71,7 +71,7 @@ def http(path, request, end=b"\r\n\r\n"):
 def own_socket(p):
     """--max-connections 2: both are taken."""
     where = os.path.join(p.dir, "status.sock")
-    held = [p.stream(chat(max_tokens=4000)) for _ in range(2)]
+    held = [p.stream(endless()) for _ in range(2)]
     for s in held:
         s.wait_for(b'"content":"')
     tap.equal(p.post(chat()).status, 503, "all connections are taken")
@@ -98,7 +98,7 @@ def own_socket(p):
 
 
 def slow_log(p):
-    stream = p.stream(chat(max_tokens=4000), headers={"x-request-id": "slow-1"})
+    stream = p.stream(endless(), headers={"x-request-id": "slow-1"})
     tap.ok(wait_until(lambda: any("id=slow-1" in line for line in p.log_lines("slow")), 20), "slow_request: a slow one is told while it runs")
     line = [x for x in p.log_lines("slow") if "slow-1" in x][0]
     tap.ok(all(k in line for k in (" warn slow", "state=writing", "since_ms=", "written_tokens=", "path=/v1/chat/completions")), line)
@@ -146,7 +146,7 @@ def prompts(folder):
         with Program("--log-prompts", option, "--log-level", "debug", "--access-log", os.path.join(folder, "a" + option)) as p:
             for body in (chat(messages=[{"role": "user", "content": SECRET}]), chat(messages=SECRET), chat(model=5, x=SECRET)):
                 p.post(body)
-            s = p.stream(chat(max_tokens=2000, messages=[{"role": "user", "content": SECRET}]))
+            s = p.stream(endless(messages=[{"role": "user", "content": SECRET}]))
             s.wait_for(b'"content":"')
             s.close()
             p.post({"model": "primary", "content": SECRET}, path="/tokenize")
