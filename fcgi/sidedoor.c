@@ -1,5 +1,6 @@
 /* Nobody may hold this thread for long: what does not come, or is not taken, within a second is
- * given up. */
+ * given up.  Who has connected and says nothing waits aside, so that a balancer's check is answered
+ * at once, whoever else is connected. */
 #include "fcgi/sidedoor.h"
 
 #include <errno.h>
@@ -23,7 +24,13 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
-enum { PATIENCE_MS = 1000, BODY_MAX = 4096, FCGI_VERSION_1 = 1, ARENA_BYTES = 1 << 20 };
+enum {
+    PATIENCE_MS = 1000,
+    WAITING_MAX = 64,
+    BODY_MAX = 4096,
+    FCGI_VERSION_1 = 1,
+    ARENA_BYTES = 1 << 20
+};
 
 struct sidedoor {
     struct server *server;
@@ -31,6 +38,11 @@ struct sidedoor {
     pthread_t thread;
     int wake_fd;
     int successor_fd; /* connection to the process that has our sockets too; -1: none has */
+    struct {
+        int fd;
+        double since_ms;
+    } waiting[WAITING_MAX]; /* [n_waiting] who has said nothing yet, in the order of their coming */
+    size_t n_waiting;
 };
 
 static const struct route routes[] = {
@@ -244,27 +256,65 @@ static int accept_one(struct sidedoor *d)
     return fd;
 }
 
+/* Takes the one at index i out of those who wait, with its descriptor. */
+static int take(struct sidedoor *d, size_t i)
+{
+    int fd = d->waiting[i].fd;
+
+    d->n_waiting--;
+    memmove(d->waiting + i, d->waiting + i + 1, (d->n_waiting - i) * sizeof *d->waiting);
+    return fd;
+}
+
+static void let_wait(struct sidedoor *d, int fd)
+{
+    if (d->n_waiting == WAITING_MAX)
+        close(take(d, 0));
+    d->waiting[d->n_waiting].fd = fd;
+    d->waiting[d->n_waiting++].since_ms = clock_ms();
+}
+
+/* Milliseconds until the first one has waited for too long; -1: nobody waits. */
+static int wait_ms(const struct sidedoor *d)
+{
+    double left = d->n_waiting ? d->waiting[0].since_ms + PATIENCE_MS - clock_ms() : 0;
+
+    return !d->n_waiting ? -1 : left < 0 ? 0 : (int)left + 1;
+}
+
+/* p: what poll() found out about them, in their order. */
+static void serve_waiting(struct sidedoor *d, const struct pollfd *p)
+{
+    for (size_t i = d->n_waiting; i-- > 0;)
+        if (p[i].revents)
+            serve(d, take(d, i));
+    while (d->n_waiting && clock_ms() - d->waiting[0].since_ms > PATIENCE_MS)
+        close(take(d, 0));
+}
+
 static void *run(void *arg)
 {
     struct sidedoor *d = arg;
 
     pthread_setname_np(pthread_self(), "sidedoor");
     for (;;) {
-        const struct listener *l = &d->sockets->status;
-        struct pollfd p[3] = { { .fd = d->wake_fd, .events = POLLIN },
-                               { .fd = l->fd, .events = POLLIN },
-                               { .fd = d->successor_fd, .events = POLLIN } };
+        struct pollfd p[3 + WAITING_MAX] = { { .fd = d->wake_fd, .events = POLLIN },
+                                             { .fd = d->sockets->status.fd, .events = POLLIN },
+                                             { .fd = d->successor_fd, .events = POLLIN } };
         int fd;
 
-        if (poll(p, 3, -1) < 0)
+        for (size_t i = 0; i < d->n_waiting; i++)
+            p[3 + i] = (struct pollfd){ .fd = d->waiting[i].fd, .events = POLLIN };
+        if (poll(p, 3 + d->n_waiting, wait_ms(d)) < 0)
             continue;
         if (p[0].revents)
             return NULL;
         if (p[2].revents)
             hear(d);
+        serve_waiting(d, p + 3);
         fd = accept_one(d);
         if (fd >= 0)
-            serve(d, fd);
+            let_wait(d, fd);
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             poll(NULL, 0, 100); /* until some are closed */
     }
@@ -302,6 +352,8 @@ void sidedoor_close(struct sidedoor *d)
     while (write(d->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
     pthread_join(d->thread, NULL);
+    while (d->n_waiting)
+        close(take(d, 0));
     close(d->wake_fd);
     if (d->successor_fd >= 0)
         close(d->successor_fd);
