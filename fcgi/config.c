@@ -125,8 +125,7 @@ int config_set_for(struct config *c, const char *name, const struct config_key *
     return rc;
 }
 
-/* Reads a whole file of at most FILE_MAX_BYTES into b. */
-static int read_file(struct buf *b, const char *path, struct err *e)
+int config_slurp(struct buf *b, const char *path, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 0;
@@ -158,7 +157,7 @@ static int read_file(struct buf *b, const char *path, struct err *e)
 int config_read(struct config *c, const char *path, struct err *e)
 {
     struct buf text = { 0 };
-    int rc = read_file(&text, path, e);
+    int rc = config_slurp(&text, path, e);
 
     if (!rc)
         rc = config_parse(c, path, buf_str(&text), text.len, e);
@@ -187,7 +186,7 @@ static int read_template(struct config *c, struct model_config *m, struct err *e
 
     if (!m->chat_template_file)
         return 0;
-    rc = read_file(&text, m->chat_template_file, e);
+    rc = config_slurp(&text, m->chat_template_file, e);
     if (!rc && memchr(buf_str(&text), 0, text.len))
         rc = err_set(e, ERR_FORMAT, "chat_template_file %s: expected text, found a zero byte",
                      m->chat_template_file);

@@ -13,6 +13,7 @@
 #include "fcgi/allow.h"
 #include "inference/engine.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/buf.h"
 #include "kernels/base/err.h"
 #include "kernels/base/log.h"
 
@@ -51,6 +52,8 @@ struct model_config {
     uint64_t set;                 /* bit k: key k was set for this model itself, not inherited */
 };
 
+struct takeoff; /* fcgi/takeoff/readers.h */
+
 struct config {
     const char *listen; /* "/path", "host:port", "[::1]:port"; NULL: the socket we were handed */
     const char *status_listen;        /* the same for the status socket; NULL: there is none */
@@ -82,6 +85,9 @@ struct config {
     size_t seccomp;            /* enum sandbox */
     size_t takeoff;            /* 1: Takeoff's own doors are served, see fcgi/takeoff/door.h */
 
+    const char *takeoff_manifest; /* Takeoff's config.yaml, NULL: none */
+    struct takeoff *manifest;     /* what it says; in storage */
+
     struct model_config defaults; /* keys set outside any [model] section */
     struct model_config models[CONFIG_MAX_MODELS];
     size_t n_models;
@@ -106,6 +112,10 @@ void config_free(struct config *c); /* NULL is fine */
  * Errors: ERR_FORMAT, ERR_INVALID with what was expected and found; ERR_NOMEM. */
 int config_parse(struct config *c, const char *name, const char *text, size_t len,
                  struct err *e) MUST_CHECK;
+
+/* A whole file of at most 4 MiB; b is for buf_done() in any case.  ERR_NOTFOUND, ERR_IO, ERR_LIMIT.
+ */
+int config_slurp(struct buf *b, const char *path, struct err *e) MUST_CHECK;
 
 /* Reads and parses a file.  ERR_NOTFOUND when there is none, ERR_IO. */
 int config_read(struct config *c, const char *path, struct err *e) MUST_CHECK;

@@ -4,66 +4,11 @@
 
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #include "fcgi/config_keys.h"
+#include "fcgi/takeoff/readers.h"
 
 enum { NAME_MAX_BYTES = 64 };
-
-/* Takeoff's variables without an equal here, with the value that asks for nothing special (NULL:
- * any). Silent for those of the launcher, the licence, and ports that belong to the web server. */
-static const struct ignored {
-    const char *name, *harmless;
-} ignored[] = {
-    { "ACCESS_TOKEN", NULL },
-    { "ADD_READER_ID_SUFFIX", NULL },
-    { "ALLOW_REMOTE_IMAGES", "false" },
-    { "BACKEND", NULL },
-    { "BATCH_DURATION_MILLIS", "100" },
-    { "BUFFER_REQUESTS", "true" },
-    { "CR_NAME", NULL },
-    { "CUDA_GRAPH_CACHE_CAPACITY", NULL },
-    { "CUDA_VISIBLE_DEVICES", NULL }, /* main() passes it on */
-    { "DEV_DEFAULT_CONSTRAINED_BACKEND", NULL },
-    { "DISABLE_CONTINUOUS_GENERATION", "false" },
-    { "DISABLE_CUDA_GRAPH", NULL },
-    { "DISABLE_PAGED_ATTENTION", "0" },
-    { "DISABLE_STATIC", NULL },
-    { "ECHO", "false" },
-    { "ENABLE_METRICS", "true" },
-    { "EXPORT_TRACES", "false" },
-    { "HEADLESS", "false" },
-    { "HEARTBEAT_CHECK_INTERVAL", NULL },
-    { "HEARTBEAT_WAIT_INTERVAL", NULL },
-    { "HOST", NULL },
-    { "IMAGE", NULL },
-    { "INTERNAL_GATEWAY_IP", NULL },
-    { "INTERNAL_PORT", NULL },
-    { "MANAGEMENT_PORT", NULL },
-    { "MAX_PROMPT_STRING_BYTES", "150000" },
-    { "MAX_USER_BATCH_SIZE", "1000" },
-    { "METRICS_LOG_LEVEL", NULL },
-    { "METRICS_TARGET", NULL },
-    { "NVLINK_UNAVAILABLE", NULL },
-    { "OPENAI_PORT", NULL },
-    { "PORT", NULL },
-    { "QUANTIZE_CACHE_BITS", "16" },
-    { "QUANT_TYPE", "auto" },
-    { "READER_ID", NULL },
-    { "READER_MESSAGE_TIMEOUT_MS", "500" },
-    { "REDIS_HOST", NULL },
-    { "REDIS_MAX_MEMORY", NULL },
-    { "REDIS_PORT", NULL },
-    { "REILL_THRESHOLD", NULL },
-    { "REPOSITORY_PATH", NULL },
-    { "RESERVED_CONSUMERS", "" },
-    { "RUN_NAME", NULL },
-    { "SNOWFLAKE_PORT", NULL },
-    { "SYSTEM_STORAGE_CLASS", NULL },
-    { "TENSOR_PARALLEL", "1" },
-    { "TRACES_HOST", NULL },
-    { "VERTEX_PORT", NULL },
-};
 
 /* The value of `name` where entry is "name=value"; NULL where it is another variable. */
 static const char *value_of(const char *entry, const char *name)
@@ -97,21 +42,15 @@ static bool take_name(const char *entry, const char *prefix, char name[NAME_MAX_
     return entry[len] && entry[len + 1];
 }
 
+/* Never the value, which may be a secret. */
 static void warn_of_takeoff(const char *name, const char *value)
 {
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        if (!strcmp(ignored[i].name, name)) {
-            if (ignored[i].harmless && strcasecmp(ignored[i].harmless, value) &&
-                !(!strcmp(ignored[i].harmless, "false") && !strcmp(value, "0")) &&
-                !(!strcmp(ignored[i].harmless, "true") && !strcmp(value, "1")))
-                log_msg(LOG_WARN, "config", "TAKEOFF_%s has no effect here", name);
-            return;
-        }
-    for (const struct config_key *k = config_keys; k->name; k++)
-        if (k->takeoff && !strcmp(k->takeoff, name))
-            return;
-    if (strcmp(name, "CONSUMER_GROUP"))
+    int i = takeoff_variable(name);
+
+    if (i < 0)
         log_msg(LOG_WARN, "config", "TAKEOFF_%s is not known, and has no effect", name);
+    else if (!takeoff_harmless(&takeoff_settings[i], value))
+        log_msg(LOG_WARN, "config", "TAKEOFF_%s %s", name, takeoff_settings[i].note);
 }
 
 /* A name close to a key's is a slip; others (AIRSTRIP_SHARED, what tests use) are none of ours. */
@@ -140,15 +79,41 @@ static int apply(struct config *c, const char *group, const struct config_key *k
     return rc;
 }
 
+/* Takeoff's variable of a key.  Where a manifest has readers, those of readers are not theirs; the
+ * manifest has been told those of the server. */
+static const char *takeoff_variable_of(const struct config *c, const struct config_key *k)
+{
+    int i = k->takeoff ? takeoff_variable(k->takeoff) : -1;
+
+    if (i >= 0 && c->manifest && c->manifest->n_readers &&
+        takeoff_settings[i].scope & TAKEOFF_READER && k->of_model)
+        return NULL;
+    return k->takeoff;
+}
+
+/* Bits of keys and values are a kind of number there, and a name here. */
+static int apply_cache_bits(struct config *c, char *const *environment, const char *group,
+                            struct err *e)
+{
+    static const char name[] = "TAKEOFF_QUANTIZE_CACHE_BITS";
+    const char *bits = lookup(environment, name);
+    const char *type = bits ? takeoff_cache_type(bits) : NULL;
+
+    if (c->manifest && c->manifest->n_readers)
+        type = NULL;
+    return apply(c, group, config_key("kv_cache_type"), name, type, e);
+}
+
 /* Applies Takeoff's variable of a key, then ours, which therefore wins. */
 static int apply_key(struct config *c, char *const *environment, const char *group,
                      const struct config_key *k, struct err *e)
 {
     char name[NAME_MAX_BYTES + 16] = "TAKEOFF_";
+    const char *takeoff = takeoff_variable_of(c, k);
     int rc;
 
-    if (k->takeoff) {
-        strcat(name, k->takeoff);
+    if (takeoff) {
+        strcat(name, takeoff);
         rc = apply(c, group, k, name, lookup(environment, name), e);
         if (rc)
             return rc;
@@ -163,33 +128,38 @@ int config_environment(struct config *c, char *const *environment, struct err *e
 {
     static const char *const group_names[] = { "AIRSTRIP_CONSUMER_GROUP", "AIRSTRIP_NAME",
                                                "TAKEOFF_CONSUMER_GROUP" };
+    size_t n = sizeof group_names / sizeof *group_names;
     const char *group = NULL;
     int rc;
 
-    for (size_t i = 0; !group && i < sizeof group_names / sizeof *group_names; i++)
+    if (c->manifest && c->manifest->n_readers)
+        n--; /* a group of a reader that there is not */
+    for (size_t i = 0; !group && i < n; i++)
         group = lookup(environment, group_names[i]);
     c->group = group;
     /* The FastCGI specification's own name for it (section 3.2); AIRSTRIP_LISTEN_ALLOW wins. */
     rc = apply(c, NULL, config_key("listen_allow"), "FCGI_WEB_SERVER_ADDRS",
                lookup(environment, "FCGI_WEB_SERVER_ADDRS"), e);
-    if (rc)
-        return rc;
+    if (!rc)
+        rc = apply_cache_bits(c, environment, group, e);
     /* The model itself comes first (config_keys[0]): the other keys then find it. */
-    for (const struct config_key *k = config_keys; k->name; k++) {
+    for (const struct config_key *k = config_keys; !rc && k->name; k++)
         rc = apply_key(c, environment, group, k, e);
-        if (rc)
-            return rc;
-    }
-    return 0;
+    return rc;
 }
 
 void config_warn(char *const *environment)
 {
     char name[NAME_MAX_BYTES];
+    bool any = false;
 
     for (char *const *p = environment; *p; p++)
-        if (take_name(*p, "TAKEOFF_", name))
+        if (take_name(*p, "TAKEOFF_", name)) {
             warn_of_takeoff(name, *p + strcspn(*p, "=") + 1);
-        else if (take_name(*p, "AIRSTRIP_", name))
+            any = true;
+        } else if (take_name(*p, "AIRSTRIP_", name)) {
             warn_of_ours(name);
+        }
+    if (any && lookup(environment, "RUST_LOG")) /* alone it may be meant for anybody */
+        log_msg(LOG_WARN, "config", "RUST_LOG has no effect here: TAKEOFF_LOG_LEVEL has");
 }

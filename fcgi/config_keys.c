@@ -57,6 +57,7 @@ const struct config_key config_keys[] = {
     { "take_over", KEY_SWITCH, SERVER(take_over), 0, 0, NULL, "on|off  whether the process that serves status_listen, if there is one, gives its sockets to this one and ends" },
     { "api_keys", KEY_TEXT, SERVER(api_keys), 0, 0, NULL, "FILE  API keys, one a line" },
     { "cors_origin", KEY_TEXT, SERVER(cors_origin), 0, 0, NULL, "ORIGINS  sites whose pages may ask, with commas between; * for all" },
+    { "takeoff_manifest", KEY_TEXT, SERVER(takeoff_manifest), 0, 0, NULL, "FILE  manifest of Takeoff (config.yaml), whose readers become models" },
     { "models_dir", KEY_TEXT, SERVER(models_dir), 0, 0, NULL, "DIR  where model names are looked up first" },
     { "body_size_limit", KEY_BYTES, SERVER(body_size_limit), 1, SIZE_MAX / 2, "BODY_SIZE_LIMIT_BYTES", "SIZE  largest request body" },
     { "request_memory_limit", KEY_BYTES, SERVER(request_memory_limit), 64 * KB, SIZE_MAX / 2, NULL, "SIZE  most memory for one request's contents" },

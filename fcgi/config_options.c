@@ -71,6 +71,8 @@ static void apply_early(struct config *c, const struct option *o, enum config_ac
 {
     if (!strcmp(o->name, "config"))
         c->file = o->value;
+    else if (!strcmp(o->name, "takeoff_manifest"))
+        c->takeoff_manifest = o->value;
     else if (!strcmp(o->name, "check"))
         c->check = true;
     else if (!strcmp(o->name, "help"))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "fcgi/acceptor.h"
@@ -21,6 +22,7 @@
 #include "fcgi/sidedoor.h"
 #include "fcgi/signals.h"
 #include "fcgi/sockets.h"
+#include "fcgi/takeoff/manifest.h"
 #include "kernels/base/heap.h"
 #include "kernels/base/log.h"
 
@@ -199,6 +201,8 @@ static int run(const struct reading *reading, struct config *c, struct err *e)
         goto out;
     log_start(c, &h.sockets);
     config_warn(environ);
+    if (h.server.current->config->manifest)
+        manifest_warn(h.server.current->config->manifest);
     close_in(&h.server);
     rc = open_doors(&h, e);
     if (!rc)
@@ -217,13 +221,18 @@ out:
     return rc;
 }
 
-/* CUDA has a variable of its own for which devices there are, and reads it when it starts. */
+/* CUDA has a variable of its own for which devices there are, and reads it when it starts; graphs
+ * have one of ours. */
 static void choose_devices(void)
 {
     const char *devices = getenv("TAKEOFF_CUDA_VISIBLE_DEVICES");
+    const char *no_graphs = getenv("TAKEOFF_DISABLE_CUDA_GRAPH");
 
     if (devices && *devices)
         setenv("CUDA_VISIBLE_DEVICES", devices, 1);
+    if (no_graphs && *no_graphs && strcmp(no_graphs, "0") != 0 &&
+        strcasecmp(no_graphs, "false") != 0)
+        setenv("AIRSTRIP_CUDA_GRAPHS", "0", 0);
 }
 
 int main(int argc, char **argv)
@@ -241,6 +250,8 @@ int main(int argc, char **argv)
     rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");
     if (!rc)
         rc = reading_do(&reading, c, &action, &e);
+    if (!rc && c->manifest)
+        manifest_export(c->manifest);
     if (!rc && action == CONFIG_HELP) {
         print_help();
     } else if (!rc && action == CONFIG_VERSION) {

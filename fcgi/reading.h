@@ -1,4 +1,4 @@
-/* reading.h - the whole configuration from its three sources, as often as it is wanted. */
+/* reading.h - the whole configuration from its sources, as often as it is wanted. */
 #ifndef AIRSTRIP_READING_H
 #define AIRSTRIP_READING_H
 
@@ -10,7 +10,7 @@ struct reading {
     char **argv;
 };
 
-/* File, environment, command line: each over the one before.  *action: what the command line asks
+/* File, Takeoff's manifest, environment, command line: each over the one before.  *action: what the command line asks
  * for; with another than CONFIG_RUN the rest is not read.  Errors as config.h's. */
 int reading_do(const struct reading *r, struct config *c, enum config_action *action,
                struct err *e) MUST_CHECK;

@@ -42,4 +42,5 @@ check fetch $base hub/ fetch/
 check doctor $base doctor/
 check fcgi $base hub/ inference/engine.h fcgi/
 check fcgi/api $base inference/engine.h fcgi/
+check fcgi/takeoff $base inference/engine.h fcgi/
 check fcgi/parts $base fcgi/parts/
