@@ -29,6 +29,7 @@ static const char USAGE[] =
     "  --quote         also: guessed tokens on and off, in a text that quotes its prompt and one "
     "that "
     "does not\n"
+    "  --device NAME   cpu, cuda or auto: the GPU where there is one (auto)\n"
     "  --isa NAME      instruction set: scalar, neon, avx2, avxvnni, avx512, avx512bf16, amx "
     "(AIRSTRIP_ISA, else the fastest)\n"
     "  --kv TYPE       keys and values: f32, f16, bf16, q8_0 (f16)\n"
@@ -84,17 +85,14 @@ static int parse_format(struct bench_options *o, const char *name)
 /* 0 to go on, 1 for help, 2 for a mistake that was told. */
 static int parse_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option LONG[] = { { "batch", required_argument, NULL, 'b' },
-                                          { "isa", required_argument, NULL, 'i' },
-                                          { "kv", required_argument, NULL, 'k' },
-                                          { "turn", required_argument, NULL, 'T' },
-                                          { "depth", required_argument, NULL, 'D' },
-                                          { "rates", no_argument, NULL, 'R' },
-                                          { "long", required_argument, NULL, 'L' },
-                                          { "quote", no_argument, NULL, 'Q' },
-                                          { "guided", required_argument, NULL, 'G' },
-                                          { "help", no_argument, NULL, 'h' },
-                                          { NULL, 0, NULL, 0 } };
+    static const struct option LONG[] = {
+        { "batch", required_argument, NULL, 'b' }, { "device", required_argument, NULL, 'd' },
+        { "isa", required_argument, NULL, 'i' },   { "kv", required_argument, NULL, 'k' },
+        { "turn", required_argument, NULL, 'T' },  { "depth", required_argument, NULL, 'D' },
+        { "rates", no_argument, NULL, 'R' },       { "long", required_argument, NULL, 'L' },
+        { "quote", no_argument, NULL, 'Q' },       { "guided", required_argument, NULL, 'G' },
+        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
+    };
     int c, rc = 0;
 
     opterr = 0;
@@ -117,6 +115,9 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
             break;
         case 'b':
             rc = parse_batches(o, optarg);
+            break;
+        case 'd':
+            o->device = optarg;
             break;
         case 'i':
             o->isa = optarg;
@@ -163,6 +164,7 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct bench_options o = { .isa = getenv("AIRSTRIP_ISA"),
+                               .device = "auto",
                                .n_prompt = 512,
                                .n_gen = 128,
                                .n_repeats = 3,

@@ -11,7 +11,8 @@ enum { BENCH_MAX_BATCHES = 8, BENCH_MAX_REPEATS = 100, BENCH_MAX_PEAKS = 4 };
 
 struct bench_options {
     const char *model_path, *isa;
-    const char *kv; /* type of keys and values; NULL: the model's */
+    const char *device; /* cpu, cuda or auto */
+    const char *kv;     /* type of keys and values; NULL: the model's */
     size_t n_prompt, n_gen, n_threads, n_repeats;
     size_t batches[BENCH_MAX_BATCHES]; /* ascending or not, each at least 1 */
     size_t n_batches;
@@ -33,7 +34,7 @@ struct bench_result {
     double ttft_ms;        /* engine_submit() of n_prompt tokens until the first is out */
     double peak_mb;        /* resident, before the limits are probed and the engine is opened */
     double file_mb, kv_mb; /* of it: the file, and all the cache that was asked for */
-    char isa[32], model[128], architecture[32], quantisation[32];
+    char isa[32], device[128], model[128], architecture[32], quantisation[32];
     size_t n_threads;
 
     /* What the model asks for, and what the machine could give: see bench_limits.c. */
@@ -62,6 +63,9 @@ int bench_forward(const struct bench_options *o, struct bench_result *r, struct 
 
 /* bench_limits.c: read_gbps, peaks, ops_per_token, bytes_per_token. */
 int bench_limits(const struct model *m, struct bench_result *r, struct err *e) MUST_CHECK;
+
+/* bench_device.c: read_gbps of a device with memory of its own. */
+int bench_device(const struct model *m, struct bench_result *r, struct err *e) MUST_CHECK;
 
 /* bench_engine.c: what a client of the engine sees. */
 int bench_engine(const struct bench_options *o, struct bench_result *r, struct err *e) MUST_CHECK;

@@ -119,13 +119,16 @@ static void probe_peaks(struct pool *pool, const struct peak *peaks, struct benc
 int bench_limits(const struct model *m, struct bench_result *r, struct err *e)
 {
     double attention = 2.0 * (double)(m->n_head + m->n_kv) * (double)m->head_dim;
-    const struct isa_ops *ops = isa_pick(r->isa, e);
+    const struct isa_ops *ops;
     struct pool *pool;
     int rc;
 
     r->bytes_per_token = (double)m->bytes_per_token;
     r->ops_per_token =
         2.0 * (double)m->n_layers * (double)m->n_embd * (attention + 3.0 * (double)m->n_ff);
+    if (m->backend->free_bytes) /* not the host's memory, nor its instructions */
+        return bench_device(m, r, e);
+    ops = isa_pick(r->isa, e);
     if (!ops)
         return e->code;
     rc = pool_create(&pool, r->n_threads, e);

@@ -113,6 +113,8 @@ static int measure(struct loaded *l, const struct bench_options *o, size_t n_bat
         if (i) /* the first one warms caches and clocks */
             ms[i - 1] = t;
     }
+    if (rc == 0 && l->backend->check)
+        rc = l->backend->check(l->device, e); /* a rate of what was not computed is none */
     if (rc == 0)
         *tps = (double)n * (double)(n_batch ? n_batch : 1) / bench_median(ms, o->n_repeats) * 1e3;
     run_done(&r);
@@ -124,6 +126,7 @@ static void describe(const struct loaded *l, struct bench_result *r)
     struct rusage u;
 
     snprintf(r->isa, sizeof r->isa, "%s", l->info.isa);
+    snprintf(r->device, sizeof r->device, "%s", l->info.device);
     snprintf(r->model, sizeof r->model, "%s", l->model.name);
     snprintf(r->architecture, sizeof r->architecture, "%s", l->model.arch->name);
     snprintf(r->quantisation, sizeof r->quantisation, "%s", l->model.quantisation);

@@ -35,7 +35,7 @@ struct engine_config bench_config(const struct bench_options *o, size_t n_ctx)
 {
     struct engine_config c = { .name = "bench",
                                .model_path = o->model_path,
-                               .device = "auto",
+                               .device = o->device,
                                .isa = o->isa,
                                .kv_type = o->kv,
                                .n_threads = o->n_threads,

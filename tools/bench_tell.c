@@ -134,6 +134,7 @@ static void put_all(struct telling *t, const struct bench_options *o, const stru
     put_tenth(t, "file_mb", r->file_mb);
     put_tenth(t, "kv_mb", r->kv_mb);
     put_text(t, "isa", r->isa);
+    put_text(t, "device", r->device);
     put_count(t, "threads", r->n_threads);
     put_text(t, "model", r->model);
     put_text(t, "architecture", r->architecture);
