@@ -24,6 +24,7 @@
 struct engine;
 struct inbox;
 struct job;
+struct ranks; /* kernels/ranks.h */
 
 enum prefix_cache {
     PREFIX_CACHE_ON,      /* those of prompts and answers */
@@ -61,6 +62,12 @@ struct engine_config {
     enum speculation speculation;
     const char *pooling; /* how vectors are made of tokens: "mean", "cls", "last"; NULL: as the
                           * model says */
+    /* Tensor parallelism: several ranks compute the model, each with a part of it on a device of
+     * its own.  n_ranks of 2 and more: they are threads of this process, and share n_threads.  Or
+     * `ranks`: this engine is rank 0 of them, the others run ranks_follow() with the same model;
+     * borrowed until engine_close(). */
+    size_t n_ranks;
+    struct ranks *ranks;
 };
 
 enum engine_state { ENGINE_LOADING, ENGINE_READY, ENGINE_FAILED, ENGINE_CLOSING };

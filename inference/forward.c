@@ -3,6 +3,7 @@
  * Stages asked for are enqueued and awaited together; what a stage does is in forward_ops.c. */
 #include "inference/forward_state.h"
 #include "inference/pace.h"
+#include "inference/ranks_lead.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,9 @@ static int buffers(struct forward *f, struct err *e)
 {
     const struct model *m = f->m;
     size_t n = f->max_rows, n_q = m->n_head * m->head_dim, n_k = m->n_kv * m->head_dim;
+    const struct rank_slice *s = &m->slice;
+    size_t outputs = s->rank == 0 ? f->max_outputs : 0, own = s->n_ranks ? f->max_outputs : 0;
+    size_t top = m->backend->top ? outputs : 0;
     const struct {
         void *out; /* address of the pointer */
         size_t rows, cols;
@@ -44,10 +48,12 @@ static int buffers(struct forward *f, struct err *e)
         { &f->v, n, n_k },
         { &f->gate, n, width_ff(m) },
         { &f->up, n, width_ff(m) },
-        { &f->logits, f->max_outputs, m->n_vocab },
-        { &f->argmax, f->max_outputs, 1 },
-        { &f->top_ids, m->backend->top ? f->max_outputs : 0, TOP_MOST },
-        { &f->top_values, m->backend->top ? f->max_outputs : 0, TOP_MOST + 1 },
+        { &f->logits, outputs, m->n_vocab },
+        { &f->parts_of_logits, s->n_ranks ? outputs : 0, m->n_vocab },
+        { &f->own_logits, own, s->vocab[s->rank + 1] - s->vocab[s->rank] },
+        { &f->argmax, outputs, 1 },
+        { &f->top_ids, top, TOP_MOST },
+        { &f->top_values, top, TOP_MOST + 1 },
     };
 
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
@@ -106,6 +112,8 @@ int forward_open(struct forward **out, const struct model *m, struct kvcache *ca
         rc = buffers(f, e);
     if (rc == 0)
         rc = forward_experts_open(f, e);
+    if (rc == 0 && m->lead)
+        f->number = lead_forward(m->lead, max_rows, max_outputs);
     if (rc == 0)
         rc = m->backend->reserve(m->device, max_rows, e);
     if (rc) {
@@ -120,8 +128,10 @@ void forward_close(struct forward *f)
 {
     if (!f)
         return;
-    void *all[] = { f->x,    f->h,  f->y,      f->q,      f->att,     f->k,         f->v,
-                    f->gate, f->up, f->logits, f->argmax, f->top_ids, f->top_values };
+    void *all[] = { f->x,       f->h,          f->y,         f->q,
+                    f->att,     f->k,          f->v,         f->gate,
+                    f->up,      f->logits,     f->argmax,    f->parts_of_logits,
+                    f->top_ids, f->top_values, f->own_logits };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
@@ -167,6 +177,7 @@ void forward_begin(struct forward *f, const struct step *s)
 
     f->step = *s;
     f->stage = f->n_parts = 0;
+    f->told = false;
     f->host.has_argmax = f->host.has_top = false;
     for (size_t row = 0; row < s->n_rows; row += per) {
         struct part *p = &f->parts[f->n_parts++];
@@ -254,10 +265,22 @@ static void enqueue_stage(struct forward *f, size_t stage)
     }
 }
 
+/* Before anything is enqueued: the ranks' devices meet in it. */
+static void tell_ranks(struct forward *f, size_t n)
+{
+    if (!f->m->lead || n == 0)
+        return;
+    lead_step(f->m->lead, f->number, f->told ? NULL : &f->step, n);
+    f->told = true;
+}
+
 size_t forward_advance(struct forward *f, size_t n)
 {
     size_t end = forward_stages(f);
 
+    if (n > end - f->stage)
+        n = end - f->stage;
+    tell_ranks(f, n);
     for (; f->stage < end && n > 0; f->stage++, n--)
         enqueue_stage(f, f->stage);
     f->m->backend->sync(f->m->device);

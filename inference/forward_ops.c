@@ -175,6 +175,15 @@ static void feed_forward(struct forward *f, const struct model_layer *l, const f
                                                                 .prompt = prompt });
 }
 
+/* y, of which each rank has a part, becomes the sum of all. */
+static void add_ranks(struct forward *f, size_t n)
+{
+    const struct model *m = f->m;
+
+    if (m->slice.n_ranks)
+        m->backend->reduce(m->device, f->y, n, m->n_embd);
+}
+
 /* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
  * part's output in y, not yet added to x unless its norm is of the sum. */
 static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
@@ -191,6 +200,8 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
                                                     .x = att,
                                                     .n = n,
                                                     .prompt = prompt });
+    if (!m->slice.whole_attention)
+        add_ranks(f, n);
     norm_in_place(f, f->y, l->attn_post_norm, NULL, n, m->n_embd);
     if (l->attn_out_norm) {
         norm_stream(f, x, f->y, l->attn_out_norm, l->attn_out_norm_bias, n);
@@ -205,6 +216,7 @@ static void output_and_ffn(struct forward *f, const struct model_layer *l, const
         forward_experts(f, l, in, n, prompt);
     else
         feed_forward(f, l, in, n, prompt);
+    add_ranks(f, n);
     norm_in_place(f, f->y, l->ffn_post_norm, NULL, n, m->n_embd);
     if (l->ffn_out_norm)
         norm_stream(f, x, f->y, l->ffn_out_norm, l->ffn_out_norm_bias, n);
@@ -297,29 +309,6 @@ static void take_over(struct forward *f, struct wanted *w, size_t at)
     w->h = f->x + at * m->n_embd;
 }
 
-static void head(struct forward *f, const float *h, size_t n)
-{
-    const struct model *m = f->m;
-    const struct backend *b = m->backend;
-
-    b->matmul(m->device, &(struct matmul){ .n_out = 1,
-                                           .w = { m->head },
-                                           .y = { f->logits },
-                                           .bias = { m->head_bias },
-                                           .x = h,
-                                           .n = n });
-    if (m->final_softcap > 0)
-        b->softcap(m->device, f->logits, n * m->n_vocab, m->final_softcap);
-    b->argmax(m->device, f->argmax, f->logits, n, m->n_vocab);
-    if (f->step.n_top && f->top_ids)
-        b->top(m->device, &(struct top){ .ids = f->top_ids,
-                                         .values = f->top_values,
-                                         .x = f->logits,
-                                         .rows = n,
-                                         .cols = m->n_vocab,
-                                         .k = f->step.n_top });
-}
-
 /* The last layer from attention on for the rows that are wanted; the head, and the most likely ids,
  * for those that want logits: seldom more than one of a prompt, so that the arithmetic for many
  * would not pay.  Hidden states are as many as there are given tokens. */
@@ -343,7 +332,7 @@ void forward_finish(struct forward *f)
         take_over(f, &hidden, out.n);
     }
     if (out.n)
-        head(f, finish(f, &out), out.n);
+        forward_head(f, finish(f, &out), out.n);
     if (hidden.n)
         f->hidden = finish(f, &hidden);
 }

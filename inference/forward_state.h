@@ -3,7 +3,7 @@
  * x [n, n_embd] is the residual stream, h its norm.  A block's last projection (o or down) lands in
  * y, and joins x inside the next norm, so that the sum costs no pass of its own.  In the last layer
  * only the rows whose logits are wanted go on from attention; a step without any ends there.
- * Only for forward.c and forward_ops.c. */
+ * Only for forward*.c. */
 #ifndef AIRSTRIP_FORWARD_STATE_H
 #define AIRSTRIP_FORWARD_STATE_H
 
@@ -20,6 +20,8 @@ struct forward {
     struct kvcache *cache;
     size_t max_rows, max_outputs;
     struct step step; /* under way, or the last one */
+    size_t number;    /* by which other ranks know this forward pass */
+    bool told;        /* they know the step, too */
     size_t stage;     /* the next one to do */
     size_t n_parts;   /* attend stages of a layer */
     struct part *parts;
@@ -37,12 +39,14 @@ struct forward {
     float *expert_gate, *expert_up;       /* [rows * used, n_ff_expert] */
     float *expert_scores, *expert_shares; /* [rows, n_expert], [rows, used + 1] */
     int32_t *expert_places;
-    const float *hidden; /* [n_hidden, n_embd] of the step, in one of the above */
-    float *logits;       /* [outputs, n_vocab] */
-    int32_t *argmax;     /* [outputs] */
+    const float *hidden;    /* [n_hidden, n_embd] of the step, in one of the above */
+    float *logits;          /* [outputs, n_vocab]; of ranks, rank 0's only, as the next three */
+    float *parts_of_logits; /* as large, to put them together in; NULL where the model is whole */
+    int32_t *argmax;        /* [outputs] */
     int32_t *top_ids; /* [outputs, TOP_MOST], used as [n_outputs, n_top]; NULL where the backend has
                          none */
     float *top_values; /* [outputs, TOP_MOST + 1], likewise */
+    float *own_logits; /* [outputs, the rank's rows of the head]; NULL where the model is whole */
     /* What came to the host of the step's argmax, top_ids and top_values, by the first who asked.
      */
     struct {
@@ -58,6 +62,11 @@ void forward_qkv(struct forward *f, size_t layer);
 void forward_attend(struct forward *f, size_t layer, const struct part *p);
 void forward_output(struct forward *f, size_t layer);
 void forward_finish(struct forward *f);
+
+/* --- forward_head.c --- */
+
+/* Logits of n rows of h, and what is largest in them. */
+void forward_head(struct forward *f, const float *h, size_t n);
 
 /* --- forward_experts.c --- */
 

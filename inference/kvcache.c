@@ -6,6 +6,7 @@
  * among free ones a page lies nearer to the front than the one before it in the text: the page at
  * the front has none entered after it, and may be forgotten. */
 #include "inference/kvcache.h"
+#include "inference/ranks_lead.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -195,6 +196,8 @@ static size_t reuse_part(struct kvcache *c, struct kv_table *t, int32_t parent, 
     use(c, from);
     if (c->n_free) {
         to = take_free(c);
+        if (c->lead)
+            lead_copy(c->lead, from, to, n_same);
         c->backend->kv_copy(c->device, c->kv, from, to, n_same);
         t->pages[t->n_pages++] = to;
     } else {

@@ -21,7 +21,9 @@ struct kv_link {
 };
 
 struct kvcache {
-    struct kv *kv; /* the backend's storage, for rope_kv and attend */
+    struct kv *kv;     /* the backend's storage, for rope_kv and attend */
+    struct lead *lead; /* NULL, or who tells other ranks what is copied; set by whoever opened it,
+                        * borrowed */
     size_t page_tokens, n_pages;
     size_t n_free;         /* in no table, blank or with a prefix */
     size_t n_cached;       /* of those, with a prefix */

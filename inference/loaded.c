@@ -12,6 +12,7 @@
 
 #include "inference/drafts.h"
 #include "inference/hf.h"
+#include "inference/loaded_ranks.h"
 #include "inference/place.h"
 #include "kernels/base/log.h"
 #include "kernels/split.h"
@@ -72,16 +73,17 @@ static size_t cached_layers(const struct model *m)
     return m->encoder ? 1 : m->n_layers;
 }
 
-/* Keys and values of one page: two of [n_layers, page_tokens, n_kv, head_dim]. */
+/* Keys and values of one page: two of [n_layers, page_tokens, n_kv, head_dim], of the rank that has
+ * most heads: all have as many pages. */
 static int page_bytes(const struct model *m, enum dtype type, size_t *out, struct err *e)
 {
-    size_t n = 2 * PAGE_TOKENS;
+    size_t n = 2 * PAGE_TOKENS, n_kv = m->slice.n_ranks ? m->slice.most_kv : m->n_kv;
 
-    if (__builtin_mul_overflow(n, cached_layers(m), &n) || __builtin_mul_overflow(n, m->n_kv, &n) ||
+    if (__builtin_mul_overflow(n, cached_layers(m), &n) || __builtin_mul_overflow(n, n_kv, &n) ||
         __builtin_mul_overflow(n, kv_bytes(type, m->head_dim), &n) || n == 0)
         return err_set(e, ERR_FORMAT,
                        "keys and values of %zu layers, %zu heads of %zu are out of range",
-                       m->n_layers, m->n_kv, m->head_dim);
+                       m->n_layers, n_kv, m->head_dim);
     *out = n;
     return 0;
 }
@@ -92,7 +94,7 @@ static int plan_cache(struct loaded *l, const struct engine_config *c, struct er
 {
     const struct model *m = &l->model;
     size_t per_sequence = (l->n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS, bytes = 0, pages, fit;
-    uint64_t allowed = c->kv_bytes ? c->kv_bytes : memory_bytes() / 2;
+    uint64_t allowed = c->kv_bytes ? c->kv_bytes : memory_bytes() / 2 / (l->team ? c->n_ranks : 1);
     enum dtype type = m->kv_dtype;
     int rc = kvcache_type(c->kv_type, &type, e);
 
@@ -212,14 +214,16 @@ static int read_pooling(struct loaded *l, const struct engine_config *c, struct 
 
 int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
 {
-    struct backend_options o = { .n_threads = c->n_threads, .isa = c->isa };
+    struct backend_options o = { .n_threads = loaded_threads(c), .isa = c->isa };
     int rc;
 
-    *l = (struct loaded){ 0 };
+    *l = (struct loaded){ .n_threads = o.n_threads };
     rc = hf_open(&l->weights, c->model_path, e);
     if (rc)
         return rc;
     rc = model_check(&l->model, l->weights, e);
+    if (rc == 0)
+        rc = loaded_join(l, c, e);
     if (rc)
         goto out;
     rc = tokenizer_open(&l->tokenizer, l->weights, e);
@@ -241,7 +245,7 @@ int loaded_check(struct loaded *l, const struct engine_config *c, struct err *e)
         goto out;
     }
     l->any_device = !c->device || strcmp(c->device, "auto") == 0;
-    l->n_threads = c->n_threads;
+    o.ranks = l->ranks;
     snprintf(l->isa, sizeof l->isa, "%s", c->isa ? c->isa : "");
     rc = l->backend->open(&l->device, &o, e);
     if (rc == 0)
@@ -272,15 +276,11 @@ static int warm_up(struct loaded *l, struct err *e)
         return rc;
     span.pages = table.pages;
     forward_run(l->tokens, &step);
-    if (l->model.headless) {
-        kvcache_drop(&l->cache, &table);
-        return 0;
-    }
-    id = forward_argmax(l->tokens, 0);
-    kvcache_drop(&l->cache, &table);
     rc = forward_check(l->tokens, e);
-    if (rc)
+    kvcache_drop(&l->cache, &table);
+    if (rc || l->model.headless)
         return rc;
+    id = forward_argmax(l->tokens, 0);
     if (id < 0 || (size_t)id >= l->n_vocab)
         return err_set(e, ERR_INTERNAL, "the warm-up step gave token %d of %zu", (int)id,
                        l->n_vocab);
@@ -353,6 +353,12 @@ static int place(struct loaded *l, struct err *e)
     if (rc == 0 && p.n_host && l->model.encoder)
         rc = err_set(e, ERR_NOMEM, "the model needs %zu bytes of device memory, %zu are free",
                      p.need_bytes, p.free_bytes);
+    if (l->ranks && (rc || p.n_host)) /* each has a device of its own, or none has */
+        return rc ? rc
+                  : err_set(e, ERR_NOMEM,
+                            "a rank's part of the model needs %zu bytes of device memory, %zu are "
+                            "free",
+                            p.need_bytes, p.free_bytes);
     if (rc == ERR_NOMEM && l->any_device)
         p.n_host = l->model.n_layers;
     else if (rc)
@@ -372,10 +378,14 @@ int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), vo
     int rc = place(l, e);
 
     if (rc == 0)
-        rc = model_open_split(&l->model, l->weights, l->backend, l->device, l->host_layers,
-                              progress, arg, e);
+        rc = loaded_lead(l, e);
+    if (rc == 0)
+        rc = model_upload(&l->model, l->weights, l->backend, l->device, l->host_layers, progress,
+                          arg, e);
     if (rc == 0)
         rc = kvcache_open(&l->cache, l->backend, l->device, &l->kv_shape, e);
+    if (rc == 0)
+        loaded_lead_cache(l);
     if (rc == 0)
         rc = forward_open(&l->prompts, &l->model, &l->cache, l->max_rows, most_outputs(l), e);
     if (rc == 0)
@@ -385,6 +395,7 @@ int loaded_upload(struct loaded *l, void (*progress)(void *arg, int percent), vo
 
 void loaded_done(struct loaded *l)
 {
+    lead_close(&l->lead);
     forward_close(l->prompts);
     forward_close(l->tokens);
     if (l->cache.kv)
@@ -392,6 +403,7 @@ void loaded_done(struct loaded *l)
     model_close(&l->model);
     if (l->device)
         l->backend->close(l->device);
+    team_free(l->team);
     template_free(l->template);
     tokenizer_close(l->tokenizer);
     weights_close(l->weights);

@@ -11,6 +11,8 @@
 #include "inference/kvcache.h"
 #include "inference/model.h"
 #include "inference/pooling.h"
+#include "inference/ranks_lead.h"
+#include "inference/ranks_team.h"
 #include "inference/text/template.h"
 #include "inference/text/tokenizer.h"
 #include "inference/weights/weights.h"
@@ -25,10 +27,12 @@ struct loaded {
     const struct backend *backend;
     struct device *device;
     struct backend_info info;
-    bool any_device;    /* the configuration leaves it to us */
-    size_t n_threads;   /* as configured, for a host beside a device */
-    char isa[16];       /* likewise */
-    size_t host_layers; /* that the device has no memory for, after loaded_upload() */
+    bool any_device;     /* the configuration leaves it to us */
+    size_t n_threads;    /* as configured, for a host beside a device */
+    char isa[16];        /* likewise */
+    struct team *team;   /* ranks that are threads of ours, or NULL */
+    struct ranks *ranks; /* this is rank 0 of; NULL: alone */
+    size_t host_layers;  /* that the device has no memory for, after loaded_upload() */
     size_t n_ctx, n_vocab, max_batch, max_rows; /* max_rows: of prompts in a pass */
     size_t max_drafted_rows; /* generated and guessed tokens in a pass; 0: no guesses */
     struct kv_shape kv_shape;
@@ -38,6 +42,7 @@ struct loaded {
     struct err no_embeddings; /* code 0: it gives some */
 
     /* after loaded_upload() */
+    struct lead lead; /* of ranks */
     struct kvcache cache;
     struct forward *prompts; /* max_rows rows, max_batch outputs */
     struct forward *tokens;  /* max_batch rows and outputs, max_drafted_rows where that is more */

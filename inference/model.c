@@ -25,17 +25,18 @@ struct upload {
     int last_percent;
 };
 
-/* One matrix, in the backend's own order.  Where that is a copy, the file's pages behind the tensor
- * were read: they are released at once, or a model would be resident twice while it loads.  What is
- * still read from the file, such as rows of an embedding, comes back from it as it is needed. */
-static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
-                         struct weight **out, struct err *e)
+/* One matrix, or the rank's part of t, in the backend's own order.  Where that is a copy, the
+ * file's pages behind the tensor were read: they are released at once, or a model would be resident
+ * twice while it loads.  What is still read from the file, such as rows of an embedding, comes back
+ * from it as it is needed. */
+static int upload_part(struct upload *u, const struct tensor *t, const struct tensor *part,
+                       unsigned use, struct weight **out, struct err *e)
 {
     const struct backend *b = u->m->backend;
     size_t total = weights_file_bytes(u->w);
     unsigned exact = u->m->exact ? WEIGHT_EXACT : 0;
     int percent;
-    int rc = b->upload(u->m->device, t, use | exact, out, e);
+    int rc = b->upload(u->m->device, part, use | exact, out, e);
 
     if (rc)
         return rc;
@@ -45,6 +46,35 @@ static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
     if (u->progress && percent > u->last_percent)
         u->progress(u->arg, u->last_percent = percent);
     return 0;
+}
+
+static int upload_matrix(struct upload *u, const struct tensor *t, unsigned use,
+                         struct weight **out, struct err *e)
+{
+    return upload_part(u, t, t, use, out, e);
+}
+
+/* Of a layer: what of it the rank has. */
+static int upload_slot(struct upload *u, enum arch_slot slot, const struct tensor *t, unsigned use,
+                       struct weight **out, struct err *e)
+{
+    struct tensor part;
+    void *copy;
+    int rc = slice_cut(&u->m->slice, slot_dims(slot), t, &part, &copy, e);
+
+    if (rc == 0)
+        rc = upload_part(u, t, &part, use, out, e);
+    free(copy);
+    return rc;
+}
+
+/* A rank's rows of the head; NULL where it has none. */
+static int upload_head(struct upload *u, const struct tensor *t, struct err *e)
+{
+    struct tensor part;
+
+    slice_head(&u->m->slice, t, &part);
+    return tensor_rows(&part) ? upload_part(u, t, &part, WEIGHT_MATMUL, &u->m->head, e) : 0;
 }
 
 /* Matrices of all experts of a layer.  Lists are as long as the model has experts. */
@@ -63,8 +93,10 @@ static int upload_experts(struct upload *u, size_t layer, struct err *e)
         for (size_t x = 0; rc == 0 && x < m->n_expert; x++) {
             struct tensor t;
 
-            if (experts_tensor(m, u->w, layer, (enum arch_slot)(SLOT_FIRST_EXPERTS + s), x, &t))
-                rc = upload_matrix(u, &t, use, &all[x], e);
+            enum arch_slot slot = (enum arch_slot)(SLOT_FIRST_EXPERTS + s);
+
+            if (experts_tensor(m, u->w, layer, slot, x, &t))
+                rc = upload_slot(u, slot, &t, use, &all[x], e);
         }
     }
     return rc;
@@ -72,15 +104,16 @@ static int upload_experts(struct upload *u, size_t layer, struct err *e)
 
 /* In the order of the forward pass, but the head, the largest, first: while a matrix is packed it
  * is there twice, and at the end that should be a small one.  A tied table is uploaded once, for
- * both uses. */
+ * both uses; but of ranks each has rows of the head of its own. */
 static int upload_matrices(struct upload *u, struct err *e)
 {
     struct model *m = u->m;
     const struct tensor *head = weights_tensor(u->w, "output.weight");
     const struct tensor *types = weights_tensor(u->w, "token_types.weight");
-    bool tied = !head && !m->headless;
-    int rc = upload_matrix(u, weights_tensor(u->w, "token_embd.weight"),
-                           tied ? WEIGHT_EMBED | WEIGHT_MATMUL : WEIGHT_EMBED, &m->embed, e);
+    const struct tensor *embed = weights_tensor(u->w, "token_embd.weight");
+    bool tied = !head && !m->headless && m->slice.n_ranks == 0;
+    int rc =
+        upload_matrix(u, embed, tied ? WEIGHT_EMBED | WEIGHT_MATMUL : WEIGHT_EMBED, &m->embed, e);
 
     if (rc == 0 && m->arch->positions)
         rc = upload_matrix(u, weights_tensor(u->w, "position_embd.weight"), WEIGHT_EMBED,
@@ -90,7 +123,7 @@ static int upload_matrices(struct upload *u, struct err *e)
     if (tied)
         m->head = m->embed;
     else if (rc == 0 && !m->headless)
-        rc = upload_matrix(u, head, WEIGHT_MATMUL, &m->head, e);
+        rc = upload_head(u, head ? head : embed, e);
     for (size_t l = 0; rc == 0 && l < m->n_layers; l++) {
         unsigned use = WEIGHT_MATMUL | (l < u->n_host ? WEIGHT_HOST : 0);
 
@@ -98,7 +131,8 @@ static int upload_matrices(struct upload *u, struct err *e)
             const struct tensor *t = slot_tensor(m, u->w, l, (enum arch_slot)s);
 
             if (t)
-                rc = upload_matrix(u, t, use, slot_matrix(&m->layers[l], (enum arch_slot)s), e);
+                rc = upload_slot(u, (enum arch_slot)s, t, use,
+                                 slot_matrix(&m->layers[l], (enum arch_slot)s), e);
         }
         if (rc == 0 && m->layers[l].router)
             rc = upload_experts(u, l, e);
@@ -146,6 +180,32 @@ static float *pack_tensor(struct packer *p, const struct tensor *t)
     return pack_scaled(p, t, 1);
 }
 
+/* Of a layer: what of it the rank has, NULL also where that is nothing. */
+static float *pack_slot(struct packer *p, const struct model *m, enum arch_slot slot,
+                        const struct tensor *t)
+{
+    struct tensor part;
+    float *host, *device;
+
+    if (!t || (m->slice.rank > 0 && slot_is_rank_0s(m, slot)))
+        return NULL;
+    slice_shape(&m->slice, slot_dims(slot), t, &part);
+    device = pack(p, tensor_count(&part), &host);
+    if (host)
+        slice_floats(&m->slice, slot_dims(slot), t, host);
+    return device;
+}
+
+static float *pack_head_bias(struct packer *p, const struct model *m, const struct tensor *t)
+{
+    struct tensor part;
+
+    if (!t)
+        return NULL;
+    slice_head_bias(&m->slice, t, &part);
+    return pack_scaled(p, &part, m->logit_scale);
+}
+
 /* Angles per position; factors: tensor of divisors, or NULL. */
 static float *pack_inv_freq(struct packer *p, const struct model *m, bool local,
                             const struct tensor *factors)
@@ -162,16 +222,17 @@ static float *pack_inv_freq(struct packer *p, const struct model *m, bool local,
  * between (Press et al. 2022, and their code).  Rounded to BF16, see struct attend. */
 static float *pack_slopes(struct packer *p, const struct model *m)
 {
-    size_t c = 1;
+    size_t c = 1, whole = m->slice.n_ranks ? m->slice.whole_heads : m->n_head;
     float *host;
     float *device = pack(p, m->n_head, &host);
 
-    while (2 * c <= m->n_head)
+    while (2 * c <= whole)
         c *= 2;
-    for (size_t h = 0; host && h < m->n_head; h++) {
+    for (size_t i = 0; host && i < m->n_head; i++) {
+        size_t h = m->slice.heads.from + i;
         double step = h < c ? (double)(h + 1) : (double)(h - c) + 0.5;
 
-        host[h] = quant_round_bf16((float)exp2(-m->max_alibi / (double)c * step));
+        host[i] = quant_round_bf16((float)exp2(-m->max_alibi / (double)c * step));
     }
     return device;
 }
@@ -211,14 +272,14 @@ static void pack_all(struct packer *p, struct model *m, const struct weights *w)
     }
     m->final_norm = pack_scaled(p, weights_tensor(w, "output_norm.weight"), m->logit_scale);
     m->final_norm_bias = pack_scaled(p, weights_tensor(w, "output_norm.bias"), m->logit_scale);
-    m->head_bias = pack_scaled(p, weights_tensor(w, "output.bias"), m->logit_scale);
+    m->head_bias = pack_head_bias(p, m, weights_tensor(w, "output.bias"));
     m->slopes = m->max_alibi > 0 ? pack_slopes(p, m) : NULL;
     for (size_t l = 0; l < m->n_layers; l++) {
         struct model_layer *layer = &m->layers[l];
 
         for (int s = 0; s < SLOT_FIRST_MATRIX; s++)
             *slot_vector(layer, (enum arch_slot)s) =
-                pack_tensor(p, slot_tensor(m, w, l, (enum arch_slot)s));
+                pack_slot(p, m, (enum arch_slot)s, slot_tensor(m, w, l, (enum arch_slot)s));
         if (m->parallel && !layer->ffn_norm) {
             layer->ffn_norm = layer->attn_norm;
             layer->ffn_norm_bias = layer->attn_norm_bias;
@@ -257,18 +318,34 @@ static int upload_vectors(struct model *m, const struct weights *w, struct err *
 int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
                void (*progress)(void *arg, int percent), void *arg, struct err *e)
 {
-    return model_open_split(m, w, b, d, 0, progress, arg, e);
-}
-
-int model_open_split(struct model *m, const struct weights *w, const struct backend *b,
-                     struct device *d, size_t n_host, void (*progress)(void *arg, int percent),
-                     void *arg, struct err *e)
-{
-    struct upload u = { .m = m, .w = w, .n_host = n_host, .progress = progress, .arg = arg };
     int rc = model_check(m, w, e);
 
-    if (rc)
+    return rc ? rc : model_upload(m, w, b, d, 0, progress, arg, e);
+}
+
+int model_slice(struct model *m, const struct weights *w, size_t rank, size_t n, struct err *e)
+{
+    int rc = n == 1 ? 0 : slice_find(&m->slice, m, w, rank, n, e);
+
+    if (rc || n == 1)
         return rc;
+    m->n_head = m->slice.heads.n;
+    m->n_kv = m->slice.n_kv;
+    m->n_ff = m->slice.ff.n;
+    if (m->n_expert) {
+        m->n_ff_expert = m->slice.ff_expert.n;
+        m->n_ff_shared = m->slice.ff_shared.n;
+    }
+    return 0;
+}
+
+int model_upload(struct model *m, const struct weights *w, const struct backend *b,
+                 struct device *d, size_t n_host, void (*progress)(void *arg, int percent),
+                 void *arg, struct err *e)
+{
+    struct upload u = { .m = m, .w = w, .n_host = n_host, .progress = progress, .arg = arg };
+    int rc = 0;
+
     m->backend = b;
     m->device = d;
     m->layers = calloc(m->n_layers, sizeof *m->layers);

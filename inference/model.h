@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "inference/arch/arch.h"
+#include "inference/slice.h"
 #include "inference/weights/weights.h"
 #include "kernels/backend.h"
 #include "kernels/base/err.h"
@@ -51,6 +52,9 @@ struct model {
     double max_alibi;    /* the exponent of ALiBi's slopes; 0: there are none */
     const struct backend *backend;
     struct device *device;
+    struct rank_slice slice; /* where it is one rank's: heads and columns are counted as this rank
+                              * has them, not as the file does */
+    struct lead *lead;       /* where this is rank 0: tells the others; borrowed.  Else NULL */
 
     size_t n_layers, n_embd, n_head, n_kv, head_dim, n_ff, n_vocab;
     size_t n_ctx_train, n_rot;
@@ -104,14 +108,19 @@ struct model {
  * known type, numbers sane.  Fills the numbers of *m; no device needed. */
 int model_check(struct model *m, const struct weights *w, struct err *e) MUST_CHECK;
 
+/* Makes a model that was checked that of one rank of n; n 1 leaves it as it is.  ERR_INVALID. */
+int model_slice(struct model *m, const struct weights *w, size_t rank, size_t n,
+                struct err *e) MUST_CHECK;
+
 /* model_check(), then uploads everything.  progress(arg, percent) is called now and then, may be
  * NULL. w stays borrowed until model_close(). */
 int model_open(struct model *m, const struct weights *w, const struct backend *b, struct device *d,
                void (*progress)(void *arg, int percent), void *arg, struct err *e) MUST_CHECK;
-/* The same on a device of two sides (kernels/split.h), whose host keeps the first n_host layers. */
-int model_open_split(struct model *m, const struct weights *w, const struct backend *b,
-                     struct device *d, size_t n_host, void (*progress)(void *arg, int percent),
-                     void *arg, struct err *e) MUST_CHECK;
+/* The same of a model that was checked, and perhaps sliced; on a device of two sides
+ * (kernels/split.h) the host keeps the first n_host layers.  An error leaves an empty model. */
+int model_upload(struct model *m, const struct weights *w, const struct backend *b,
+                 struct device *d, size_t n_host, void (*progress)(void *arg, int percent),
+                 void *arg, struct err *e) MUST_CHECK;
 void model_close(struct model *m); /* a zeroed one is fine */
 
 #endif

@@ -48,6 +48,7 @@ static int count_forward(struct device *d, const struct place_ask *ask, size_t r
     b.top = ask->backend->top; /* which asks for buffers */
     m.backend = &b;
     m.device = d;
+    m.lead = NULL; /* nothing of this happens */
     rc = forward_open(&f, &m, NULL, rows, outputs, e);
     if (rc == 0)
         forward_close(f);

@@ -251,7 +251,8 @@ struct backend {
      * says what for: an embedding table is only ever read row by row, and may stay in the file;
      * with WEIGHT_EXACT activations are multiplied as the floats they are, however few bits the
      * weights have.  t and its bytes stay borrowed until weight_free(); that they are resident is
-     * of use only while this call reads them. */
+     * of use only while this call reads them.  For WEIGHT_MATMUL alone they are read by this call
+     * only, unless t is `made`. */
     int (*upload)(struct device *d, const struct tensor *t, unsigned use, struct weight **out,
                   struct err *e);
     void (*weight_free)(struct device *d, struct weight *w);
@@ -259,7 +260,8 @@ struct backend {
     int (*kv_open)(struct device *d, const struct kv_shape *s, struct kv **out, struct err *e);
     void (*kv_close)(struct device *d, struct kv *kv);
 
-    /* After the last upload: scratch for ops of up to max_rows rows.  A row that goes to several
+    /* After the last upload: scratch for ops of up to max_rows rows.  The first call that may wait
+     * for other ranks: all make it in the same order.  A row that goes to several
      * experts counts once for each, and each expert for EXPERT_ROWS more. */
     int (*reserve)(struct device *d, size_t max_rows, struct err *e);
 

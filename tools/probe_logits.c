@@ -9,7 +9,7 @@
  * [...] too: n most likely ids that follow "chunk": n                            rows per step, to
  * show that they do not matter anything wrong                          -> {"error": "..."}
  * AIRSTRIP_ISA picks the instruction set, AIRSTRIP_DEVICE the backend, AIRSTRIP_KV the type of keys
- * and values. */
+ * and values, AIRSTRIP_RANKS how many ranks compute the model together, each with one thread. */
 #include "tools/probe.h"
 
 #include <math.h>
@@ -19,12 +19,16 @@
 
 #include "inference/forward.h"
 #include "inference/hf.h"
+#include "inference/ranks_lead.h"
+#include "inference/ranks_team.h"
 #include "kernels/base/json.h"
 
 enum { MAX_ROWS = 512, MAX_OUTPUTS = 32, MAX_TOKENS = 8192, PAGE_TOKENS = 64 };
 
 struct run {
     struct weights *w;
+    struct team *team; /* NULL: one rank */
+    struct lead lead;
     const struct backend *backend;
     struct device *device;
     struct model model;
@@ -42,12 +46,51 @@ struct ask {
 
 static void run_close(struct run *r)
 {
+    lead_close(&r->lead);
     forward_close(r->forward);
     kvcache_close(&r->cache);
     model_close(&r->model);
     if (r->device)
         r->backend->close(r->device);
+    team_free(r->team);
     weights_close(r->w);
+}
+
+/* The other ranks of AIRSTRIP_RANKS; nothing where that is not set. */
+static int start_ranks(struct run *r, const char *path, struct backend_options *o, struct err *e)
+{
+    const char *n = getenv("AIRSTRIP_RANKS");
+    const struct engine_config c = {
+        .model_path = path, .device = r->backend->name, .isa = o->isa, .n_threads = 1
+    };
+    int rc;
+
+    if (!n || atoi(n) < 2)
+        return 0;
+    rc = team_create(&r->team, &c, (size_t)atoi(n), e);
+    if (rc)
+        return rc;
+    o->n_threads = 1;
+    o->ranks = team_lead(r->team);
+    return team_start(r->team, e);
+}
+
+/* The model, or its part of this rank, and a cache that is not open yet. */
+static int open_model(struct run *r, struct backend_options *o, struct err *e)
+{
+    struct ranks *ranks = o->ranks;
+    struct backend_info info;
+    int rc = r->backend->open(&r->device, o, e);
+
+    if (rc || (rc = model_check(&r->model, r->w, e)))
+        return rc;
+    if (ranks) {
+        r->backend->info(r->device, &info);
+        lead_open(&r->lead, ranks, &r->model, r->w, info.isa);
+        rc = model_slice(&r->model, r->w, ranks->rank, ranks->n, e);
+        r->model.lead = &r->lead;
+    }
+    return rc ? rc : model_upload(&r->model, r->w, r->backend, r->device, 0, NULL, NULL, e);
 }
 
 /* The cache is as long as the model's context, at most MAX_TOKENS; run_close() also after an error.
@@ -65,8 +108,7 @@ static int run_open(struct run *r, const char *path, struct err *e)
     r->backend = backend_find(name ? name : "cpu", e);
     if (!r->backend)
         return ERR_UNSUPPORTED;
-    if ((rc = r->backend->open(&r->device, &o, e)) ||
-        (rc = model_open(&r->model, r->w, r->backend, r->device, NULL, NULL, e)))
+    if ((rc = start_ranks(r, path, &o, e)) || (rc = open_model(r, &o, e)))
         return rc;
     if (r->model.headless)
         return err_set(e, ERR_UNSUPPORTED, "%s: a model without a head has no logits", path);
@@ -81,6 +123,10 @@ static int run_open(struct run *r, const char *path, struct err *e)
                                .dtype = r->model.kv_dtype };
     if ((rc = kvcache_open(&r->cache, r->backend, r->device, &shape, e)))
         return rc;
+    if (r->team) {
+        lead_cache(&r->lead, &shape);
+        r->cache.lead = &r->lead;
+    }
     return forward_open(&r->forward, &r->model, &r->cache, MAX_ROWS, MAX_OUTPUTS, e);
 }
 
