@@ -150,6 +150,8 @@ struct sampling {
     size_t frequency_last_n;        /* the same for the other two */
     float dry_multiplier, dry_base; /* 0 = off, up to 100; 1 .. 100; see inference/dry.h */
     size_t dry_allowed_length, dry_last_n;
+    size_t no_repeat_ngram; /* 0 = off; no run of so many tokens, the prompt's too, comes twice,
+                             * unless nothing else may come */
     const char *const *dry_breakers; /* each 1 .. DRY_BREAKER_MAX_BYTES bytes */
     size_t n_dry_breakers;           /* up to DRY_MAX_BREAKERS */
 

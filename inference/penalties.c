@@ -1,5 +1,7 @@
 #include "inference/penalties.h"
 
+#include "inference/ngrams.h"
+
 /* Each distinct token once: x / r where positive, x * r where negative (Keskar et al. 2019,
  * section 4.1, with the sign rule that Hugging Face added). */
 static void penalise_repetition(float *x, uint32_t *counts, float r, const int32_t *ids, size_t n)
@@ -37,7 +39,7 @@ static size_t last(size_t n, size_t most)
 bool penalties_wanted(const struct sampling *p)
 {
     return p->n_bias || p->frequency_penalty != 0 || p->presence_penalty != 0 ||
-           p->repetition_penalty != 1 || dry_wanted(p);
+           p->repetition_penalty != 1 || dry_wanted(p) || p->no_repeat_ngram;
 }
 
 void penalties_apply(float *x, uint32_t *counts, const struct sampling *p, const int32_t *ids,
@@ -58,4 +60,6 @@ void penalties_apply(float *x, uint32_t *counts, const struct sampling *p, const
     }
     if (dry_wanted(p))
         dry_penalise(dry, p, ids, x, counts);
+    if (p->no_repeat_ngram)
+        ngrams_forbid(x, p->no_repeat_ngram, ids, n_ids);
 }

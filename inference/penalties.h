@@ -1,6 +1,6 @@
 /* penalties.h - what a request and the sequence so far add to the logits.
  *
- *   logits + bias -> repetition -> frequency, presence -> dry
+ *   logits + bias -> repetition -> frequency, presence -> dry -> ngrams
  */
 #ifndef AIRSTRIP_PENALTIES_H
 #define AIRSTRIP_PENALTIES_H

@@ -186,6 +186,12 @@ int32_t sampler_pick(struct sampler *s, const float *logits, const struct sampli
     size_t best, at;
 
     c.max = softmax_max(x, s->n_vocab, &best, s->tops);
+    if (p->no_repeat_ngram && c.max == -INFINITY) { /* what must come may come again */
+        struct sampling lenient = *p;
+
+        lenient.no_repeat_ngram = 0;
+        return sampler_pick(s, logits, &lenient, ids, n_prompt, n_ids, state);
+    }
     if (takes_best(p) || !isfinite(c.max)) /* an infinite logit is certain; all NaN: token 0 */
         return (int32_t)best;
     if (p->mirostat)

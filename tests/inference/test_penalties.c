@@ -196,6 +196,70 @@ static void a_long_repetition_is_finite(void **state)
     dry_done(&d);
 }
 
+/* Against every run in the sequence, written out. */
+static void no_run_comes_twice(void **state)
+{
+    struct rng r = { 9 };
+    size_t forbidden = 0;
+
+    (void)state;
+    for (size_t round = 0; round < 2000; round++) {
+        size_t n = (size_t)(rng_uniform(&r) * 30), run = 1 + (size_t)(rng_uniform(&r) * 5);
+        int32_t ids[32];
+        float x[N_VOCAB] = { 0 };
+        struct sampling s;
+
+        for (size_t i = 0; i < n; i++)
+            ids[i] = (int32_t)(rng_uniform(&r) * (double)(2 + round % 7));
+        sampling_default(&s);
+        s.no_repeat_ngram = run;
+        assert_true(penalties_wanted(&s));
+        apply(x, &s, ids, n / 2, n);
+        for (int32_t next = 0; next < N_VOCAB; next++) {
+            bool was = false;
+
+            ids[n] = next;
+            for (size_t i = 0; i + run < n + 1 && n + 1 >= run; i++) {
+                bool same = true;
+
+                for (size_t k = 0; k < run; k++)
+                    same = same && ids[i + k] == ids[n + 1 - run + k];
+                was |= same;
+            }
+            assert_true(x[next] == (was ? -INFINITY : 0));
+            forbidden += was;
+        }
+    }
+    assert_true(forbidden > 1000);
+}
+
+/* A grammar that leaves one token has the last word. */
+static void what_must_come_may_come_again(void **state)
+{
+    const int32_t ids[] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    float x[N_VOCAB];
+    struct sampler_state q;
+    struct sampler sampler;
+    struct sampling s;
+
+    (void)state;
+    sampling_default(&s);
+    s.top_k = 1;
+    s.no_repeat_ngram = 1;
+    assert_false(sampler_is_argmax(&s));
+    assert_int_equal(sampler_open(&sampler, N_VOCAB, NULL), 0);
+    assert_int_equal(sampler_begin(&q, &s, N_VOCAB, NULL), 0);
+    for (size_t i = 0; i < N_VOCAB; i++)
+        x[i] = i == 5 ? 1 : -INFINITY;
+    assert_int_equal(sampler_pick(&sampler, x, &s, ids, 2, 8, &q), 5);
+    for (size_t i = 0; i < N_VOCAB; i++)
+        x[i] = (float)i;
+    assert_int_equal(sampler_pick(&sampler, x, &s, ids, 2, 6, &q), 7);     /* 6 and 7 are new */
+    assert_int_equal(sampler_pick(&sampler, x, &s, ids + 2, 2, 6, &q), 1); /* 0 and 1 */
+    sampler_end(&q);
+    sampler_close(&sampler);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +267,8 @@ int main(void)
         cmocka_unit_test(dry_is_what_the_reference_says),
         cmocka_unit_test(breakers_across_tokens),
         cmocka_unit_test(a_long_repetition_is_finite),
+        cmocka_unit_test(no_run_comes_twice),
+        cmocka_unit_test(what_must_come_may_come_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
