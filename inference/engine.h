@@ -211,7 +211,8 @@ struct job_request {
     size_t text_len;
     const int32_t *ids; /* PROMPT_IDS */
     size_t n_ids;
-    bool embed; /* a vector is wanted: of the rest only priority counts */
+    size_t prompt_most; /* of a longer prompt only its first so many ids count; 0: all */
+    bool embed;         /* a vector is wanted: of the rest only priority counts */
     struct sampling sampling;
     size_t
         max_tokens; /* at most so many; SIZE_MAX = until the context is full.  0 = evaluate only */
@@ -339,6 +340,18 @@ int engine_tokenize(struct engine *g, const char *text, size_t len, bool add_spe
 /* The text that tokens stand for, control tokens as their text: appended to *out; the bytes of half
  * a character as they are.  ERR_INVALID for an id outside the vocabulary. */
 int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf *out,
+                      struct err *e) MUST_CHECK;
+
+/* The token as the vocabulary spells it, which need not be the text that it stands for; borrowed,
+ * lives as long as the engine.  "" for an id outside. */
+const char *engine_token_text(const struct engine *g, int32_t id, size_t *len);
+
+/* The id of the token that is spelled so, or -1. */
+int32_t engine_token_find(const struct engine *g, const char *text, size_t len);
+
+/* What engine_detokenize() makes of them without control tokens, and without the blank that some
+ * tokenizers put before the first word. */
+int engine_plain_text(struct engine *g, const int32_t *ids, size_t n, struct buf *out,
                       struct err *e) MUST_CHECK;
 
 #endif

@@ -119,3 +119,37 @@ const char *engine_chat_template(const struct engine *g)
 {
     return g->loaded.template ? template_source(g->loaded.template) : NULL;
 }
+
+const char *engine_token_text(const struct engine *g, int32_t id, size_t *len)
+{
+    struct str text = tokenizer_text(g->loaded.tokenizer, id);
+
+    *len = text.len;
+    return text.data;
+}
+
+int32_t engine_token_find(const struct engine *g, const char *text, size_t len)
+{
+    return tokenizer_find(g->loaded.tokenizer, text, len);
+}
+
+int engine_plain_text(struct engine *g, const int32_t *ids, size_t n, struct buf *out,
+                      struct err *e)
+{
+    const struct tokenizer *t = g->loaded.tokenizer;
+    bool first = tokenizer_strips_first_blank(t);
+
+    for (size_t i = 0; i < n; i++) {
+        struct str piece = tokenizer_piece(t, ids[i], false);
+        size_t skip;
+
+        if (ids[i] < 0 || (size_t)ids[i] >= g->loaded.n_vocab)
+            return err_param(e, "tokens", ERR_INVALID,
+                             "token %zu is %d, outside the vocabulary of %zu", i, (int)ids[i],
+                             g->loaded.n_vocab);
+        skip = first && piece.len && *piece.data == ' ';
+        first = first && !piece.len;
+        buf_put(out, piece.data + skip, piece.len - skip);
+    }
+    return out->failed ? err_set(e, ERR_NOMEM, "no memory for the text of %zu tokens", n) : 0;
+}

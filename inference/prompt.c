@@ -173,11 +173,12 @@ int prompt_render(const struct loaded *l, const struct value *given, struct rend
     return rc;
 }
 
-static int encode_chat(const struct loaded *l, const struct value *given, struct ids *out,
-                       struct err *e)
+/* most: how many ids there may be; 0: any number. */
+static int encode_chat(const struct loaded *l, const struct value *given, size_t most,
+                       struct ids *out, struct err *e)
 {
     struct rendering r = { 0 };
-    struct encode_options o = { .parse_special = true, .max_ids = max_ids(l) };
+    struct encode_options o = { .parse_special = true, .max_ids = most };
     int rc = prompt_render(l, given, &r, e);
 
     if (rc == 0) {
@@ -194,9 +195,11 @@ static int encode_chat(const struct loaded *l, const struct value *given, struct
 static int copy_ids(const struct loaded *l, const struct job_request *r, struct ids *out,
                     struct err *e)
 {
-    if (r->n_ids > max_ids(l))
-        return too_long(l, r->n_ids, "", e);
-    for (size_t i = 0; i < r->n_ids; i++) {
+    size_t n = r->prompt_most && r->prompt_most < r->n_ids ? r->prompt_most : r->n_ids;
+
+    if (n > max_ids(l))
+        return too_long(l, n, "", e);
+    for (size_t i = 0; i < n; i++) {
         int rc;
 
         if (r->ids[i] < 0 || (size_t)r->ids[i] >= l->n_vocab)
@@ -213,12 +216,13 @@ static int copy_ids(const struct loaded *l, const struct job_request *r, struct 
 int prompt_encode(const struct loaded *l, const struct job_request *r, struct ids *out,
                   struct err *e)
 {
-    struct encode_options o = { .add_special = true, .max_ids = max_ids(l) };
+    size_t most = r->prompt_most ? 0 : max_ids(l); /* what is cut may be of any length before */
+    struct encode_options o = { .add_special = true, .max_ids = most };
     int rc = 0;
 
     switch (r->kind) {
     case PROMPT_CHAT:
-        rc = encode_chat(l, r->context, out, e);
+        rc = encode_chat(l, r->context, most, out, e);
         break;
     case PROMPT_TEXT:
         rc = encode(l, r->text, r->text_len, &o, out, e);
@@ -229,6 +233,8 @@ int prompt_encode(const struct loaded *l, const struct job_request *r, struct id
     }
     if (rc)
         return rc;
+    if (r->prompt_most && out->len > r->prompt_most)
+        out->len = r->prompt_most;
     if (!out->len)
         return err_param(e, "prompt", ERR_INVALID, "the prompt is empty");
     if (r->embed ? out->len > l->n_ctx : out->len >= l->n_ctx)

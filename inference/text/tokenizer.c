@@ -271,6 +271,11 @@ struct str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
     return strtab_get(&t->vocab.pieces, (size_t)id);
 }
 
+struct str tokenizer_text(const struct tokenizer *t, int32_t id)
+{
+    return in_range(t, id) ? strtab_get(&t->vocab.texts, (size_t)id) : (struct str){ "", 0 };
+}
+
 size_t tokenizer_n_vocab(const struct tokenizer *t)
 {
     return t->vocab.n;

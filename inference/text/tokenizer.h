@@ -54,6 +54,10 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
  * their text.  Borrowed from the tokenizer.  id out of range: "". */
 struct str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special);
 
+/* The token as the vocabulary spells it ("\u0120the"), which is what tokenizer_find() looks for.
+ * Borrowed; id out of range: "". */
+struct str tokenizer_text(const struct tokenizer *t, int32_t id);
+
 size_t tokenizer_n_vocab(const struct tokenizer *t);
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id);
 
