@@ -61,7 +61,7 @@ int app_create(struct app **out, struct server *s, struct config *config, const 
     if (config->api_keys)
         rc = auth_open(&a->auth, config->api_keys, e);
     if (!rc) {
-        a->models = calloc(config->n_models, sizeof *a->models);
+        a->models = calloc(config->n_models + 1, sizeof *a->models); /* all may have gone */
         if (!a->models)
             rc = err_set(e, ERR_NOMEM, "no memory for the table of models");
     }
@@ -118,26 +118,38 @@ static double load_of(const struct app_model *m)
     return (double)(s.running + s.waiting) / (double)s.max_batch;
 }
 
-/* The least busy model of m's group, m being its first one; equally busy ones take turns. */
+static size_t group_size(const struct app *a, const char *group)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < a->n_models; i++)
+        n += !strcmp(a->models[i].name, group);
+    return n;
+}
+
+/* The least busy model of m's group, m being its first one; of equally busy ones each in turn. */
 static const struct app_model *of_group(const struct app *a, const struct app_model *m)
 {
-    size_t first = (size_t)(m - a->models), n = a->n_models - first, turn = 0;
+    size_t n = group_size(a, m->name), turn, at = 0, best_place = n;
     const struct app_model *best = m;
     double least = INFINITY;
-    bool alone = true;
 
-    for (size_t i = 1; alone && i < n; i++)
-        alone = strcmp(m[i].name, m->name) != 0;
-    if (alone)
+    if (n == 1)
         return m;
-    turn = atomic_fetch_add(&a->server->turn, 1);
-    for (size_t i = 0; i < n; i++) {
-        const struct app_model *other = &m[(i + turn) % n];
-        double load = strcmp(other->name, m->name) ? INFINITY : load_of(other);
+    turn = atomic_fetch_add(&a->server->turn, 1) % n;
+    for (size_t i = 0; i < a->n_models; i++) {
+        const struct app_model *other = &a->models[i];
+        size_t place;
+        double load;
 
-        if (load < least) {
+        if (strcmp(other->name, m->name) != 0)
+            continue;
+        place = (at++ + n - turn) % n;
+        load = load_of(other);
+        if (load < least || (load <= least && place < best_place)) {
             least = load;
             best = other;
+            best_place = place;
         }
     }
     return best;
@@ -280,6 +292,8 @@ int app_ready(const struct app *a, struct err *e)
 {
     if (a->server->leaving || a->server->draining)
         return err_set(e, ERR_CLOSING, "the server is shutting down");
+    if (!a->n_models)
+        return err_set(e, ERR_LOADING, "no model is served");
     for (size_t i = 0; i < a->n_models; i++) {
         int rc = model_ready(&a->models[i], e);
 

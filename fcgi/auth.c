@@ -48,10 +48,15 @@ static int take_option(struct auth_key *k, char *word, struct err *e)
         return take_number(word, value, &k->rule.requests_per_minute, e);
     if (!strcmp(word, "tokens_per_minute"))
         return take_number(word, value, &k->rule.tokens_per_minute, e);
+    if (!strcmp(word, "manage")) {
+        k->manage = !strcmp(value, "yes");
+        return k->manage ? 0
+                         : err_set(e, ERR_FORMAT, "manage: expected yes, found \"%.40s\"", value);
+    }
     if (strcmp(word, "models"))
         return err_set(e, ERR_FORMAT,
-                       "expected models, concurrency, requests_per_minute or tokens_per_minute, "
-                       "found \"%.40s\"",
+                       "expected models, concurrency, requests_per_minute, tokens_per_minute or "
+                       "manage, found \"%.40s\"",
                        word);
     free(k->models);
     k->models = strdup(value);

@@ -4,7 +4,7 @@
  * are never logged; their names are.  One line a key:
  *
  *   NAME $hmac-sha256$SALT$HASH [models=A,B] [concurrency=N] [requests_per_minute=N]
- *                               [tokens_per_minute=N]
+ *                               [tokens_per_minute=N] [manage=yes]
  *
  * Immutable after auth_open(); any thread may check. */
 #ifndef AIRSTRIP_AUTH_H
@@ -24,6 +24,7 @@ struct auth_key {
     char name[AUTH_NAME_BYTES];
     struct secret secret;
     char *models; /* names separated by commas; NULL: all */
+    bool manage;  /* models may be added and removed with it, see fcgi/takeoff/door.h */
     struct limit_rule rule;
 };
 

@@ -22,7 +22,7 @@
 
 #define DEFAULT_ACCESS_FORMAT "%R - %u [%t] \"%m %r%q\" %s %d %M %p %g %I"
 
-enum { FILE_MAX_BYTES = 4 * 1024 * 1024, NAME_MAX_BYTES = 128 };
+enum { FILE_MAX_BYTES = 4 * 1024 * 1024 };
 
 void config_init(struct config *c)
 {
@@ -48,6 +48,7 @@ void config_init(struct config *c)
                       .default_top_k = SIZE_MAX },
     };
     arena_init(&c->storage, 0);
+    atomic_init(&c->refs, 1);
 }
 
 void config_done(struct config *c)
@@ -66,9 +67,14 @@ struct config *config_create(void)
 
 void config_free(struct config *c)
 {
-    if (c)
-        config_done(c);
+    struct config *origin;
+
+    if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
+        return;
+    origin = c->origin;
+    config_done(c);
     free(c);
+    config_free(origin);
 }
 
 /* What a client can write into `model` and a path without escapes, and the log can show plainly. */
@@ -76,7 +82,7 @@ static bool is_name(const char *s)
 {
     size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-");
 
-    return len && !s[len] && len <= NAME_MAX_BYTES;
+    return len && !s[len] && len <= CONFIG_MAX_NAME_BYTES;
 }
 
 int config_model(struct config *c, const char *name, struct model_config **out, struct err *e)
@@ -213,7 +219,7 @@ static int check_ids(const struct config *c, struct err *e)
                                  "model \"%s\": the alias \"%s\" is the name of another model",
                                  c->models[i].name, m->group);
             for (const char *a = m->aliases, *end; i < j && a && *a; a = end + strspn(end, ", ")) {
-                char alias[NAME_MAX_BYTES + 1];
+                char alias[CONFIG_MAX_NAME_BYTES + 1];
 
                 a += strspn(a, ", ");
                 end = a + strcspn(a, ", ");
@@ -272,37 +278,48 @@ static int check_sampling(const struct model_config *m, struct err *e)
     return rc;
 }
 
-int config_finish(struct config *c, struct err *e)
+static int finish_model(struct config *c, struct model_config *m, struct err *e)
 {
     int rc;
+
+    inherit(m, &c->defaults);
+    if (!m->model)
+        return err_param(e, "model", ERR_INVALID, "model \"%s\": expected model = FILE, found none",
+                         m->name);
+    rc = check_group(m, e);
+    if (!rc)
+        rc = models_dir_find(c, m->model, &m->path, e);
+    if (!rc)
+        rc = read_template(c, m, e);
+    if (!rc)
+        rc = check_sampling(m, e);
+    if (!rc && m->tool_format && !format_find(m->tool_format))
+        rc = err_param(
+            e, "tool_format", ERR_INVALID,
+            "tool_format: there is no format called \"%.40s\", airstrip.conf(5) lists them",
+            m->tool_format);
+    return rc;
+}
+
+int config_finish_last(struct config *c, struct err *e)
+{
+    int rc = finish_model(c, &c->models[c->n_models - 1], e);
+
+    return rc ? rc : check_ids(c, e);
+}
+
+int config_finish(struct config *c, struct err *e)
+{
+    int rc = 0;
 
     if (!c->n_models)
         return err_param(e, "model", ERR_INVALID,
                          "no model to serve: give --model FILE, set TAKEOFF_MODEL_NAME, or write "
                          "model = FILE into the configuration file");
-    for (size_t i = 0; i < c->n_models; i++) {
-        struct model_config *m = &c->models[i];
-
-        inherit(m, &c->defaults);
-        if (!m->model)
-            return err_param(e, "model", ERR_INVALID,
-                             "model \"%s\": expected model = FILE, found none", m->name);
-        rc = check_group(m, e);
-        if (!rc)
-            rc = models_dir_find(c, m->model, &m->path, e);
-        if (!rc)
-            rc = read_template(c, m, e);
-        if (!rc)
-            rc = check_sampling(m, e);
-        if (!rc && m->tool_format && !format_find(m->tool_format))
-            rc = err_param(
-                e, "tool_format", ERR_INVALID,
-                "tool_format: there is no format called \"%.40s\", airstrip.conf(5) lists them",
-                m->tool_format);
-        if (rc)
-            return rc;
-    }
-    rc = access_log_check(c->access_format, e);
+    for (size_t i = 0; !rc && i < c->n_models; i++)
+        rc = finish_model(c, &c->models[i], e);
+    if (!rc)
+        rc = access_log_check(c->access_format, e);
     return rc ? rc : check_ids(c, e);
 }
 

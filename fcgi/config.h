@@ -6,6 +6,7 @@
 #ifndef AIRSTRIP_FCGI_CONFIG_H
 #define AIRSTRIP_FCGI_CONFIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,12 @@
 #include "kernels/base/err.h"
 #include "kernels/base/log.h"
 
-enum { CONFIG_MAX_MODELS = 32, CONFIG_MAX_ALIASES = 32, CONFIG_MAX_KEYS = 64 };
+enum {
+    CONFIG_MAX_MODELS = 32,
+    CONFIG_MAX_ALIASES = 32,
+    CONFIG_MAX_KEYS = 64,
+    CONFIG_MAX_NAME_BYTES = 128, /* of a model */
+};
 
 /* One model.  NULL and 0 mean: not set. */
 struct model_config {
@@ -98,6 +104,8 @@ struct config {
     bool check;           /* --check: say whether all is well, and end */
     const char *key_name; /* of --make-key or --hash-key */
     struct arena storage; /* of all strings */
+    struct config *origin; /* what the server's keys borrow from, see config_copy(); NULL: none */
+    atomic_uint refs;      /* those who hold it: its owner, and its copies */
 };
 
 /* Defaults; nothing can fail.  Pair with config_done(). */
@@ -140,6 +148,14 @@ int config_options(struct config *c, int argc, char *const *argv, bool file_only
 /* Fills every model's unset keys from the defaults, finds the model files, reads templates, and
  * checks what one key cannot tell alone (no model at all, alias given twice, ...). */
 int config_finish(struct config *c, struct err *e) MUST_CHECK;
+
+/* The same for the last model alone, where the others have been through it. */
+int config_finish_last(struct config *c, struct err *e) MUST_CHECK;
+
+/* Another one that says the same.  Its models are its own; all else it borrows from the first of
+ * its line, which lives as long.  *c itself may go: by config_free(), or after the copy. ERR_NOMEM.
+ */
+int config_copy(struct config **out, struct config *c, struct err *e) MUST_CHECK;
 
 /* Whether name is one of the model's aliases. */
 bool config_has_alias(const struct model_config *m, const char *name);

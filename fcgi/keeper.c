@@ -1,15 +1,11 @@
-/* Reading the configuration anew makes a second app beside the one that is served.  Models that did
- * not change are shared; the others load while the old ones go on, which takes the memory of both
- * for that time.  When all are ready the new app takes the old one's place; where anything is wrong
- * it is dropped, and the log says why. */
 #include "fcgi/keeper.h"
 
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "fcgi/access_log.h"
 #include "fcgi/notify.h"
+#include "fcgi/reload.h"
 #include "fcgi/sandbox.h"
 #include "fcgi/signals.h"
 #include "fcgi/slow_log.h"
@@ -28,128 +24,6 @@ static void reopen_log(void)
     else
         log_msg(LOG_INFO, "log", "reopened");
 }
-
-/* --- reading the configuration anew --- */
-
-static void refuse(struct keeper *k, const char *why)
-{
-    log_msg(LOG_ERROR, "reload", "the configuration stays as it was: %s", why);
-    if (k->coming)
-        app_free(k->coming);
-    k->coming = NULL;
-    notify("READY=1");
-}
-
-/* What only a start can change. */
-static void warn_of_change(const char *key, const char *was, const char *now)
-{
-    if (strcmp(was ? was : "", now ? now : ""))
-        log_msg(LOG_WARN, "reload", "%s has changed, which takes effect at the next start", key);
-}
-
-static void warn_of_number(const char *key, size_t was, size_t now)
-{
-    warn_of_change(key, "", was == now ? "" : "another");
-}
-
-static int use_log(const struct config *now, const struct config *was, struct err *e)
-{
-    int rc = 0;
-
-    log_set_level(now->log_level);
-    if (now->log && (!was->log || strcmp(now->log, was->log)))
-        rc = log_open(now->log, e);
-    if (!rc && now->access_log && (!was->access_log || strcmp(now->access_log, was->access_log)))
-        rc = access_log_open(now->access_log, e);
-    return rc;
-}
-
-/* A model that can never be opened is known at once. */
-static void begin_reload(struct keeper *k)
-{
-    const struct config *was = k->server->current->config;
-    enum config_action action;
-    struct config *c = config_create();
-    struct timespec t;
-    struct err e;
-    int rc = c ? 0 : err_set(&e, ERR_NOMEM, "no memory for the configuration");
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
-    if (!rc)
-        rc = reading_do(k->reading, c, &action, &e);
-    if (!rc)
-        rc = sockets_check(k->sockets, c, &e);
-    if (!rc)
-        rc = use_log(c, was, &e);
-    if (rc) {
-        config_free(c);
-        refuse(k, e.text);
-        return;
-    }
-    warn_of_change("listen", was->listen, c->listen);
-    warn_of_change("status_listen", was->status_listen, c->status_listen);
-    warn_of_number("listen_mode", was->listen_mode, c->listen_mode);
-    warn_of_number("seccomp", was->seccomp, c->seccomp);
-    if (app_create(&k->coming, k->server, c, k->server->current, &e))
-        refuse(k, e.text);
-}
-
-/* Whether the model of that name cannot be used now either; a may be NULL. */
-static bool has_failed(const struct app *a, const char *name)
-{
-    struct engine_status s;
-
-    for (size_t i = 0; a && i < a->n_models; i++)
-        if (!strcmp(a->models[i].reader, name)) {
-            if (!a->models[i].engine)
-                return true;
-            engine_status(a->models[i].engine, &s);
-            return s.state == ENGINE_FAILED;
-        }
-    return false;
-}
-
-/* Whether a model of a failed that `now` (or NULL) serves, or that is new. */
-static bool any_failed(const struct app *a, const struct app *now, struct err *e)
-{
-    for (size_t i = 0; i < a->n_models; i++) {
-        struct engine_status s = { .state = ENGINE_FAILED };
-
-        s.failure = a->models[i].served->failure;
-        if (a->models[i].engine)
-            engine_status(a->models[i].engine, &s);
-        if (s.state == ENGINE_FAILED && !has_failed(now, a->models[i].reader)) {
-            *e = s.failure;
-            err_prefix(e, "model \"%s\": ", a->models[i].reader);
-            return true;
-        }
-    }
-    return false;
-}
-
-static void look_at_coming(struct keeper *k)
-{
-    size_t n_ready;
-    struct err e;
-
-    if (!app_settled(k->coming, &n_ready))
-        return;
-    if (any_failed(k->coming, k->server->current, &e)) {
-        refuse(k, e.text);
-    } else {
-        server_replace(k->server, k->coming);
-        k->coming = NULL;
-        log_msg(LOG_INFO, "reload", "the configuration was read anew; %zu models", n_ready);
-        notify("READY=1\nSTATUS=%zu models ready", n_ready);
-    }
-    if (k->again) {
-        k->again = false;
-        begin_reload(k);
-    }
-}
-
-/* --- the loop --- */
 
 /* Who asks /readyz reads the state itself; this is for the log, the service manager, and giving up.
  * False: no model could be loaded. */
@@ -224,7 +98,7 @@ static void handle(struct keeper *k, int number)
     if (k->coming)
         k->again = true;
     else
-        begin_reload(k);
+        reload_begin(k);
 }
 
 int keeper_await(struct keeper *k, struct err *e)
@@ -240,7 +114,7 @@ int keeper_await(struct keeper *k, struct err *e)
         if (number == SIGHUP || number == SIGUSR1)
             reopen_log();
     }
-    return any_failed(k->server->current, NULL, e) ? e->code : 0;
+    return reload_any_failed(k->server->current, NULL, e) ? e->code : 0;
 }
 
 int keeper_serve(struct keeper *k)
@@ -260,8 +134,7 @@ int keeper_serve(struct keeper *k)
         handle(k, number);
         if (!k->settled && !look_at_first(k))
             return 1;
-        if (k->coming)
-            look_at_coming(k);
+        reload_look(k);
         sandbox_look();
         slow_log_look(k->server, k->server->current->config->slow_ms);
         give_back_memory(k);
@@ -312,9 +185,12 @@ static void begin_drain(struct keeper *k, struct acceptor *a, bool is_kept)
 
 void keeper_drain(struct keeper *k, struct acceptor *a, bool is_kept)
 {
-    const char *why = give_notice(k);
-    double deadline = clock_ms() + (double)k->server->current->config->drain_timeout_ms;
+    const char *why;
+    double deadline;
 
+    changes_close(&k->server->changes); /* nobody makes them any more */
+    why = give_notice(k);
+    deadline = clock_ms() + (double)k->server->current->config->drain_timeout_ms;
     begin_drain(k, a, is_kept);
     if (k->stalled)
         why = "an engine hangs";

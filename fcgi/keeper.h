@@ -20,6 +20,7 @@ struct keeper {
     bool settled;          /* what was loading at the start is loaded */
     struct app *coming;    /* read anew, and loading; NULL: none */
     bool again;            /* it was asked for once more meanwhile */
+    bool changing;         /* it comes because of the first of the server's changes */
     bool stalled;          /* an engine hangs, and it was told */
     uint64_t n_ended;      /* jobs, when it was last looked */
     double quiet_since_ms; /* clock_ms(); since then none has run or ended */

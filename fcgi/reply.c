@@ -66,6 +66,7 @@ const char *reply_status_text(int status)
         const char *text;
     } texts[] = {
         { 200, "200 OK" },
+        { 201, "201 Created" },
         { 204, "204 No Content" },
         { 400, "400 Bad Request" },
         { 401, "401 Unauthorized" },

@@ -20,6 +20,7 @@ int server_open(struct server *s, struct config *config, struct err *e)
     pthread_mutex_init(&s->lock, NULL);
     s->started = time(NULL);
     board_init(&s->board);
+    changes_init(&s->changes);
     rc = watcher_create(&s->watcher, e);
     if (!rc)
         rc = limits_create(&s->limits, e);
@@ -50,6 +51,7 @@ void server_close(struct server *s)
         free(m);
     }
     board_done(&s->board);
+    changes_done(&s->changes);
     pthread_mutex_destroy(&s->lock);
 }
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "fcgi/board.h"
+#include "fcgi/changes.h"
 #include "fcgi/config.h"
 #include "fcgi/limits.h"
 #include "fcgi/metrics.h"
@@ -57,6 +58,7 @@ struct server {
     atomic_int succession; /* enum succession; the sidedoor's thread writes it */
     atomic_int successor;  /* process id of the one that comes */
     atomic_uint turn;      /* where models of one group are equally busy they take turns by it */
+    struct changes changes; /* of the models that are served */
     time_t started;
     pthread_mutex_t lock; /* guards what follows, and the references of apps */
     struct app *current;

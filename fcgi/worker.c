@@ -13,6 +13,7 @@
 #include "fcgi/responder.h"
 #include "fcgi/router.h"
 #include "fcgi/slow_log.h"
+#include "fcgi/takeoff/door.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
@@ -42,13 +43,15 @@ static const struct route *respond(struct service *s, struct request *r, struct 
                                    struct reply *p)
 {
     struct app *app = s->app;
-    const char *origin = cors_begin(app->config->cors_origin, r, p);
-    const struct route *route = router_find(api_routes, origin, r, p);
+    struct door door = door_of(app, r);
+    const char *sites = door.manages ? NULL : app->config->cors_origin;
+    const char *origin = cors_begin(sites, r, p);
+    const struct route *route = router_find(door.routes, origin, r, p);
     struct err e = { 0 };
 
     /* A wrong path is told only to those who hold a key; a browser's OPTIONS never carries one. */
     if (route ? !route->open : p->status != 204)
-        if (!admission_key(app, r, p))
+        if (!admission_key(app, r, p) || !door_admits(app, &door, r, p))
             return route;
     if (!route)
         return NULL;

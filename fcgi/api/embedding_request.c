@@ -7,10 +7,12 @@
 
 struct embedding_param embedding_param(const struct embedding_request *q, size_t i)
 {
-    struct embedding_param p = { "input" };
+    struct embedding_param p;
 
     if (q->many)
-        snprintf(p.text, sizeof p.text, "input[%zu]", i);
+        snprintf(p.text, sizeof p.text, "%s[%zu]", q->member, i);
+    else
+        snprintf(p.text, sizeof p.text, "%s", q->member);
     return p;
 }
 
@@ -54,7 +56,7 @@ int embedding_request_read(struct embedding_request *q, const struct value *body
     int64_t dimensions = 0;
     int rc;
 
-    *q = (struct embedding_request){ .normalise = true };
+    *q = (struct embedding_request){ .member = "input", .normalise = true };
     rc = field_string(body, "encoding_format", &format, e);
     if (!rc && strcmp(format, "float") != 0 && strcmp(format, "base64") != 0)
         rc = field_wrong(e, "encoding_format", "\"float\" or \"base64\"",

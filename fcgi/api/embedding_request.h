@@ -10,6 +10,7 @@
 enum { EMBEDDING_MAX_INPUTS = 2048 };
 
 struct embedding_request {
+    const char *member;       /* whose texts they are: "input", for errors; static */
     struct job_request *jobs; /* [n] that want vectors, kind and prompt filled in */
     size_t n;
     bool many;         /* `input` is a list of several, however many: see embedding_param() */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fcgi/api/deadline.h"
-#include "fcgi/api/embedding_request.h"
+#include "fcgi/api/embeddings.h"
 #include "fcgi/api/envelope.h"
 #include "fcgi/api/fields.h"
 #include "fcgi/api/handlers.h"
@@ -27,10 +27,11 @@ struct run {
     struct app *app;
     struct request *r;
     struct reply *p;
-    const struct app_model *model;
-    struct embedding_request q;
+    const struct embeddings_ask *ask;
+    const struct app_model *model; /* the ask's, as q */
+    const struct embedding_request *q;
     struct inbox *inbox;
-    struct input *inputs;     /* [q.n] */
+    struct input *inputs;     /* [q->n] */
     size_t next, open, width; /* to submit next; in the engine's hands, and how many may be */
     size_t n_embd, n_tokens;
     struct tally tally;
@@ -41,7 +42,7 @@ struct run {
 
 static int blame(const struct run *u, size_t i, struct err *e)
 {
-    struct embedding_param p = embedding_param(&u->q, i);
+    struct embedding_param p = embedding_param(u->q, i);
 
     if (strcmp(e->param, "model") == 0)
         return e->code;
@@ -52,10 +53,10 @@ static int blame(const struct run *u, size_t i, struct err *e)
 
 static int encode(struct run *u, struct err *e)
 {
-    for (size_t i = 0; i < u->q.n; i++) {
+    for (size_t i = 0; i < u->q->n; i++) {
         struct input *in = &u->inputs[i];
 
-        if (engine_prompt_ids(u->model->engine, &u->q.jobs[i], &in->ids, &in->n_ids, e))
+        if (engine_prompt_ids(u->model->engine, &u->q->jobs[i], &in->ids, &in->n_ids, e))
             return blame(u, i, e);
         u->n_tokens += in->n_ids;
     }
@@ -65,7 +66,7 @@ static int encode(struct run *u, struct err *e)
 /* Hands on as many as may be; where the queue is full, later ones wait for earlier ones. */
 static int submit(struct run *u, struct err *e)
 {
-    while (u->next < u->q.n && u->open < u->width) {
+    while (u->next < u->q->n && u->open < u->width) {
         struct input *in = &u->inputs[u->next];
         const struct job_request job = { .id = u->id,
                                          .owner = admission_name(u->r),
@@ -167,59 +168,44 @@ static int follow(struct run *u, struct err *e)
 
 static void answer(struct run *u)
 {
-    size_t n = u->q.dimensions ? u->q.dimensions : u->n_embd;
-    struct buf *b = &u->p->body;
+    size_t n = u->q->dimensions ? u->q->dimensions : u->n_embd;
 
-    buf_puts(b, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < u->q.n; i++) {
-        if (u->q.normalise)
+    for (size_t i = 0; i < u->q->n; i++) {
+        if (u->q->normalise)
             vector_to_unit(u->inputs[i].vector, n);
-        buf_printf(b, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i ? "," : "", i);
-        vector_put(b, u->inputs[i].vector, n, u->q.base64);
-        buf_putc(b, '}');
+        u->ask->put(&u->p->body, u->ask, i, u->inputs[i].vector, n);
         free(u->inputs[i].vector); /* the text of many is large enough */
         u->inputs[i].vector = NULL;
     }
-    buf_puts(b, "],\"model\":");
-    json_write_string(b, u->model->name, strlen(u->model->name));
-    buf_printf(b, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", u->n_tokens,
-               u->n_tokens);
+    u->ask->end(&u->p->body, u->ask, u->n_tokens);
     metrics_observe(u->model->metrics, METRIC_TOTAL, (clock_ms() - u->r->start_ms) / 1e3, 1);
     u->p->note.has_usage = true;
     u->p->note.prompt_tokens = u->n_tokens;
 }
 
-/* What is asked, of whom. */
 static int open_run(struct run *u, struct err *e)
 {
-    struct params_rules rules;
     struct engine_status s;
-    struct value *body;
     int rc;
 
-    u->model = generation_target(u->app, u->r, &body, &rules, e);
-    if (!u->model)
-        return e->code;
     u->p->note.model = u->model->name;
     u->tally = (struct tally){ .metrics = u->model->metrics, .start_ms = u->r->start_ms };
     engine_status(u->model->engine, &s);
     u->n_embd = s.n_embd;
     u->width = 2 * s.max_batch;
-    rc = embedding_request_read(&u->q, body, s.n_embd, &u->r->arena, e);
-    if (rc)
-        return rc;
     deadline_init(&u->deadline, u->app->config, u->r);
     envelope_id(u->id, sizeof u->id, "embd-");
-    u->inputs = calloc(u->q.n, sizeof *u->inputs);
+    u->inputs = calloc(u->q->n, sizeof *u->inputs);
     if (!u->inputs)
-        return err_set(e, ERR_NOMEM, "no memory for %zu inputs", u->q.n);
+        return err_set(e, ERR_NOMEM, "no memory for %zu inputs", u->q->n);
     rc = encode(u, e);
     return rc ? rc : inbox_create(&u->inbox, e);
 }
 
-void embeddings_handle(struct app *app, struct request *r, struct reply *p)
+void embeddings_run(struct app *app, struct request *r, struct reply *p,
+                    const struct embeddings_ask *ask)
 {
-    struct run u = { .app = app, .r = r, .p = p };
+    struct run u = { .app = app, .r = r, .p = p, .ask = ask, .model = ask->model, .q = ask->q };
     struct err e = { 0 };
     int rc = open_run(&u, &e);
 
@@ -235,11 +221,48 @@ void embeddings_handle(struct app *app, struct request *r, struct reply *p)
         reply_err(p, &e);
     else
         answer(&u);
-    for (size_t i = 0; u.inputs && i < u.q.n; i++) {
+    for (size_t i = 0; u.inputs && i < u.q->n; i++) {
         job_free(u.inputs[i].job);
         free(u.inputs[i].ids);
         free(u.inputs[i].vector);
     }
     free(u.inputs);
     inbox_free(u.inbox);
+}
+
+static void put_vector(struct buf *b, const struct embeddings_ask *ask, size_t i, const float *x,
+                       size_t n)
+{
+    buf_puts(b, i ? "," : "{\"object\":\"list\",\"data\":[");
+    buf_printf(b, "{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i);
+    vector_put(b, x, n, ask->q->base64);
+    buf_putc(b, '}');
+}
+
+static void put_end(struct buf *b, const struct embeddings_ask *ask, size_t n_tokens)
+{
+    buf_puts(b, "],\"model\":");
+    json_write_string(b, ask->model->name, strlen(ask->model->name));
+    buf_printf(b, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", n_tokens, n_tokens);
+}
+
+void embeddings_handle(struct app *app, struct request *r, struct reply *p)
+{
+    struct params_rules rules;
+    struct embedding_request q;
+    struct engine_status s;
+    struct value *body;
+    struct err e = { 0 };
+    const struct app_model *model = generation_target(app, r, &body, &rules, &e);
+
+    if (model)
+        engine_status(model->engine, &s);
+    if (!model || embedding_request_read(&q, body, s.n_embd, &r->arena, &e)) {
+        p->note.model = model ? model->name : NULL;
+        reply_err(p, &e);
+        return;
+    }
+    embeddings_run(app, r, p,
+                   &(struct embeddings_ask){
+                       .model = model, .q = &q, .put = put_vector, .end = put_end });
 }

@@ -169,7 +169,7 @@ static void label(char out[LABEL_BYTES], const struct app_model *m)
 
 static void put_models(struct buf *b, const struct app *app)
 {
-    struct engine_status *s = calloc(app->n_models, sizeof *s);
+    struct engine_status *s = calloc(app->n_models + 1, sizeof *s);
     char labels[LABEL_BYTES];
 
     if (!s) {

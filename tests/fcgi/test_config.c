@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "fcgi/config.h"
+#include "fcgi/changes.h"
 #include "fcgi/config_keys.h"
 
 enum { KB = 1024, MB = 1024 * KB };
@@ -524,6 +525,96 @@ static void template_file_is_read(void **state)
     end_place(&p);
 }
 
+/* Every key as it was; what is copied may go. */
+static void a_copy_says_the_same(void **state)
+{
+    struct place p;
+    struct config *c = config_create(), *copy, *again;
+    struct err e = { 0 };
+    char text[600];
+
+    (void)state;
+    make_place(&p);
+    snprintf(text, sizeof text,
+             "listen = 127.0.0.1:1\nlisten_allow = 10.0.0.0/8\nlog_level = warn\n[model a]\n"
+             "model = %s\ngroup = g\naliases = x, y\n[model b]\nmodel = %s\nthreads = 3\n"
+             "chat_template = t\n",
+             p.a, p.a);
+    assert_int_equal(config_parse(c, "f.conf", text, strlen(text), &e), 0);
+    assert_int_equal(config_finish(c, &e), 0);
+    assert_int_equal(config_copy(&copy, c, &e), 0);
+    for (const struct config_key *k = config_keys; k->name; k++)
+        for (size_t i = 0; i < (k->of_model ? 2u : 1u); i++) {
+            const char *of = k->of_model ? (char *)&c->models[i] : (char *)c;
+            const char *is = k->of_model ? (char *)&copy->models[i] : (char *)copy;
+            const char *a, *b;
+
+            if (!config_key_is_text(k)) {
+                assert_memory_equal(of + k->offset, is + k->offset, sizeof(float));
+                continue;
+            }
+            memcpy(&a, of + k->offset, sizeof a);
+            memcpy(&b, is + k->offset, sizeof b);
+            assert_true((a == NULL) == (b == NULL));
+            if (a)
+                assert_string_equal(a, b);
+        }
+    config_free(c);
+    assert_int_equal(config_copy(&again, copy, &e), 0);
+    config_free(copy);
+    assert_int_equal(again->n_models, 2);
+    assert_string_equal(again->listen, "127.0.0.1:1");
+    assert_string_equal(allow_key(again->listen_allow), "listen_allow");
+    assert_string_equal(again->models[0].group, "g");
+    assert_string_equal(again->models[1].path, p.a);
+    assert_string_equal(again->models[1].chat_template, "t");
+    assert_string_equal(again->models[1].name, "b");
+    config_free(again);
+    end_place(&p);
+}
+
+static void models_come_and_go(void **state)
+{
+    struct place p;
+    struct config c, *one, *two, *less;
+    struct change_setting settings[] = { { config_key("model"), NULL } };
+    struct change change = { .group = "g", .settings = settings, .n_settings = 1 };
+    struct change gone = { .name = "a" };
+    struct err e = { 0 };
+    char text[400];
+
+    (void)state;
+    make_place(&p);
+    settings[0].value = p.a;
+    snprintf(text, sizeof text, "threads = 5\n[model a]\nmodel = %s\naliases = g-2\n", p.a);
+    assert_int_equal(parse(&c, text, &e), 0);
+    assert_int_equal(config_finish(&c, &e), 0);
+    assert_int_equal(changes_apply(&c, &change, &one, &e), 0);
+    assert_string_equal(change.added, "g");
+    assert_int_equal(one->models[1].threads, 5); /* what holds for every model holds for it */
+    assert_int_equal(changes_apply(one, &change, &two, &e), 0);
+    assert_string_equal(change.added, "g-3"); /* g-2 is somebody's other name */
+    assert_string_equal(two->models[2].group, "g");
+    assert_int_equal(changes_apply(two, &gone, &less, &e), 0);
+    assert_int_equal(less->n_models, 2);
+    assert_string_equal(less->models[0].name, "g");
+    config_free(two);
+    assert_int_equal(changes_apply(less, &gone, &two, &e), ERR_NOTFOUND);
+    change.name = "g";
+    assert_int_equal(changes_apply(less, &change, &two, &e), ERR_INVALID);
+    change.name = NULL;
+    change.group = "g-2"; /* free, now that `a` is gone; but not while it is there */
+    assert_int_equal(changes_apply(one, &change, &two, &e), ERR_INVALID);
+    settings[0].value = "/nowhere";
+    change.group = "h";
+    assert_int_equal(changes_apply(less, &change, &two, &e), ERR_NOTFOUND);
+    assert_int_equal(c.n_models, 1);
+    config_free(one);
+    config_free(less);
+    config_done(&c);
+    end_place(&p);
+}
+
 /* A file below the top of the sources as a string, to be freed. */
 static char *slurp(const char *name)
 {
@@ -596,6 +687,8 @@ int main(void)
         cmocka_unit_test(finish_refuses_what_cannot_work),
         cmocka_unit_test(names_become_files),
         cmocka_unit_test(template_file_is_read),
+        cmocka_unit_test(a_copy_says_the_same),
+        cmocka_unit_test(models_come_and_go),
         cmocka_unit_test(the_sample_knows_every_key_and_its_default),
     };
 

@@ -120,7 +120,7 @@ static void keys(void **state)
     open_file(&f);
     put(&f, "# comment\n\n");
     put_key(&f, "one", ONE, "\tmodels=small,primary concurrency=3 ");
-    put_key(&f, "two", TWO, " tokens_per_minute=1000 requests_per_minute=10\r");
+    put_key(&f, "two", TWO, " tokens_per_minute=1000 requests_per_minute=10 manage=yes\r");
     assert_int_equal(auth_open(&a, f.path, &e), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct auth_key *k = auth_check(a, cases[i].authorization);
@@ -140,6 +140,7 @@ static void keys(void **state)
         assert_true(auth_allows(one, "small") && auth_allows(one, "primary"));
         assert_false(auth_allows(one, "sma") || auth_allows(one, "smaller"));
         assert_true(auth_allows(two, "anything"));
+        assert_true(two->manage && !one->manage);
     }
     auth_free(a);
     assert_int_equal(ftruncate(f.fd, 10), 0);
@@ -150,13 +151,10 @@ static void keys(void **state)
 
 static void bad_lines(void **state)
 {
-    static const char *const options[] = { " models=",
-                                           " concurrency=0",
-                                           " concurrency=-1",
-                                           " concurrency=x",
-                                           " rate=5",
-                                           " 5",
-                                           " tokens_per_minute=99999999999" };
+    static const char *const options[] = { " models=",        " concurrency=0",
+                                           " concurrency=-1", " concurrency=x",
+                                           " rate=5",         " 5",
+                                           " manage=no",      " tokens_per_minute=99999999999" };
     struct key_file f;
     struct auth *a;
     struct err e;

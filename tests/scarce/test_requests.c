@@ -15,11 +15,15 @@
 #include "fcgi/api/responses_request.h"
 #include "fcgi/api/tokens_request.h"
 #include "fcgi/auth.h"
+#include "fcgi/changes.h"
 #include "fcgi/config.h"
 #include "fcgi/intake.h"
 #include "fcgi/parts/split.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
+#include "fcgi/takeoff/generate_request.h"
+#include "fcgi/takeoff/reader_request.h"
+#include "fcgi/takeoff/tokens_request.h"
 #include "kernels/base/json.h"
 #include "tests/fcgi/records.h"
 #include "tests/scarce/scarce.h"
@@ -104,6 +108,37 @@ static int read_tokens(const struct value *body, struct arena *a, struct buf *ou
     return rc;
 }
 
+static int read_generate(const struct value *body, struct arena *a, struct buf *out, struct err *e)
+{
+    struct generate_request g;
+    int rc = generate_request_read(&g, body, a, e);
+
+    if (rc == 0)
+        buf_printf(out, "%s %zu %d", g.group, g.n, (int)g.params.spec.kind);
+    return rc;
+}
+
+static int read_conversations(const struct value *body, struct arena *a, struct buf *out,
+                              struct err *e)
+{
+    struct template_ask t;
+    int rc = template_ask_read(&t, body, a, e);
+
+    for (size_t i = 0; rc == 0 && i < t.n; i++)
+        json_write(out, t.contexts[i]);
+    return rc;
+}
+
+static int read_reader(const struct value *body, struct arena *a, struct buf *out, struct err *e)
+{
+    struct change c;
+    int rc = reader_request_read(&c, body, a, e);
+
+    for (size_t i = 0; rc == 0 && i < c.n_settings; i++)
+        buf_printf(out, "%s=%s ", c.settings[i].key->name, c.settings[i].value);
+    return rc;
+}
+
 static int run_body(const struct scarce_work *w, struct buf *out, struct err *e)
 {
     int (*const *read)(const struct value *body, struct arena *a, struct buf *out, struct err *e) =
@@ -167,6 +202,13 @@ static void bodies(void **state)
         { "embeddings of ids", "{\"input\":[[1,2],[3]],\"encoding_format\":\"base64\"}",
           read_embedding },
         { "tokens", "{\"tokens\":[1,2,3,4]}", read_tokens },
+        { "Takeoff's generate",
+          "{\"text\":[\"a\",\"b\"],\"json_schema\":\"{\\\"type\\\":\\\"object\\\"}\"}",
+          read_generate },
+        { "Takeoff's conversations", "{\"inputs\":[[{\"role\":\"user\",\"content\":\"a\"}]]}",
+          read_conversations },
+        { "a reader", "{\"model_name\":\"m\",\"device\":\"cpu\",\"max_batch_size\":3}",
+          read_reader },
     };
 
     (void)state;
@@ -316,6 +358,22 @@ static void parts_of_answers(void **state)
 
 /* --- the operator's files --- */
 
+/* One more model, of the first one's file. */
+static int run_change(struct config *c, struct buf *out, struct err *e)
+{
+    const struct change_setting settings[] = { { config_key("model"), c->models[0].path } };
+    struct change change = { .group = "a", .settings = settings, .n_settings = 1 };
+    struct config *changed;
+    int rc = changes_apply(c, &change, &changed, e);
+
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < changed->n_models; i++)
+        buf_printf(out, "%s:%s ", changed->models[i].name, changed->models[i].group);
+    config_free(changed);
+    return 0;
+}
+
 static int run_config(const struct scarce_work *w, struct buf *out, struct err *e)
 {
     struct config c;
@@ -327,6 +385,8 @@ static int run_config(const struct scarce_work *w, struct buf *out, struct err *
         rc = config_finish(&c, e);
     for (size_t i = 0; rc == 0 && i < c.n_models; i++)
         buf_printf(out, "%s=%s ", c.models[i].name, c.models[i].path);
+    if (rc == 0)
+        rc = run_change(&c, out, e);
     config_done(&c);
     return rc;
 }
