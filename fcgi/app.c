@@ -288,6 +288,13 @@ bool app_broken(const struct app *a, struct err *e)
     return false;
 }
 
+void app_fail(struct app *a, const struct err *why)
+{
+    for (size_t i = 0; i < a->n_models; i++)
+        if (a->models[i].engine)
+            engine_fail(a->models[i].engine, why);
+}
+
 int app_ready(const struct app *a, struct err *e)
 {
     if (a->server->leaving || a->server->draining)

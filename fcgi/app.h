@@ -85,6 +85,9 @@ bool app_works(const struct app *a, uint64_t *n_ended);
  * short.  Not one that could never be loaded. */
 bool app_broken(const struct app *a, struct err *e);
 
+/* What all engines need has failed, so they have.  Main only. */
+void app_fail(struct app *a, const struct err *why);
+
 /* Whether no model is loading any more, and how many can answer; logs what became of each. Main
  * only. */
 bool app_settled(struct app *a, size_t *n_ready);

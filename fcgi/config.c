@@ -40,6 +40,7 @@ void config_init(struct config *c)
         .write_timeout_ms = 60 * 1000,
         .stall_ms = 60 * 1000,
         .listen_mode = 0660,
+        .ranks_timeout_ms = 10 * 1000,
         .defaults = { .device = "auto",
                       .split_reasoning = 1,
                       .default_temperature = -1,

@@ -89,6 +89,9 @@ struct config {
     size_t listen_mode;        /* of a Unix socket that we make: 0660 */
     size_t take_over;          /* 1: the process that serves status_listen gives its sockets */
     size_t seccomp;            /* enum sandbox */
+    size_t launcher;           /* enum launcher */
+    size_t ranks_timeout_ms;   /* a process of several that says nothing for so long has failed */
+    size_t ranks_precision;    /* enum ranks_precision */
     size_t takeoff;            /* 1: Takeoff's own doors are served, see fcgi/takeoff/door.h */
 
     const char *takeoff_manifest; /* Takeoff's config.yaml, NULL: none */

@@ -15,8 +15,10 @@ static const size_t HUGE_COUNT = (size_t)1 << 40;
 static const size_t DAY_MS = 24 * 3600 * 1000;
 
 static const char *const SWITCH[] = { "off", "on", NULL };
-static const char *const SANDBOXES[] = { "on", "log", "off", NULL };  /* as enum sandbox */
-static const char *const CACHES[] = { "on", "prompts", "off", NULL }; /* as enum prefix_cache */
+static const char *const SANDBOXES[] = { "on", "log", "off", NULL };   /* as enum sandbox */
+static const char *const LAUNCHERS[] = { "auto", "on", "off", NULL };  /* as enum launcher */
+static const char *const PRECISIONS[] = { "f32", "bf16", "q8", NULL }; /* as enum ranks_precision */
+static const char *const CACHES[] = { "on", "prompts", "off", NULL };  /* as enum prefix_cache */
 
 #define SERVER(field) false, offsetof(struct config, field)
 #define MODEL(field)  true, offsetof(struct model_config, field)
@@ -69,6 +71,9 @@ const struct config_key config_keys[] = {
     { "max_choices", KEY_COUNT, SERVER(max_choices), 1, 128, NULL, "N  most choices (n) in one request" },
     { "takeoff", KEY_SWITCH, SERVER(takeoff), 0, 0, NULL, "on|off  whether requests that come through Takeoff's doors are answered, see airstrip-takeoff(7)" },
     { "seccomp", KEY_SANDBOX, SERVER(seccomp), 0, 0, NULL, "on|log|off  what becomes of system calls that serving does not need: refused, told to the kernel's log, nothing" },
+    { "mpi", KEY_LAUNCHER, SERVER(launcher), 0, 0, NULL, "auto|on|off  whether processes that MPI's launcher has started together compute one model: where it has started several, always, never" },
+    { "ranks_timeout", KEY_DURATION, SERVER(ranks_timeout_ms), 100, DAY_MS, NULL, "TIME  without a sign of life after which one of such processes has failed, and with it all" },
+    { "ranks_precision", KEY_PRECISION, SERVER(ranks_precision), 0, 0, NULL, "f32|bf16|q8  how values travel between them" },
     { "ping_interval", KEY_DURATION, SERVER(ping_ms), 0, DAY_MS, NULL, "TIME  between comments in a silent stream; 0: none" },
     { "request_timeout", KEY_DURATION, SERVER(request_timeout_ms), 0, DAY_MS, NULL, "TIME  longest a request may take; 0: no limit" },
     { "drain_notice", KEY_DURATION, SERVER(drain_notice_ms), 0, DAY_MS, NULL, "TIME  from the signal to shut down on, while /readyz says so and all is served as ever, for balancers to notice" },
@@ -269,6 +274,10 @@ int config_set(struct config *c, struct model_config *m, const struct config_key
         rc = set_choice(k, SANDBOXES, field, value, e);
     else if (k->kind == KEY_ALLOW)
         rc = set_allow(c, k, field, value, e);
+    else if (k->kind == KEY_LAUNCHER)
+        rc = set_choice(k, LAUNCHERS, field, value, e);
+    else if (k->kind == KEY_PRECISION)
+        rc = set_choice(k, PRECISIONS, field, value, e);
     else if (k->kind == KEY_REAL)
         rc = config_set_real(k, field, value, e);
     else

@@ -20,6 +20,8 @@ enum key_kind {
     KEY_SWITCH,      /* off on; kept as a number, 0 or 1 */
     KEY_CACHE,       /* on prompts off; kept as a number, enum prefix_cache */
     KEY_SANDBOX,     /* on log off; kept as a number, enum sandbox */
+    KEY_LAUNCHER,    /* auto on off; kept as a number, enum launcher */
+    KEY_PRECISION,   /* f32 bf16 q8; kept as a number, enum ranks_precision */
     KEY_ALLOW,       /* addresses and networks; kept as const struct allow * */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fcgi/access_log.h"
+#include "fcgi/launch.h"
 #include "fcgi/notify.h"
 #include "fcgi/reload.h"
 #include "fcgi/sandbox.h"
@@ -64,12 +65,27 @@ static bool wants_restart(struct keeper *k)
 {
     const struct app *a = k->server->current;
 
+    if (launch_failed(&k->why)) {
+        log_msg(LOG_ERROR, "stop", "%s: ending, to be started anew with the others", k->why.text);
+        return true;
+    }
     if (!a->config->stall_exit)
         return false;
     if (!app_stalled(a, &k->why) && (k->coming || !app_broken(a, &k->why)))
         return false;
     log_msg(LOG_ERROR, "stop", "stall_exit is on: ending, to be started anew");
     return true;
+}
+
+/* Who computes with other processes has failed with any of them, also while nothing runs. */
+static void look_at_ranks(struct keeper *k)
+{
+    struct err e;
+
+    if (!k->lost_ranks && launch_failed(&e)) {
+        k->lost_ranks = true;
+        app_fail(k->server->current, &e);
+    }
 }
 
 /* When nothing has run for a while, what requests have left behind goes back to the system: once.
@@ -139,6 +155,7 @@ int keeper_serve(struct keeper *k)
         slow_log_look(k->server, k->server->current->config->slow_ms);
         give_back_memory(k);
         look_for_stall(k);
+        look_at_ranks(k);
         if (wants_restart(k))
             return 1;
     }

@@ -25,6 +25,7 @@ struct keeper {
     uint64_t n_ended;      /* jobs, when it was last looked */
     double quiet_since_ms; /* clock_ms(); since then none has run or ended */
     bool gave_back;        /* memory, since then */
+    bool lost_ranks;       /* the engines were told that another rank failed */
     struct err why;        /* keeper_serve() returned 1: because of this */
 };
 

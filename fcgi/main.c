@@ -13,6 +13,7 @@
 #include "fcgi/app.h"
 #include "fcgi/config_keys.h"
 #include "fcgi/keeper.h"
+#include "fcgi/launch.h"
 #include "fcgi/make_key.h"
 #include "fcgi/notify.h"
 #include "fcgi/reading.h"
@@ -113,6 +114,10 @@ static void close_in(const struct server *s)
     struct engine_status status;
     struct err e;
 
+    if (how != SANDBOX_OFF && launch_on()) {
+        log_msg(LOG_INFO, "sandbox", "no filter of system calls: MPI makes calls of its own");
+        return;
+    }
     for (size_t i = 0; how != SANDBOX_OFF && i < a->n_models; i++) {
         if (!a->models[i].engine)
             continue;
@@ -268,11 +273,17 @@ int main(int argc, char **argv)
             rc = access_log_open(c->access_log, &e);
         if (!rc && responder_init())
             rc = err_set(&e, ERR_INTERNAL, "libfcgi cannot be set up");
-        if (!rc) {
+        if (!rc)
+            rc = launch_open(c, &e);
+        if (!rc && launch_follows()) {
+            rc = launch_follow(c, &e);
+        } else if (!rc) {
             rc = run(&reading, c, &e);
             c = NULL;
         }
     }
+    if (rc && action == CONFIG_RUN && !(c && c->check))
+        launch_refuse(c, &e);
     if (e.code) {
         fprintf(stderr, "airstrip: %s\n", e.text);
         /* spawn-fcgi sends standard error to nowhere. */
@@ -280,5 +291,7 @@ int main(int argc, char **argv)
             log_msg(LOG_ERROR, "start", "%s", e.text);
     }
     config_free(c);
+    if (!launch_close())
+        _exit(1);
     return rc ? 1 : 0;
 }

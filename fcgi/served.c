@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fcgi/config_keys.h"
+#include "fcgi/launch.h"
 #include "kernels/base/heap.h"
 
 static const char *const read_with_each_request[] = {
@@ -97,7 +98,7 @@ int served_open(struct served **out, const struct model_config *c, struct served
     atomic_init(&s->refs, 1);
     s->created = stat(c->path, &st) ? time(NULL) : st.st_mtime;
     config_engine(c, &ec);
-    if (engine_open(&s->engine, &ec, &s->failure))
+    if (launch_engine(&ec, &s->failure) || engine_open(&s->engine, &ec, &s->failure))
         s->engine = NULL;
     *out = s;
     return 0;

@@ -15,6 +15,7 @@
 #include "inference/batch.h"
 #include "inference/job_check.h"
 #include "inference/prompt.h"
+#include "inference/ranks_follow.h"
 #include "inference/weights/guard.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
@@ -210,6 +211,17 @@ int engine_check(const struct engine_config *c, struct err *e)
     if (rc == 0)
         loaded_done(&l);
     return rc;
+}
+
+void engine_fail(struct engine *g, const struct err *why)
+{
+    scheduler_loaded(g->scheduler, why);
+}
+
+int engine_follow(const struct engine_config *c, struct err *e)
+{
+    pthread_once(&guarded, guard_install);
+    return ranks_follow(c, c->ranks, e);
 }
 
 void engine_drain(struct engine *g)

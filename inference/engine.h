@@ -354,4 +354,18 @@ int32_t engine_token_find(const struct engine *g, const char *text, size_t len);
 int engine_plain_text(struct engine *g, const int32_t *ids, size_t n, struct buf *out,
                       struct err *e) MUST_CHECK;
 
+/* What the model's file is, so that hosts can say whether they have the same one. */
+struct engine_print {
+    uint64_t bytes, hash;
+};
+int engine_print(const struct engine_config *c, struct engine_print *out, struct err *e) MUST_CHECK;
+
+/* What the engine needs has failed, which it may not see for itself as long as it has no jobs. */
+void engine_fail(struct engine *g, const struct err *why);
+
+/* In place of an engine, of a rank that is not rank 0 (c->ranks): loads its part of the model and
+ * computes with rank 0's engine until that is closed: 0.  Errors as engine_open(), and which rank
+ * failed. */
+int engine_follow(const struct engine_config *c, struct err *e) MUST_CHECK;
+
 #endif

@@ -29,7 +29,8 @@ struct ranks_mpi_options {
 
 struct ranks_mpi_info {
     size_t rank, n;
-    size_t n_here;     /* of these on this host, this one among them */
+    size_t n_beside;   /* of these on this host and bound to the same processors, or to none, this
+                        * one among them */
     char library[128]; /* which MPI */
 };
 

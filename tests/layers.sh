@@ -40,8 +40,7 @@ check quantize kernels/base/ kernels/quant/ kernels/tensor.h inference/ quantize
 check hub $base hub/
 check fetch $base hub/ fetch/
 check doctor $base doctor/
-check fcgi $base hub/ inference/engine.h fcgi/
+check fcgi $base hub/ inference/engine.h kernels/ranks_mpi.h fcgi/
 check fcgi/api $base inference/engine.h fcgi/
 check fcgi/takeoff $base inference/engine.h fcgi/
-check fcgi/takeoff/convert $base fcgi/config fcgi/takeoff/
 check fcgi/parts $base fcgi/parts/

@@ -14,6 +14,7 @@ static char path[4096];
 static atomic_int fd = STDERR_FILENO;
 static atomic_int threshold = LOG_INFO;
 static struct log_lost lost;
+static char also[48]; /* " rank=1", on every line */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -77,6 +78,11 @@ int log_parse_level(const char *name, enum log_level *out)
     return ERR_INVALID;
 }
 
+void log_also(const char *key, long long value)
+{
+    snprintf(also, sizeof also, " %.16s=%lld", key, value);
+}
+
 void log_begin(struct log_line *l, enum log_level level, const char *event)
 {
     struct timespec now;
@@ -89,8 +95,8 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_printf(&l->text, "%s.%03ldZ %s %s", stamp, now.tv_nsec / 1000000, level_names[level],
-               event);
+    buf_printf(&l->text, "%s.%03ldZ %s %s%s", stamp, now.tv_nsec / 1000000, level_names[level],
+               event, also);
 }
 
 static bool is_plain(const char *s)

@@ -28,6 +28,9 @@ void log_set_level(enum log_level level);
 /* 0, or ERR_INVALID when name is not debug, info, warn or error. */
 int log_parse_level(const char *name, enum log_level *out) MUST_CHECK;
 
+/* A pair that every line has from now on, behind its event; before threads write lines. */
+void log_also(const char *key, long long value);
+
 /* A line being written: log_begin(), any number of pairs, log_end().  If out of memory the line is
  * lost. */
 struct log_line {

@@ -8,7 +8,7 @@
 
 #include "kernels/ranks_mpi.h"
 
-enum { MPI_MODULE_ABI = 1 };
+enum { MPI_MODULE_ABI = 2 };
 
 struct mpi_module {
     int abi;                         /* MPI_MODULE_ABI */

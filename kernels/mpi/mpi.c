@@ -4,6 +4,7 @@
  * the heart. */
 #include <config.h>
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct card {
     char boot[40];   /* the same on processes that run on one kernel */
     uint64_t pid_ns; /* a process id means something within one namespace */
     int64_t pid;
+    cpu_set_t cpus; /* that it may use */
 };
 
 static void fill_card(struct card *c)
@@ -34,6 +36,7 @@ static void fill_card(struct card *c)
         c->boot[0] = '\0';
     if (f)
         fclose(f);
+    sched_getaffinity(0, sizeof c->cpus, &c->cpus);
     if (!stat("/proc/self/ns/pid", &st))
         c->pid_ns = st.st_ino;
 }
@@ -58,7 +61,7 @@ static int meet(struct ranks_world *w, struct err *e)
         snprintf(w->peers[i].host, sizeof w->peers[i].host, "%.60s", c->host);
         if (strcmp(c->boot, own.boot))
             continue;
-        w->n_here++;
+        w->n_beside += CPU_EQUAL(&c->cpus, &own.cpus) != 0;
         if (i != w->rank && c->pid_ns == own.pid_ns)
             w->peers[i].pidfd = (int)syscall(SYS_pidfd_open, (pid_t)c->pid, 0);
     }
@@ -156,7 +159,7 @@ static void mpi_describe(const struct ranks_world *w, struct ranks_mpi_info *out
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     int len = 0;
 
-    *out = (struct ranks_mpi_info){ .rank = w->rank, .n = w->n, .n_here = w->n_here };
+    *out = (struct ranks_mpi_info){ .rank = w->rank, .n = w->n, .n_beside = w->n_beside };
     MPI_Get_library_version(text, &len);
     text[strcspn(text, ",\n")] = '\0'; /* Open MPI goes on with who built it */
     snprintf(out->library, sizeof out->library, "%.120s", text);

@@ -34,7 +34,7 @@ struct peer {
 };
 
 struct ranks_world {
-    size_t rank, n, n_here;
+    size_t rank, n, n_beside;
     struct ranks_mpi_options options;
 
     MPI_Comm heart_comm;

@@ -4,7 +4,8 @@ import shutil
 import signal
 import subprocess
 
-from stack import program
+from program import Program
+from stack import alive, program, wait_until
 
 # Debian's mpirun does not start as root, nor more processes than processors, unless it is told to.
 LAUNCH = ["mpirun", "--oversubscribe", "--bind-to", "none"]
@@ -46,3 +47,32 @@ def run(n, command, *options, timeout=300, **env):
 
 def drill(n, *arguments, **more):
     return run(n, [program("tests/kernels/mpi/ranks_drill"), *arguments], **more)
+
+
+class Launched(Program):
+    """airstrip on n ranks; options for every rank, `launch` for mpirun.  Its pids are those of the ranks, in their order."""
+
+    def __init__(self, n, *options, launch=(), env=None, **more):
+        self.n = n
+        super().__init__(*options, prefix=[*LAUNCH, *launch, "-n", str(n)], env=dict(environment(), **(env or {})), start_new_session=True, **more)
+
+    @property
+    def pids(self):
+        found = {}
+        for line in self.log_lines("ranks"):
+            words = dict(w.split("=", 1) for w in line.split() if "=" in w)
+            if "pid" in words:
+                found[int(words["rank"])] = int(words["pid"])
+        return [found.get(i) for i in range(self.n)]
+
+    def rank_gone(self, rank, seconds=60):
+        return wait_until(lambda: not alive(self.pids[rank]), seconds)
+
+    def __exit__(self, *exc):
+        for pid in self.pids:       # one that was frozen ends, too
+            if pid and alive(pid):
+                os.kill(pid, signal.SIGCONT)
+        super().__exit__(*exc)
+        for pid in self.pids:
+            if pid and alive(pid):
+                os.kill(pid, signal.SIGKILL)
