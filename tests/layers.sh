@@ -43,4 +43,5 @@ check doctor $base doctor/
 check fcgi $base hub/ inference/engine.h kernels/ranks_mpi.h fcgi/
 check fcgi/api $base inference/engine.h fcgi/
 check fcgi/takeoff $base inference/engine.h fcgi/
+check fcgi/takeoff/convert $base fcgi/config fcgi/takeoff/
 check fcgi/parts $base fcgi/parts/

@@ -156,7 +156,6 @@ int manifest_parse(struct takeoff *t, const char *name, const char *text, size_t
     const struct ytree *n;
     int rc;
 
-    *t = (struct takeoff){ .n_readers = 0 };
     rc = ytree_parse(name, text, len, a, &root, e);
     if (rc)
         return rc;

@@ -12,8 +12,8 @@
 #include "fcgi/config.h"
 #include "fcgi/takeoff/readers.h"
 
-/* Reads a manifest's text into *t, which is zeroed before; all of it lives in the arena, and so
- * does name.  What Takeoff refuses is refused: a field of the wrong type, a reader without
+/* Reads a manifest's text into *t, which has nothing but notes yet; all of it lives in the arena,
+ * and so does name.  What Takeoff refuses is refused: a field of the wrong type, a reader without
  * model_name, device or consumer_group, ... A field that nobody knows is noted. Errors: as
  * ytree_parse(); ERR_INVALID "NAME:LINE:COLUMN: PLACE: expected ..., found ...". */
 int manifest_parse(struct takeoff *t, const char *name, const char *text, size_t len,

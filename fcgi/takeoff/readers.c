@@ -86,6 +86,9 @@ void takeoff_note(struct takeoff *t, struct arena *a, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    for (char *p = text; *p; p++) /* a line stays one, whatever a field is called */
+        if ((unsigned char)*p < ' ')
+            *p = '?';
     for (size_t i = 0; i < t->n_notes; i++)
         if (!strcmp(t->notes[i], text))
             return;

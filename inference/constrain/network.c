@@ -19,7 +19,12 @@ struct subset {
     uint32_t *list;        /* [nfa states] the set being made */
     size_t n_list;
     size_t max_states;
+    size_t work, max_work; /* edges looked at, and states put into sets */
 };
+
+/* A state of the network is a set of states, which may be as many: "((a?){100}){300}" would be
+ * 30,000 sets of up to 60,000.  Grammars of real schemas stay below ten for each state allowed. */
+enum { WORK_PER_STATE = 100 };
 
 static void *push(void *items, size_t *used, size_t *cap, size_t size)
 {
@@ -53,7 +58,7 @@ static int by_number(const void *a, const void *b)
 }
 
 /* The set in list, closed over empty moves, as a state of the network; -1 without memory, -2 beyond
- * the limit. */
+ * the limit of states, -3 beyond that of work. */
 static int64_t finish_set(struct subset *s)
 {
     int64_t k;
@@ -62,6 +67,9 @@ static int64_t finish_set(struct subset *s)
         for (uint32_t e = s->nfa->first[s->list[i]]; e != NFA_END; e = s->nfa->edges[e].next)
             if (s->nfa->edges[e].kind == NFA_EPSILON)
                 add(s, s->nfa->edges[e].to);
+    s->work += s->n_list;
+    if (s->work > s->max_work)
+        return -3;
     qsort(s->list, s->n_list, sizeof *s->list, by_number);
     k = table_put(&s->sets, s->list, s->n_list);
     if (k < 0)
@@ -86,6 +94,7 @@ static unsigned follow_byte(struct subset *s, size_t k, unsigned c)
         for (uint32_t e = s->nfa->first[set[i]]; e != NFA_END; e = s->nfa->edges[e].next) {
             const struct nfa_edge *d = &s->nfa->edges[e];
 
+            s->work++;
             if (d->kind != NFA_BYTES || d->hi < c)
                 continue;
             if (d->lo > c) { /* begins later: what we return ends before */
@@ -136,6 +145,7 @@ static int64_t follow_call(struct subset *s, size_t k, int64_t after)
             for (uint32_t e = s->nfa->first[set[i]]; e != NFA_END; e = s->nfa->edges[e].next) {
                 const struct nfa_edge *d = &s->nfa->edges[e];
 
+                s->work++;
                 if (pass == 0 && d->kind > after && (rule < 0 || d->kind < rule))
                     rule = d->kind;
                 if (pass == 1 && d->kind == rule)
@@ -199,10 +209,15 @@ static int subset_states(struct subset *s)
     return 0;
 }
 
-/* 0, -1 without memory, -2 beyond the limit. */
-static int compile_rule(struct network *n, const struct grammar *g, size_t rule, size_t max_states)
+/* 0, or what finish_set() says; *work grows. */
+static int compile_rule(struct network *n, const struct grammar *g, size_t rule, size_t max_states,
+                        size_t *work)
 {
-    struct subset s = { .net = n, .base = n->n_states, .max_states = max_states };
+    struct subset s = { .net = n,
+                        .base = n->n_states,
+                        .max_states = max_states,
+                        .work = *work,
+                        .max_work = WORK_PER_STATE * max_states };
     struct nfa a;
     int rc;
 
@@ -215,6 +230,7 @@ static int compile_rule(struct network *n, const struct grammar *g, size_t rule,
         n->starts[rule] = (uint32_t)n->n_states;
         rc = s.mark && s.list ? subset_states(&s) : -1;
     }
+    *work = s.work;
     free(s.mark);
     free(s.list);
     table_done(&s.sets);
@@ -385,12 +401,12 @@ static int refuse_left_recursion(const struct network *n, struct err *e)
 static int compile_from(struct network *n, const struct grammar *g, size_t rule, size_t max_states,
                         struct err *e)
 {
-    size_t seen = n->n_calls;
+    size_t seen = n->n_calls, work = 0;
     int rc;
 
     if (g->rules[rule] < 0)
         return err_set(e, ERR_INVALID, "rule %zu of the grammar is not defined", rule);
-    rc = compile_rule(n, g, rule, max_states);
+    rc = compile_rule(n, g, rule, max_states, &work);
     for (; rc == 0 && seen < n->n_calls; seen++) {
         size_t next = n->calls[seen].rule;
 
@@ -398,10 +414,15 @@ static int compile_from(struct network *n, const struct grammar *g, size_t rule,
             continue;
         if (g->rules[next] < 0)
             return err_set(e, ERR_INVALID, "rule %zu of the grammar is not defined", next);
-        rc = compile_rule(n, g, next, max_states);
+        rc = compile_rule(n, g, next, max_states, &work);
     }
     if (rc == -2)
         return err_set(e, ERR_LIMIT, "the grammar needs more than %zu states", max_states);
+    if (rc == -3)
+        return err_set(e, ERR_LIMIT,
+                       "the grammar can be read in too many ways at once: finding its states takes "
+                       "more than %zu steps",
+                       WORK_PER_STATE * max_states);
     return rc ? err_set(e, ERR_NOMEM, "no memory for a grammar of %zu states", n->n_states) : 0;
 }
 

@@ -38,7 +38,7 @@ struct network {
 };
 
 /* Of all rules of g that `root` reaches; rule numbers stay.  Errors: ERR_NOMEM; ERR_LIMIT where
- * more than max_states would be needed; ERR_INVALID where a rule is not defined or calls itself
+ * more than max_states would be needed, or the work for that many; ERR_INVALID where a rule is not defined or calls itself
  * before it has read anything; ERR_NOTFOUND where nothing at all matches root. */
 int network_compile(struct network *n, const struct grammar *g, int32_t root, size_t max_states,
                     struct err *e) MUST_CHECK;

@@ -15,7 +15,7 @@ static int put(void *context, const char *reader, const char *key, const char *v
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *environment[] = { (char *)"TAKEOFF_MAX_BATCH_SIZE=3", (char *)"TAKEOFF_PORT=1", NULL };
-    struct takeoff t;
+    struct takeoff t = { .n_readers = 0 };
     struct config c;
     struct buf devices = { 0 };
     struct err e = { 0 };

@@ -159,6 +159,7 @@ static void refusals(void **state)
         { "a++", ERR_UNSUPPORTED, "possessive" },
         { "a{200000}", ERR_LIMIT, "100000" },
         { "(((a{1000}){1000}){1000})", ERR_LIMIT, "states" },
+        { "((a?){100}){300}b", ERR_LIMIT, "too many ways at once" },
     };
     char deep[500];
     struct err e;
