@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -225,6 +226,28 @@ bool listener_is_at(const struct listener *l, const char *where)
     yes = len == list->ai_addrlen && !memcmp(&a, list->ai_addr, len);
     freeaddrinfo(list);
     return yes;
+}
+
+void listener_lift(struct listener *l)
+{
+    enum { HIGHEST = 65536 }; /* the kernel's table grows up to there: 8 bytes each */
+    struct rlimit limit = { .rlim_cur = HIGHEST };
+    int fd, null;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur > HIGHEST)
+        limit.rlim_cur = HIGHEST;
+    fd = fcntl(l->fd, F_DUPFD_CLOEXEC, (int)limit.rlim_cur - 1);
+    if (fd < 0)
+        return;
+    null = l->fd == STDIN_FILENO ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        close(null);
+    } else {
+        close(l->fd);
+    }
+    l->fd = fd;
 }
 
 void listener_done(struct listener *l)

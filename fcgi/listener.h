@@ -33,6 +33,12 @@ int listener_adopt(struct listener *l, int fd, const char *path, struct err *e) 
 /* Whether it is the socket that listener_open() would make for `where`. */
 bool listener_is_at(const struct listener *l, const char *where);
 
+/* Moves it to the highest descriptor that there may be.  Linux closes a killed process's
+ * descriptors from the highest down, and who is told of a broken connection may come again at once:
+ * it should be refused then, and know that nothing was begun, rather than be accepted and cut off.
+ */
+void listener_lift(struct listener *l);
+
 /* Closes our descriptor; never shuts the socket down, since others may share it. */
 void listener_done(struct listener *l);
 

@@ -63,6 +63,8 @@ int sockets_open(struct sockets *s, const struct config *c, struct err *e)
             return err_prefix(e, "take_over: ");
     }
     rc = s->predecessor >= 0 ? check_taken(s, c, e) : open_anew(s, c, e);
+    if (!rc)
+        listener_lift(&s->listen);
     return rc ? rc : sockets_check(s, c, e);
 }
 
