@@ -23,6 +23,9 @@ KNOWN = {
     "haproxy": ("haproxy", "haproxy.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
     "caddy": ("caddy", "Caddyfile", ["caddy", "start", "--config", "{conf}", "--adapter", "caddyfile", "--pidfile",
                                      "{dir}/caddy.pid"], False),
+    "haproxy-cluster": ("haproxy", "cluster/haproxy.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
+    "haproxy-host": ("haproxy", "cluster/haproxy-host.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
+    "nginx-cluster": ("nginx", "cluster/nginx.conf", ["nginx", "-c", "{conf}"], False),
     "lighttpd-spawn": ("lighttpd", "lighttpd-spawn.conf", ["lighttpd", "-f", "{conf}"], True),
     "apache-fcgid": ("apache2", "apache-fcgid.conf", ["apache2", "-f", "{conf}"], True),
 }
@@ -61,6 +64,8 @@ def missing(name):
     """Why this web server cannot be run here, or None."""
     if not shutil.which(KNOWN[name][0]):
         return KNOWN[name][0] + " is not installed"
+    if name == "nginx-cluster" and not os.path.exists("/usr/lib/nginx/modules/ngx_http_js_module.so"):
+        return "libnginx-mod-http-js is not installed"
     if name == "apache-fcgid" and not os.path.exists("/usr/lib/apache2/modules/mod_fcgid.so"):
         return "libapache2-mod-fcgid is not installed"
     if name.startswith("apache") and not os.path.exists("/usr/lib/apache2/modules"):
@@ -114,7 +119,7 @@ class WebServer:
             os.chown(self.dir, user.pw_uid, user.pw_gid)
         if self.tls_port:
             make_certificate(self.dir)
-        path = os.path.join(self.dir, self.file)
+        path = os.path.join(self.dir, os.path.basename(self.file))
         with open(path, "w") as f:
             f.write(self.conf())
         command = [part.format(conf=path, dir=self.dir) for part in self.command]
