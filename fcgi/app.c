@@ -324,12 +324,13 @@ bool app_settled(struct app *a, size_t *n_ready)
         engine_status(m->engine, &s);
         if (s.state == ENGINE_LOADING) {
             settled = false;
-        } else if (s.state == ENGINE_FAILED && !m->reported) {
+        } else if (s.state == ENGINE_FAILED && !s.was_ready && !m->reported) {
             m->reported = true;
             log_msg(LOG_ERROR, "model", "model \"%s\" could not be loaded: %s", m->reader,
                     s.failure.text);
         }
-        *n_ready += s.state == ENGINE_READY;
+        /* One that failed as soon as it was loaded was loaded all the same. */
+        *n_ready += s.state == ENGINE_READY || s.was_ready;
     }
     return settled;
 }

@@ -88,8 +88,8 @@ bool app_broken(const struct app *a, struct err *e);
 /* What all engines need has failed, so they have.  Main only. */
 void app_fail(struct app *a, const struct err *why);
 
-/* Whether no model is loading any more, and how many can answer; logs what became of each. Main
- * only. */
+/* Whether no model is loading any more, and how many could be loaded; logs what became of each.
+ * Main only. */
 bool app_settled(struct app *a, size_t *n_ready);
 
 #endif

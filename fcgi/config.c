@@ -146,7 +146,9 @@ int config_slurp(struct buf *b, const char *path, struct err *e)
         char *to = buf_room(b, 4096);
 
         if (!to) {
-            rc = err_set(e, ERR_LIMIT, "%s: expected at most %d bytes", path, FILE_MAX_BYTES);
+            rc = b->len + 4096 > FILE_MAX_BYTES
+                     ? err_set(e, ERR_LIMIT, "%s: expected at most %d bytes", path, FILE_MAX_BYTES)
+                     : err_set(e, ERR_NOMEM, "no memory for %s", path);
             break;
         }
         n = read(fd, to, 4096);

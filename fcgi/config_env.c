@@ -124,27 +124,41 @@ static int apply_key(struct config *c, char *const *environment, const char *gro
     return apply(c, group, k, name, lookup(environment, name), e);
 }
 
+/* The model that the variables speak of; *group: what clients call it, where that is another name.
+ * A group of a reader that there is not has no say: see takeoff_variable_of(). */
+static const char *choose_name(const struct config *c, char *const *environment, const char **group)
+{
+    const char *ours = lookup(environment, "AIRSTRIP_CONSUMER_GROUP");
+    const char *theirs = lookup(environment, "TAKEOFF_CONSUMER_GROUP");
+    const char *id = lookup(environment, "TAKEOFF_READER_ID");
+
+    *group = NULL;
+    if (!ours)
+        ours = lookup(environment, "AIRSTRIP_NAME");
+    if (ours || (c->manifest && c->manifest->n_readers))
+        return ours;
+    if (!id || !lookup(environment, "TAKEOFF_MODEL_NAME"))
+        return theirs;
+    *group = theirs ? theirs : "primary";
+    return id;
+}
+
 int config_environment(struct config *c, char *const *environment, struct err *e)
 {
-    static const char *const group_names[] = { "AIRSTRIP_CONSUMER_GROUP", "AIRSTRIP_NAME",
-                                               "TAKEOFF_CONSUMER_GROUP" };
-    size_t n = sizeof group_names / sizeof *group_names;
-    const char *group = NULL;
+    const char *group, *name = choose_name(c, environment, &group);
     int rc;
 
-    if (c->manifest && c->manifest->n_readers)
-        n--; /* a group of a reader that there is not */
-    for (size_t i = 0; !group && i < n; i++)
-        group = lookup(environment, group_names[i]);
-    c->group = group;
+    c->group = name;
     /* The FastCGI specification's own name for it (section 3.2); AIRSTRIP_LISTEN_ALLOW wins. */
     rc = apply(c, NULL, config_key("listen_allow"), "FCGI_WEB_SERVER_ADDRS",
                lookup(environment, "FCGI_WEB_SERVER_ADDRS"), e);
     if (!rc)
-        rc = apply_cache_bits(c, environment, group, e);
+        rc = apply_cache_bits(c, environment, name, e);
+    if (!rc)
+        rc = apply(c, name, config_key("group"), "TAKEOFF_CONSUMER_GROUP", group, e);
     /* The model itself comes first (config_keys[0]): the other keys then find it. */
     for (const struct config_key *k = config_keys; !rc && k->name; k++)
-        rc = apply_key(c, environment, group, k, e);
+        rc = apply_key(c, environment, name, k, e);
     return rc;
 }
 

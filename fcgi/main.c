@@ -77,6 +77,8 @@ static int check(const struct config *c)
         bad = 1;
     }
     auth_free(auth);
+    for (size_t i = 0; c->manifest && i < c->manifest->n_notes; i++)
+        fprintf(stderr, "airstrip: %s: %s\n", c->takeoff_manifest, c->manifest->notes[i]);
     if (!bad)
         fprintf(stderr, "airstrip: all is well: %zu model%s\n", c->n_models,
                 c->n_models == 1 ? "" : "s");

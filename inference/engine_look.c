@@ -29,6 +29,18 @@ static void describe(const struct engine *g, struct engine_status *out)
     out->weight_bytes = l->model.bytes_per_token;
 }
 
+/* An idle engine learns only with the next job that a rank was lost; whoever looks, at once. */
+static void look_at_ranks(const struct engine *g, struct engine_status *out)
+{
+    struct ranks *r = g->loaded.ranks;
+    struct err e;
+
+    if (!r || out->state != ENGINE_READY || r->ops->failed(r, &e) == 0)
+        return;
+    out->state = ENGINE_FAILED;
+    out->failure = e;
+}
+
 void engine_sampling(const struct engine *g, struct sampling *out)
 {
     *out = g->loaded.sampling;
@@ -76,6 +88,7 @@ void engine_status(const struct engine *g, struct engine_status *out)
     out->prefix_evicted = s->kv_use.n_evicted;
     out->last_step_ms_ago = clock_ms() - s->last_step_ms;
     pthread_mutex_unlock(&s->lock);
+    look_at_ranks(g, out);
 }
 
 /* Under the scheduler's lock: of a job's fields those that are fixed, and those it guards. */

@@ -62,8 +62,12 @@ static int upload_slot(struct upload *u, enum arch_slot slot, const struct tenso
     void *copy;
     int rc = slice_cut(&u->m->slice, slot_dims(slot), t, &part, &copy, e);
 
+    if (u->m->slice.n_ranks)
+        part.made = false; /* the backend's copy of a part is smaller than what was made */
     if (rc == 0)
         rc = upload_part(u, t, &part, use, out, e);
+    if (rc == 0 && u->m->slice.n_ranks)
+        weights_discard(t);
     free(copy);
     return rc;
 }

@@ -159,17 +159,27 @@ static bool is_mapped(const struct weights *w, const struct tensor *t)
     return false;
 }
 
-void weights_release(const struct weights *w, const struct tensor *t)
+/* Pages at the edges are shared with the neighbours and stay. */
+static void let_go(const struct tensor *t)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (uintptr_t)t->data, end = start + t->bytes;
 
-    if (!is_mapped(w, t))
-        return;
     start = (start + page - 1) & ~(page - 1);
     end &= ~(page - 1);
-    /* A private mapping that was never written has nothing to lose: the next read faults the page
-     * in from the file again.  Pages at the edges are shared with the neighbours and stay. */
     if (start < end)
         (void)madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+/* A private mapping that was never written has nothing to lose: the next read faults the page in
+ * from the file again. */
+void weights_release(const struct weights *w, const struct tensor *t)
+{
+    if (is_mapped(w, t))
+        let_go(t);
+}
+
+void weights_discard(const struct tensor *t)
+{
+    let_go(t);
 }

@@ -70,4 +70,8 @@ void weights_array_strs(const struct weights_array *a, struct str *out);
  * not count as resident memory.  Reading it afterwards still works. */
 void weights_release(const struct weights *w, const struct tensor *t);
 
+/* The same of a tensor that nobody will read again: where it was made when the file was opened, its
+ * memory goes, too, and its values with it. */
+void weights_discard(const struct tensor *t);
+
 #endif

@@ -130,8 +130,10 @@ def complaint_22_sigterm_cuts_answers(server):
         streams = [RawStream(s, body) for _ in range(4)]
         for x in streams:
             x.wait_for(b'"content":"')
+        held = RawStream(s, endless(stream=True))       # until all is looked at
+        held.wait_for(b'"content":"')
         os.kill(s.pid, signal.SIGTERM)
-        wait_until(lambda: s.request("GET", "/readyz").status == 503, 5, 0.01)
+        wait_until(lambda: s.request("GET", "/readyz").status == 503, 20, 0.01)
         a = s.request("POST", "/v1/chat/completions", chat())
         tap.equal((a.status, a.json()["error"]["code"]), (503, "shutting_down"), f"22: {server}: SIGTERM: new requests are 503")
 
@@ -141,6 +143,7 @@ def complaint_22_sigterm_cuts_answers(server):
             return x.data
         tap.ok(all(b"data: [DONE]" in d and b'"finish_reason":"length"' in d for d in in_threads([lambda x=x: drain(x) for x in streams])),
                f"22: {server}: what runs is finished")
+        held.close()
         tap.ok(wait_until(lambda: not alive(s.pid), 20), f"22: {server}: then it ends")
         s.spawn()
         s.wait_ready()

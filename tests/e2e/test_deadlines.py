@@ -73,7 +73,7 @@ def while_it_runs(s):
         tap.equal((e.status_code, code(e)), (504, "deadline_exceeded"), "a long answer in one piece is given up in the middle")
     tap.ok(idle(s), "and its place is free", s.status())
     start = time.monotonic()
-    stream = client.chat.completions.create(**asked(stream=True, max_tokens=6000), extra_headers={SAID: "2"})
+    stream = client.chat.completions.create(**asked(stream=True, max_tokens=8000, temperature=1, seed=1), extra_headers={SAID: "2"})
     for chunk in stream:
         if time.monotonic() - start > 3:
             break

@@ -125,7 +125,7 @@ def keys_take_turns(folder):
     keys = os.path.join(folder, "turns")
     open(keys, "w").write(key_line("many", ALICE) + key_line("few", BOB))
     with Program("--api-keys", keys, "--max-batch-size", "1") as p:
-        blocker = p.stream(chat(max_tokens=300), key=ALICE)
+        blocker = p.stream(endless(), key=ALICE)
         blocker.wait_for(b'"content":"')
         ended, lock = [], threading.Lock()
 
@@ -136,13 +136,13 @@ def keys_take_turns(folder):
         threads = []
         for who, key, n in (("many", ALICE, 12), ("few", BOB, 2)):
             for _ in range(n):
-                threads.append(threading.Thread(target=run, args=(p.stream(chat(max_tokens=40), key=key), who)))
+                threads.append(threading.Thread(target=run, args=(p.stream(endless(max_tokens=40), key=key), who)))
             wait_until(lambda: p.get("/health", key=key).json()["models"][0]["waiting"] == len(threads), 10)
         for t in threads:
             t.start()
+        blocker.close()
         for t in threads:
             t.join()
-        blocker.close()
         last = len(ended) - 1 - ended[::-1].index("few")
         tap.ok(ended.count("few") == 2 and last <= 5, f"two requests of a second key are answered among the first six ({ended})")
 

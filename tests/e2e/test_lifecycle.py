@@ -33,11 +33,13 @@ def killed_and_respawned(s):
 
 
 def sigterm_in_the_middle(s):
+    held = RawStream(s, endless(stream=True))       # until all is looked at
+    held.wait_for(b'"content":"')
     streams = [RawStream(s, story()) for _ in range(8)]
     for stream in streams:
         stream.wait_for(b'"content":"')
     os.kill(s.pid, signal.SIGTERM)
-    time.sleep(0.1)
+    wait_until(lambda: s.request("GET", "/readyz").status == 503, 20)
     answer = s.request("POST", "/v1/chat/completions", story(stream=False, max_tokens=1))
     tap.ok(answer.status == 503 and answer.json()["error"]["code"] == "shutting_down" and answer.headers.get("Retry-After"),
            f"{s.server}: new requests get 503 while it drains", answer.status, answer.body[:300])
@@ -50,7 +52,8 @@ def sigterm_in_the_middle(s):
         chunks = data.count(b'"delta":{"content":"')
         tap.ok(b"data: [DONE]" in data and b'"finish_reason":"length"' in data and chunks > 50,
                f"{s.server}: stream {i + 1} of 8 is complete after SIGTERM ({chunks} events)", data[-300:])
-    tap.ok(wait_until(lambda: not alive(s.pid), 20), f"{s.server}: then the program ends")
+    held.close()
+    tap.ok(wait_until(lambda: not alive(s.pid), 60), f"{s.server}: then the program ends")
     log = s.read_log()
     tap.ok(" info " in log and "failed" not in log.split("drain")[-1], f"{s.server}: and the log says nothing bad", log[-800:])
 

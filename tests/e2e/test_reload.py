@@ -4,7 +4,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
 
 from program import Program, chat
 from stack import GEMMA3, SMOLLM2, alive, key_line, wait_until
@@ -121,7 +120,6 @@ def a_file_cut_short():
         with Program(model=model) as p:
             good = p.post({"model": "primary", "prompt": [1001, 1002, 1003], "max_tokens": 4}, path="/v1/completions")
             tap.equal(good.status, 200, "a model answers", good.body)
-            time.sleep(0.3)     # for main to see that the start went well
             os.truncate(model, 100000)
             a = p.post({"model": "primary", "prompt": [40001, 20001, 30001], "max_tokens": 4}, path="/v1/completions")
             tap.ok(alive(p.pid), "its file cut short while it is mapped: the program lives")
@@ -145,7 +143,6 @@ def stall_exit():
         with Program("--stall-exit", "on", config=config(primary=(model, ""), other=(SMOLLM2, "")), model=None) as p:
             stream = p.stream(chat(model="other", max_tokens=300))
             stream.wait_for(b'"content":"')
-            time.sleep(0.3)     # for main to see that the start went well
             os.truncate(model, 100000)
             p.post({"model": "primary", "prompt": [40001, 20001, 30001], "max_tokens": 4}, path="/v1/completions")
             a = stream.finish()

@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import time
 
 from openai import APIError, BadRequestError
 from openai.types.responses import Response, ResponseStreamEvent
@@ -239,16 +238,18 @@ def reasoning(s):
 
 def cut_by_the_server(s):
     """What ends a stream in the middle is an error event, which clients raise, and response.failed."""
-    body = ask(max_output_tokens=4000, ignore_eos=True, stream=True)
+    body = ask(max_output_tokens=8000, ignore_eos=True, stream=True, temperature=1, seed=1)
     raw = RawStream(s, body, PATH)
     raw.wait_for(b"output_text.delta")
 
     def consume():
-        for _ in s.client(max_retries=0).responses.create(model="primary", input="Tell me a long story.", stream=True,
-                                                          extra_body={"ignore_eos": True}):
-            pass
-    killer = lambda: (time.sleep(0.5), os.kill(s.pid, signal.SIGTERM))  # noqa: E731
-    raised, _ = in_threads([consume, killer])
+        for event in s.client(max_retries=0).responses.create(model="primary", input="Tell me a long story.", stream=True, temperature=1,
+                                                              extra_body={"ignore_eos": True, "seed": 2}):
+            if event.type == "response.output_text.delta" and not told:
+                told.append(True)
+                os.kill(s.pid, signal.SIGTERM)
+    told = []
+    raised, = in_threads([consume])
     while raw.read_some():
         pass
     tap.ok(isinstance(raised, APIError) and "shutting down" in raised.message, "a stream that the server ends is an APIError", repr(raised))

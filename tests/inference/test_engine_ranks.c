@@ -329,6 +329,33 @@ static void a_lost_rank_ends_what_runs(void **state)
     free(path);
 }
 
+/* Also while nothing runs. */
+static void a_lost_rank_is_seen(void **state)
+{
+    char *path = strdup(rig_path("llama-Q8_0.gguf"));
+    struct other o = { .config = { .model_path = path } };
+    struct engine_status s;
+    struct ranks *r[2];
+    pthread_t thread;
+    struct engine *g = open_with(&o, r, &thread);
+    struct err why;
+
+    (void)state;
+    do {
+        usleep(1000);
+        engine_status(g, &s);
+        assert_int_not_equal(s.state, ENGINE_FAILED);
+    } while (s.state == ENGINE_LOADING);
+    err_set(&why, ERR_IO, "its power was cut");
+    r[1]->ops->quit(r[1], &why);
+    engine_status(g, &s);
+    assert_int_equal(s.state, ENGINE_FAILED);
+    assert_true(s.was_ready);
+    assert_non_null(strstr(s.failure.text, "rank 1 of 2 has failed: its power was cut"));
+    close_with(g, r, thread);
+    free(path);
+}
+
 static void too_many_ranks_are_refused(void **state)
 {
     struct engine_config c = { .model_path = rig_path("llama-Q8_0.gguf"), .n_ranks = 65 };
@@ -349,6 +376,7 @@ int main(void)
         cmocka_unit_test(ranks_give_the_vectors_of_one),
         cmocka_unit_test(another_model_or_isa_is_refused),
         cmocka_unit_test(a_lost_rank_ends_what_runs),
+        cmocka_unit_test(a_lost_rank_is_seen),
         cmocka_unit_test(too_many_ranks_are_refused),
     };
 

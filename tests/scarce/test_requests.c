@@ -24,6 +24,8 @@
 #include "fcgi/takeoff/generate_request.h"
 #include "fcgi/takeoff/reader_request.h"
 #include "fcgi/takeoff/tokens_request.h"
+#include "fcgi/takeoff/manifest.h"
+#include "fcgi/takeoff/ytree.h"
 #include "kernels/base/json.h"
 #include "tests/fcgi/records.h"
 #include "tests/scarce/scarce.h"
@@ -391,6 +393,21 @@ static int run_config(const struct scarce_work *w, struct buf *out, struct err *
     return rc;
 }
 
+/* Notes are a help only: without memory there are fewer. */
+static int run_manifest(const struct scarce_work *w, struct buf *out, struct err *e)
+{
+    struct config c;
+    int rc;
+
+    config_init(&c);
+    c.takeoff_manifest = w->text;
+    rc = manifest_read(&c, (char *const *)w->data, e);
+    for (size_t i = 0; rc == 0 && i < c.n_models; i++)
+        buf_printf(out, "%s=%s:%s ", c.models[i].group, c.models[i].name, c.models[i].model);
+    config_done(&c);
+    return rc;
+}
+
 static int run_keys(const struct scarce_work *w, struct buf *out, struct err *e)
 {
     struct auth *a = NULL;
@@ -427,13 +444,39 @@ static void files_of_the_operator(void **state)
         .name = "configuration", .run = run_config, .text = text, .len = strlen(text) });
 }
 
+static void manifests(void **state)
+{
+    static const char text[] =
+        "takeoff:\n  server_config: {max_batch_size: 2, echo: true, colour: blue}\n"
+        "  readers_config:\n    a: {model_name: &m m, device: cpu, consumer_group: g, "
+        "cuda_visible_devices: '0,1', quantize_cache_bits: 8}\n    b: {model_name: *m, device: "
+        "cuda, consumer_group: h, max_batch_size: 0x10}\n";
+    char *environment[] = { (char *)"TAKEOFF_MAX_BATCH_SIZE=3", NULL };
+    char path[] = "/tmp/airstrip-scarce-XXXXXX";
+    int fd = mkstemp(path);
+    struct ytree *tree;
+    struct arena a;
+    int rc;
+
+    (void)state;
+    arena_init(&a, 0);
+    rc = ytree_parse("x", "{}", 2, &a, &tree, NULL);
+    arena_done(&a);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    if (rc != ERR_UNSUPPORTED) /* built without libyaml */
+        scarce_try(&(struct scarce_work){
+            .name = "manifest", .run = run_manifest, .text = path, .data = environment });
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies),
-        cmocka_unit_test(records_and_answers),
-        cmocka_unit_test(parts_of_answers),
-        cmocka_unit_test(files_of_the_operator),
+        cmocka_unit_test(bodies),           cmocka_unit_test(records_and_answers),
+        cmocka_unit_test(parts_of_answers), cmocka_unit_test(files_of_the_operator),
+        cmocka_unit_test(manifests),
     };
 
     return cmocka_run_group_tests_name("scarce memory: requests", tests, NULL, NULL);

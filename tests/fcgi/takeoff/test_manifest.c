@@ -423,6 +423,34 @@ static void a_reader_of_the_environment(void **state)
     config_done(&c);
 }
 
+static void a_name_for_the_reader(void **state)
+{
+    char *environment[] = {
+        (char *)"TAKEOFF_MODEL_NAME=x",          (char *)"TAKEOFF_READER_ID=left",
+        (char *)"TAKEOFF_CONSUMER_GROUP=chat",   (char *)"TAKEOFF_DEVICE=cpu",
+        (char *)"TAKEOFF_QUANTIZE_CACHE_BITS=8", NULL
+    };
+    struct config c;
+    struct err e = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        config_init(&c);
+        assert_int_equal(config_environment(&c, environment, &e), 0);
+        assert_int_equal(c.n_models, 1);
+        assert_string_equal(c.models[0].model, "x");
+        assert_string_equal(c.models[0].device, "cpu");
+        assert_string_equal(c.models[0].kv_cache_type, "q8_0");
+        assert_string_equal(c.models[0].name, i < 2 ? "left" : "ours");
+        if (i == 2) /* ours is both */
+            assert_null(c.models[0].group);
+        else
+            assert_string_equal(c.models[0].group, i ? "primary" : "chat");
+        config_done(&c);
+        environment[2] = (char *)(i ? "AIRSTRIP_NAME=ours" : "TAKEOFF_CONSUMER_GROUP=");
+    }
+}
+
 /* The file is weaker than the manifest, and may add to its groups. */
 static void a_section_of_the_file(void **state)
 {
@@ -504,7 +532,18 @@ static void the_sample_says_what_it_means(void **state)
     free(text);
 }
 
-/* What a program that was built without libyaml says instead of all this. */
+static void without_libyaml_it_says_so(void **state)
+{
+    struct config c;
+    struct err e;
+
+    (void)state;
+    config_init(&c);
+    assert_int_equal(read_text(&c, HEAD, strlen(HEAD), nothing, &e), ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "built without libyaml"));
+    config_done(&c);
+}
+
 static bool can_read_yaml(void)
 {
     struct ytree *out;
@@ -527,11 +566,13 @@ int main(void)
         cmocka_unit_test(what_is_too_much),
         cmocka_unit_test(the_environment_is_stronger),
         cmocka_unit_test(a_reader_of_the_environment),
+        cmocka_unit_test(a_name_for_the_reader),
         cmocka_unit_test(a_section_of_the_file),
         cmocka_unit_test(the_sample_says_what_it_means),
         cmocka_unit_test(every_setting_is_accounted_for),
     };
     const struct CMUnitTest without[] = {
+        cmocka_unit_test(without_libyaml_it_says_so),
         cmocka_unit_test(every_setting_is_accounted_for),
     };
 
