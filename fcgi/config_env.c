@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fcgi/config_keys.h"
 #include "fcgi/takeoff/readers.h"
@@ -143,6 +144,25 @@ static const char *choose_name(const struct config *c, char *const *environment,
     return id;
 }
 
+/* What Takeoff does not start with: a reader of the environment whose devices do not go together.
+ */
+static int check_reader(char *const *environment, struct err *e)
+{
+    const char *device = lookup(environment, "TAKEOFF_DEVICE");
+    struct takeoff_reader r = { .id = "" };
+
+    if (!device || strcasecmp(device, "cuda") != 0)
+        return 0;
+    r.values[takeoff_setting("device")] = "cuda";
+    r.values[takeoff_setting("model_name")] = lookup(environment, "TAKEOFF_MODEL_NAME");
+    r.values[takeoff_setting("cuda_visible_devices")] =
+        lookup(environment, "TAKEOFF_CUDA_VISIBLE_DEVICES");
+    r.values[takeoff_setting("tensor_parallel")] = lookup(environment, "TAKEOFF_TENSOR_PARALLEL");
+    if (!r.values[takeoff_setting("model_name")] || !takeoff_reader_check(&r, e))
+        return 0;
+    return err_prefix(e, "environment variables TAKEOFF_...: ");
+}
+
 int config_environment(struct config *c, char *const *environment, struct err *e)
 {
     const char *group, *name = choose_name(c, environment, &group);
@@ -159,7 +179,7 @@ int config_environment(struct config *c, char *const *environment, struct err *e
     /* The model itself comes first (config_keys[0]): the other keys then find it. */
     for (const struct config_key *k = config_keys; !rc && k->name; k++)
         rc = apply_key(c, environment, name, k, e);
-    return rc;
+    return rc ? rc : check_reader(environment, e);
 }
 
 void config_warn(char *const *environment)

@@ -116,7 +116,9 @@ void takeoff_devices(const struct takeoff *t, struct buf *out)
         const char *s = takeoff_reader_get(&t->readers[i], "cuda_visible_devices");
         const char *device = takeoff_reader_get(&t->readers[i], "device");
 
-        for (size_t n; s && *s && !strcmp(device, "cuda"); s += n + (s[n] == ',')) {
+        if (device && !strcmp(device, "cpu"))
+            continue;
+        for (size_t n; s && *s; s += n + (s[n] == ',')) {
             n = strcspn(s, ",");
             snprintf(one, sizeof one, ",%.*s,", n < 32 ? (int)n : 32, s);
             if (strstr(have, one) || strlen(have) + n + 2 > sizeof have)
@@ -187,10 +189,30 @@ static void note(struct takeoff *t, struct arena *a, int i, const char *value)
         takeoff_note(t, a, "%s %s", s->name, s->note);
 }
 
+/* A process there has the devices that it names to itself; here all models are in one. */
+static void note_devices(struct takeoff *t, struct arena *a)
+{
+    const char *first = NULL;
+
+    for (size_t j = 0; j < t->n_readers; j++) {
+        const char *device = takeoff_reader_get(&t->readers[j], "device");
+        const char *visible = takeoff_reader_get(&t->readers[j], "cuda_visible_devices");
+
+        if (!visible || (device && !strcmp(device, "cpu")))
+            continue;
+        if (first && strcmp(first, visible) != 0)
+            takeoff_note(t, a,
+                         "cuda_visible_devices of several readers has no effect for each of them: "
+                         "every model begins with the first device of all");
+        first = visible;
+    }
+}
+
 int takeoff_tell(struct takeoff *t, struct arena *a, takeoff_put *put, void *context, struct err *e)
 {
     int rc = 0;
 
+    note_devices(t, a);
     for (int i = 0; !rc && takeoff_settings[i].name; i++) {
         const char *value = server_value(t, i);
         const char *key = value ? translate(&takeoff_settings[i], &value) : NULL;

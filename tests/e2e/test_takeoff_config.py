@@ -60,6 +60,8 @@ COMMANDS = [
      ["# In the unit: Environment=CUDA_VISIBLE_DEVICES=1,3"], [], []),
     ("devices by Takeoff's variable", "docker run --gpus all -e TAKEOFF_CUDA_VISIBLE_DEVICES=0,1 -e TAKEOFF_DISABLE_CUDA_GRAPH=1 -e TAKEOFF_MODEL_NAME=org/tiny -e TAKEOFF_DEVICE=cuda takeoff",
      ["Environment=CUDA_VISIBLE_DEVICES=0,1", "Environment=AIRSTRIP_CUDA_GRAPHS=0"], [], []),
+    ("devices, and nobody says that they are GPUs", "docker run -e TAKEOFF_CUDA_VISIBLE_DEVICES=1 -e TAKEOFF_MODEL_NAME=org/tiny takeoff",
+     ["Environment=CUDA_VISIBLE_DEVICES=1"], [], ["TAKEOFF_DEVICE is not set"]),
     ("settings with an equal", "docker run -e TAKEOFF_MODEL_NAME=org/tiny -e TAKEOFF_DEVICE=cpu -e TAKEOFF_PAGE_CACHE_SIZE=90% -e TAKEOFF_PREFILL_CHUNK_SIZE=256 "
      "-e TAKEOFF_QUANTIZE_CACHE_BITS=8 -e TAKEOFF_BODY_SIZE_LIMIT_BYTES=4194304 -e TAKEOFF_MAX_QUEUED_REQUESTS=9 -e TAKEOFF_LOG_LEVEL=DEBUG takeoff",
      ["kv_cache_size = 90%", "prefill_chunk_size = 256", "kv_cache_type = q8_0", "body_size_limit = 4194304", "max_queued_requests = 9",

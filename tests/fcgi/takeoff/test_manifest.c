@@ -156,6 +156,7 @@ static void readers_of_a_group(void **state)
     assert_string_equal(buf_str(&devices), "1,0,2");
     buf_done(&devices);
     assert_true(takeoff_wants_no_graphs(c.manifest));
+    assert_true(has_note(&c, "cuda_visible_devices of several readers has no effect"));
     config_done(&c);
 }
 
@@ -451,6 +452,41 @@ static void a_name_for_the_reader(void **state)
     }
 }
 
+static void devices_of_the_environment(void **state)
+{
+    static const struct {
+        const char *parallel, *devices, *device, *message; /* NULL: taken */
+    } cases[] = {
+        { "TAKEOFF_TENSOR_PARALLEL=2", "TAKEOFF_CUDA_VISIBLE_DEVICES=0,1", "TAKEOFF_DEVICE=cuda",
+          NULL },
+        { "TAKEOFF_TENSOR_PARALLEL=1", "TAKEOFF_CUDA_VISIBLE_DEVICES=", "TAKEOFF_DEVICE=cpu",
+          NULL },
+        { "TAKEOFF_TENSOR_PARALLEL=3", "TAKEOFF_CUDA_VISIBLE_DEVICES=", "TAKEOFF_DEVICE=cuda",
+          "environment variables TAKEOFF_...: tensor_parallel: expected 1 or an even number" },
+        { "TAKEOFF_TENSOR_PARALLEL=4", "TAKEOFF_CUDA_VISIBLE_DEVICES=0,1", "TAKEOFF_DEVICE=cuda",
+          "environment variables TAKEOFF_...: tensor_parallel: is more than cuda_visible_devices "
+          "has" },
+        { "TAKEOFF_TENSOR_PARALLEL=", "TAKEOFF_CUDA_VISIBLE_DEVICES=0;1", "TAKEOFF_DEVICE=cuda",
+          "environment variables TAKEOFF_...: cuda_visible_devices: expected whole numbers with "
+          "commas between, such as \"0,1\", found \"0;1\"" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *environment[] = { (char *)"TAKEOFF_MODEL_NAME=x", (char *)cases[i].parallel,
+                                (char *)cases[i].devices, (char *)cases[i].device, NULL };
+        struct config c;
+        struct err e = { 0 };
+
+        config_init(&c);
+        assert_int_equal(config_environment(&c, environment, &e),
+                         cases[i].message ? ERR_INVALID : 0);
+        if (cases[i].message)
+            assert_string_equal(e.text, cases[i].message);
+        config_done(&c);
+    }
+}
+
 /* The file is weaker than the manifest, and may add to its groups. */
 static void a_section_of_the_file(void **state)
 {
@@ -567,6 +603,7 @@ int main(void)
         cmocka_unit_test(the_environment_is_stronger),
         cmocka_unit_test(a_reader_of_the_environment),
         cmocka_unit_test(a_name_for_the_reader),
+        cmocka_unit_test(devices_of_the_environment),
         cmocka_unit_test(a_section_of_the_file),
         cmocka_unit_test(the_sample_says_what_it_means),
         cmocka_unit_test(every_setting_is_accounted_for),
