@@ -21,7 +21,7 @@
 enum {
     CONFIG_MAX_MODELS = 32,
     CONFIG_MAX_ALIASES = 32,
-    CONFIG_MAX_KEYS = 64,
+    CONFIG_MAX_KEYS = 64, /* of models, and as many of the server */
     CONFIG_MAX_NAME_BYTES = 128, /* of a model */
 };
 

@@ -20,7 +20,7 @@ struct parser {
     const char *name; /* of the file */
     size_t line;
     struct model_config *model; /* section; NULL before the first */
-    uint64_t seen;              /* keys set in this section */
+    uint64_t seen[2];           /* keys set in this section: the server's, models' */
     const struct model_config *sections[CONFIG_MAX_MODELS];
     size_t n_sections;
 };
@@ -94,7 +94,7 @@ static int parse_section(struct parser *p, char *s, struct err *e)
         if (p->sections[i] == p->model)
             return err_set(e, ERR_FORMAT, "a second section for model \"%s\"", p->model->name);
     p->sections[p->n_sections++] = p->model;
-    p->seen = 0;
+    memset(p->seen, 0, sizeof p->seen);
     return 0;
 }
 
@@ -112,6 +112,7 @@ static int parse_pair(struct parser *p, char *s, struct err *e)
 {
     char *equals = strchr(s, '='), *value;
     const struct config_key *k;
+    uint64_t *seen;
     int rc;
 
     if (!equals)
@@ -124,11 +125,12 @@ static int parse_pair(struct parser *p, char *s, struct err *e)
         return unknown_key(s, e);
     if (p->model && !k->of_model)
         return err_set(e, ERR_INVALID, "%s belongs above the first [model] section", k->name);
-    if (p->seen & config_bit(k))
+    seen = &p->seen[k->of_model];
+    if (*seen & config_bit(k))
         return err_set(e, ERR_INVALID, "%s is set a second time", k->name);
-    p->seen |= config_bit(k);
-    if (p->seen & config_bit(config_key("chat_template")) &&
-        p->seen & config_bit(config_key("chat_template_file")))
+    *seen |= config_bit(k);
+    if (p->seen[true] & config_bit(config_key("chat_template")) &&
+        p->seen[true] & config_bit(config_key("chat_template_file")))
         return err_set(e, ERR_INVALID, "chat_template and chat_template_file are both set");
     if (*value == '"') {
         rc = unquote(value, e);

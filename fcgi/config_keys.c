@@ -92,8 +92,6 @@ const struct config_key config_keys[] = {
 };
 /* clang-format on */
 
-_Static_assert(sizeof config_keys / sizeof *config_keys <= CONFIG_MAX_KEYS, "a bit for every key");
-
 const struct config_key *config_key(const char *name)
 {
     if (!strcmp(name, "path"))
@@ -111,7 +109,11 @@ bool config_key_is_text(const struct config_key *k)
 
 uint64_t config_bit(const struct config_key *k)
 {
-    return (uint64_t)1 << (k - config_keys);
+    unsigned n = 0;
+
+    for (const struct config_key *before = config_keys; before != k; before++)
+        n += before->of_model == k->of_model;
+    return (uint64_t)1 << n;
 }
 
 /* Levenshtein distance; both strings shorter than NAME_MAX_BYTES. */

@@ -45,7 +45,7 @@ const struct config_key *config_key(const char *name);
 /* Whether its field is a const char *; else a size_t, or for KEY_REAL a float. */
 bool config_key_is_text(const struct config_key *k);
 
-/* The key's bit in the `set` of a configuration or model. */
+/* The key's bit in the `set` of a configuration, or of a model: no other key's there. */
 uint64_t config_bit(const struct config_key *k);
 
 /* The known name nearest to a mistyped one, for "did you mean"; NULL if none is near. */

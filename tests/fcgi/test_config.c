@@ -456,6 +456,20 @@ static void finish_refuses_what_cannot_work(void **state)
     end_place(&p);
 }
 
+/* Each has one of its own where it is looked at. */
+static void every_key_has_a_bit(void **state)
+{
+    uint64_t bits[2] = { 0 };
+    size_t n[2] = { 0 };
+
+    (void)state;
+    for (const struct config_key *k = config_keys; k->name; k++) {
+        assert_true(++n[k->of_model] <= CONFIG_MAX_KEYS);
+        assert_true(config_bit(k) && !(bits[k->of_model] & config_bit(k)));
+        bits[k->of_model] |= config_bit(k);
+    }
+}
+
 static void names_become_files(void **state)
 {
     static const struct {
@@ -685,6 +699,7 @@ int main(void)
         cmocka_unit_test(bad_options_say_so),
         cmocka_unit_test(early_options_need_no_more),
         cmocka_unit_test(finish_refuses_what_cannot_work),
+        cmocka_unit_test(every_key_has_a_bit),
         cmocka_unit_test(names_become_files),
         cmocka_unit_test(template_file_is_read),
         cmocka_unit_test(a_copy_says_the_same),
