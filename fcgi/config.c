@@ -34,6 +34,8 @@ void config_init(struct config *c)
         .upload_memory_limit = 256 * 1024 * 1024,
         .max_connections = 1024,
         .max_choices = 8,
+        .max_user_batch_size = 1000,
+        .max_prompt_string_bytes = 150000,
         .drain_timeout_ms = 120 * 1000,
         .ping_ms = 15 * 1000,
         .read_timeout_ms = 10 * 1000,

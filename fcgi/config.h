@@ -83,16 +83,18 @@ struct config {
     size_t max_choices;     /* most that `n` of a request may ask for */
     size_t drain_notice_ms; /* from the signal to the drain, while readiness says 503 already */
     size_t drain_timeout_ms, ping_ms, read_timeout_ms, write_timeout_ms;
-    size_t request_timeout_ms; /* longest a request may generate; 0 = no limit */
-    size_t stall_ms;           /* an engine that makes no step for so long hangs; 0: never */
-    size_t stall_exit;         /* 1: then the program ends, to be started anew */
-    size_t listen_mode;        /* of a Unix socket that we make: 0660 */
-    size_t take_over;          /* 1: the process that serves status_listen gives its sockets */
-    size_t seccomp;            /* enum sandbox */
-    size_t launcher;           /* enum launcher */
-    size_t ranks_timeout_ms;   /* a process of several that says nothing for so long has failed */
-    size_t ranks_precision;    /* enum ranks_precision */
-    size_t takeoff;            /* 1: Takeoff's own doors are served, see fcgi/takeoff/door.h */
+    size_t request_timeout_ms;  /* longest a request may generate; 0 = no limit */
+    size_t stall_ms;            /* an engine that makes no step for so long hangs; 0: never */
+    size_t stall_exit;          /* 1: then the program ends, to be started anew */
+    size_t listen_mode;         /* of a Unix socket that we make: 0660 */
+    size_t take_over;           /* 1: the process that serves status_listen gives its sockets */
+    size_t seccomp;             /* enum sandbox */
+    size_t launcher;            /* enum launcher */
+    size_t ranks_timeout_ms;    /* a process of several that says nothing for so long has failed */
+    size_t ranks_precision;     /* enum ranks_precision */
+    size_t takeoff;             /* 1: Takeoff's own doors are served, see fcgi/takeoff/door.h */
+    size_t max_user_batch_size; /* texts that one request may bring through them */
+    size_t max_prompt_string_bytes; /* and bytes of each */
 
     const char *takeoff_manifest; /* Takeoff's config.yaml, NULL: none */
     struct takeoff *manifest;     /* what it says; in storage */

@@ -70,6 +70,8 @@ const struct config_key config_keys[] = {
     { "address_tokens_per_minute", KEY_COUNT, SERVER(address_tokens), 0, HUGE_COUNT, NULL, "N  tokens of prompts and answers that one address may have a minute; 0: no limit" },
     { "max_choices", KEY_COUNT, SERVER(max_choices), 1, 128, NULL, "N  most choices (n) in one request" },
     { "takeoff", KEY_SWITCH, SERVER(takeoff), 0, 0, NULL, "on|off  whether requests that come through Takeoff's doors are answered, see airstrip-takeoff(7)" },
+    { "max_user_batch_size", KEY_COUNT, SERVER(max_user_batch_size), 1, 1 << 20, "MAX_USER_BATCH_SIZE", "N  texts that one request may bring through Takeoff's doors" },
+    { "max_prompt_string_bytes", KEY_COUNT, SERVER(max_prompt_string_bytes), 1, SIZE_MAX / 2, "MAX_PROMPT_STRING_BYTES", "N  bytes that each of them may have" },
     { "seccomp", KEY_SANDBOX, SERVER(seccomp), 0, 0, NULL, "on|log|off  what becomes of system calls that serving does not need: refused, told to the kernel's log, nothing" },
     { "mpi", KEY_LAUNCHER, SERVER(launcher), 0, 0, NULL, "auto|on|off  whether processes that MPI's launcher has started together compute one model: where it has started several, always, never" },
     { "ranks_timeout", KEY_DURATION, SERVER(ranks_timeout_ms), 100, DAY_MS, NULL, "TIME  without a sign of life after which one of such processes has failed, and with it all" },

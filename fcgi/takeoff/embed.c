@@ -38,14 +38,16 @@ void takeoff_embed(struct app *app, struct request *r, struct reply *p)
 {
     struct embedding_request q = { .member = "text", .normalise = true };
     const struct app_model *model = NULL;
+    struct takeoff_limits limits;
     const struct value **texts;
     const char *group;
     struct value *body;
     struct err e = { 0 };
 
+    takeoff_limits_of(app, &limits);
     if (!params_body(r->body, r->body_len, &r->arena, &body, &e) &&
         !takeoff_group_read(body, &group, &e) &&
-        !takeoff_texts_read(body, &r->arena, &texts, &q.n, &q.many, &e) &&
+        !takeoff_texts_read(body, &limits, &r->arena, &texts, &q.n, &q.many, &e) &&
         !make_jobs(&q, texts, &r->arena, &e))
         model = takeoff_model(app, r, group, &e);
     if (!model) {

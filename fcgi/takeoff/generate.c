@@ -156,13 +156,15 @@ static int make_jobs(const struct generate_request *q, const struct app_model *m
 static void generate(struct app *app, struct request *r, struct reply *p, bool stream)
 {
     const struct app_model *model = NULL;
+    struct takeoff_limits limits;
     struct generate_request q;
     struct job_request *jobs = NULL;
     struct value *body;
     struct err e = { 0 };
 
+    takeoff_limits_of(app, &limits);
     if (!params_body(r->body, r->body_len, &r->arena, &body, &e) &&
-        !generate_request_read(&q, body, &r->arena, &e))
+        !generate_request_read(&q, body, &limits, &r->arena, &e))
         model = takeoff_model(app, r, q.group, &e);
     if (!model || make_jobs(&q, model, &r->arena, &jobs, &e)) {
         reply_err(p, &e);

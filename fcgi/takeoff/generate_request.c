@@ -14,18 +14,19 @@ int takeoff_group_read(const struct value *body, const char **group, struct err 
     return field_string(body, "consumer_group", group, e);
 }
 
-static int check_text(const struct value *v, const char *param, struct err *e)
+static int check_text(const struct value *v, const char *param, size_t most, struct err *e)
 {
     if (v->kind != VALUE_STRING || !v->string.len)
         return field_wrong(e, param, "a string that is not empty", v);
-    if (v->string.len > TAKEOFF_MAX_TEXT_BYTES)
-        return err_param(e, param, ERR_INVALID, "%s: expected at most %d bytes, found %zu", param,
-                         TAKEOFF_MAX_TEXT_BYTES, v->string.len);
+    if (v->string.len > most)
+        return err_param(e, param, ERR_INVALID, "%s: expected at most %zu bytes, found %zu", param,
+                         most, v->string.len);
     return 0;
 }
 
-int takeoff_texts_read(const struct value *body, struct arena *a, const struct value ***texts,
-                       size_t *n, bool *many, struct err *e)
+int takeoff_texts_read(const struct value *body, const struct takeoff_limits *limits,
+                       struct arena *a, const struct value ***texts, size_t *n, bool *many,
+                       struct err *e)
 {
     const struct value *v = field_get(body, "text");
     int rc = 0;
@@ -34,10 +35,10 @@ int takeoff_texts_read(const struct value *body, struct arena *a, const struct v
         return field_wrong(e, "text", "a string, or an array of strings that is not empty", v);
     *many = v->kind == VALUE_LIST;
     *n = *many ? v->list.len : 1;
-    if (*n > TAKEOFF_MAX_TEXTS)
+    if (*n > limits->texts)
         return err_param(e, "text", ERR_INVALID,
-                         "text: expected at most %d texts in one request, found %zu",
-                         TAKEOFF_MAX_TEXTS, *n);
+                         "text: expected at most %zu texts in one request, found %zu",
+                         limits->texts, *n);
     *texts = arena_array(a, *n, sizeof **texts);
     if (!*texts)
         return field_no_memory(e);
@@ -47,7 +48,7 @@ int takeoff_texts_read(const struct value *body, struct arena *a, const struct v
         if (*many)
             snprintf(param, sizeof param, "text[%zu]", i);
         (*texts)[i] = *many ? v->list.items[i] : v;
-        rc = check_text((*texts)[i], param, e);
+        rc = check_text((*texts)[i], param, limits->text_bytes, e);
     }
     return rc;
 }
@@ -145,15 +146,15 @@ static int refuse_lora(const struct value *body, struct err *e)
                      "lora_id: adapters are not supported, a model is served as it is");
 }
 
-int generate_request_read(struct generate_request *g, const struct value *body, struct arena *a,
-                          struct err *e)
+int generate_request_read(struct generate_request *g, const struct value *body,
+                          const struct takeoff_limits *limits, struct arena *a, struct err *e)
 {
     int rc;
 
     *g = (struct generate_request){ .params = { .n = 1 } };
     rc = takeoff_group_read(body, &g->group, e);
     if (!rc)
-        rc = takeoff_texts_read(body, a, &g->texts, &g->n, &g->many, e);
+        rc = takeoff_texts_read(body, limits, a, &g->texts, &g->n, &g->many, e);
     if (!rc)
         rc = read_sampling(&g->params.sampling, body, e);
     if (!rc)

@@ -8,7 +8,10 @@
 
 #include "fcgi/api/params.h"
 
-enum { TAKEOFF_MAX_TEXTS = 1000, TAKEOFF_MAX_TEXT_BYTES = 150000 }; /* of a request; of one text */
+/* What the operator allows in a request. */
+struct takeoff_limits {
+    size_t texts, text_bytes; /* of each of them */
+};
 
 struct generate_request {
     const char *group; /* "primary" where none is named */
@@ -23,12 +26,14 @@ struct generate_request {
 };
 
 /* Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT, each with the field as param. */
-int generate_request_read(struct generate_request *g, const struct value *body, struct arena *a,
+int generate_request_read(struct generate_request *g, const struct value *body,
+                          const struct takeoff_limits *limits, struct arena *a,
                           struct err *e) MUST_CHECK;
 
 /* text: a string or an array of strings, as other requests have it too. */
-int takeoff_texts_read(const struct value *body, struct arena *a, const struct value ***texts,
-                       size_t *n, bool *many, struct err *e) MUST_CHECK;
+int takeoff_texts_read(const struct value *body, const struct takeoff_limits *limits,
+                       struct arena *a, const struct value ***texts, size_t *n, bool *many,
+                       struct err *e) MUST_CHECK;
 
 /* consumer_group, "primary" where it is not there. */
 int takeoff_group_read(const struct value *body, const char **group, struct err *e) MUST_CHECK;

@@ -28,6 +28,9 @@ void management_status(struct app *app, struct request *r, struct reply *p);
 
 /* Parts of them. */
 
+struct takeoff_limits;
+void takeoff_limits_of(const struct app *app, struct takeoff_limits *out);
+
 /* As app_find_model(), the error's param being consumer_group. */
 const struct app_model *takeoff_model(const struct app *app, const struct request *r,
                                       const char *group, struct err *e);

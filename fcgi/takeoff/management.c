@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "fcgi/api/params.h"
-#include "fcgi/takeoff/generate_request.h"
 #include "fcgi/takeoff/handlers.h"
 #include "fcgi/takeoff/reader_request.h"
 #include "fcgi/takeoff/report.h"
@@ -149,9 +148,10 @@ void management_status(struct app *app, struct request *r, struct reply *p)
 
     buf_printf(b,
                "{\"config\":{\"allow_remote_images\":false,\"body_size_limit_bytes\":%zu,"
-               "\"echo\":false,\"enable_metrics\":true,\"max_prompt_string_bytes\":%d,"
-               "\"max_user_batch_size\":%d},\"status\":{\"dead_readers\":",
-               app->config->body_size_limit, TAKEOFF_MAX_TEXT_BYTES, TAKEOFF_MAX_TEXTS);
+               "\"echo\":false,\"enable_metrics\":true,\"max_prompt_string_bytes\":%zu,"
+               "\"max_user_batch_size\":%zu},\"status\":{\"dead_readers\":",
+               app->config->body_size_limit, app->config->max_prompt_string_bytes,
+               app->config->max_user_batch_size);
     readers_put(b, app, r, READER_DEAD);
     buf_puts(b, ",\"live_readers\":");
     readers_put(b, app, r, READER_LIVE);

@@ -1,8 +1,15 @@
-/* reader.c - whom a request means. */
+/* reader.c - whom a request means, and what it may bring. */
 #include <stdio.h>
 #include <string.h>
 
+#include "fcgi/takeoff/generate_request.h"
 #include "fcgi/takeoff/handlers.h"
+
+void takeoff_limits_of(const struct app *app, struct takeoff_limits *out)
+{
+    *out = (struct takeoff_limits){ .texts = app->config->max_user_batch_size,
+                                    .text_bytes = app->config->max_prompt_string_bytes };
+}
 
 const struct app_model *takeoff_model(const struct app *app, const struct request *r,
                                       const char *group, struct err *e)

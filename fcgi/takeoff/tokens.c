@@ -109,7 +109,8 @@ void takeoff_chat_template(struct app *app, struct request *r, struct reply *p)
     struct value *body;
     struct err e = { 0 };
     const struct app_model *m = target(app, r, &body, &e);
-    int rc = m ? template_ask_read(&t, body, &r->arena, &e) : e.code;
+    int rc =
+        m ? template_ask_read(&t, body, app->config->max_user_batch_size, &r->arena, &e) : e.code;
 
     buf_puts(&p->body, "{\"messages\":[");
     for (size_t i = 0; !rc && i < t.n; i++) {

@@ -4,7 +4,6 @@
 
 #include "fcgi/api/chat_messages.h"
 #include "fcgi/api/fields.h"
-#include "fcgi/takeoff/generate_request.h"
 
 int tokenize_ask_read(struct tokenize_ask *t, const struct value *body, struct err *e)
 {
@@ -63,18 +62,21 @@ static int read_conversation(const struct value *v, const char *where, bool add_
     return 0;
 }
 
-int template_ask_read(struct template_ask *t, const struct value *body, struct arena *a,
-                      struct err *e)
+int template_ask_read(struct template_ask *t, const struct value *body, size_t most,
+                      struct arena *a, struct err *e)
 {
     const struct value *v = field_get(body, "inputs");
     bool add_prompt = false;
+    char expected[64];
     int rc = field_bool(body, "add_generation_prompt", &add_prompt, e);
 
     *t = (struct template_ask){ 0 };
     if (rc)
         return rc;
-    if (!v || v->kind != VALUE_LIST || !v->list.len || v->list.len > TAKEOFF_MAX_TEXTS)
-        return field_wrong(e, "inputs", "an array of 1 to 1000 conversations", v);
+    if (!v || v->kind != VALUE_LIST || !v->list.len || v->list.len > most) {
+        snprintf(expected, sizeof expected, "an array of 1 to %zu conversations", most);
+        return field_wrong(e, "inputs", expected, v);
+    }
     t->contexts = arena_array(a, v->list.len, sizeof *t->contexts);
     if (!t->contexts)
         return field_no_memory(e);

@@ -23,6 +23,7 @@ struct detokenize_ask {
     bool bare; /* skip_special_tokens: control tokens are left out */
 };
 
+/* `most` of template_ask_read() is how many there may be. */
 struct template_ask {
     struct value **contexts; /* [n] what the chat template is given */
     size_t n;
@@ -32,7 +33,7 @@ struct template_ask {
 int tokenize_ask_read(struct tokenize_ask *t, const struct value *body, struct err *e) MUST_CHECK;
 int detokenize_ask_read(struct detokenize_ask *t, const struct value *body,
                         struct err *e) MUST_CHECK;
-int template_ask_read(struct template_ask *t, const struct value *body, struct arena *a,
-                      struct err *e) MUST_CHECK;
+int template_ask_read(struct template_ask *t, const struct value *body, size_t most,
+                      struct arena *a, struct err *e) MUST_CHECK;
 
 #endif

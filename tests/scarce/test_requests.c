@@ -112,8 +112,9 @@ static int read_tokens(const struct value *body, struct arena *a, struct buf *ou
 
 static int read_generate(const struct value *body, struct arena *a, struct buf *out, struct err *e)
 {
+    const struct takeoff_limits limits = { 10, 1000 };
     struct generate_request g;
-    int rc = generate_request_read(&g, body, a, e);
+    int rc = generate_request_read(&g, body, &limits, a, e);
 
     if (rc == 0)
         buf_printf(out, "%s %zu %d", g.group, g.n, (int)g.params.spec.kind);
@@ -124,7 +125,7 @@ static int read_conversations(const struct value *body, struct arena *a, struct 
                               struct err *e)
 {
     struct template_ask t;
-    int rc = template_ask_read(&t, body, a, e);
+    int rc = template_ask_read(&t, body, 10, a, e);
 
     for (size_t i = 0; rc == 0 && i < t.n; i++)
         json_write(out, t.contexts[i]);

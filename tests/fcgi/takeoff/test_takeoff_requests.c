@@ -13,6 +13,8 @@
 #include "fcgi/takeoff/tokens_request.h"
 #include "kernels/base/json.h"
 
+enum { MAX_TEXTS = 100, MAX_BYTES = 2000 };
+
 static struct arena arena;
 
 static int setup(void **state)
@@ -39,8 +41,10 @@ static struct value *parse(const char *json)
 
 static int generate(struct generate_request *g, const char *json, struct err *e)
 {
+    const struct takeoff_limits limits = { MAX_TEXTS, MAX_BYTES };
+
     *e = (struct err){ 0 };
-    return generate_request_read(g, parse(json), &arena, e);
+    return generate_request_read(g, parse(json), &limits, &arena, e);
 }
 
 /* What is null is what is not there: the client sends all it knows. */
@@ -165,7 +169,7 @@ static void ranges(void **state)
 
 static void texts(void **state)
 {
-    static char json[TAKEOFF_MAX_TEXT_BYTES + 64];
+    static char json[MAX_BYTES + 64];
     struct generate_request g;
     struct err e;
 
@@ -173,15 +177,15 @@ static void texts(void **state)
     for (size_t over = 0; over < 2; over++) {
         size_t n = (size_t)sprintf(json, "{\"text\":\"");
 
-        memset(json + n, 'a', TAKEOFF_MAX_TEXT_BYTES + over);
-        strcpy(json + n + TAKEOFF_MAX_TEXT_BYTES + over, "\"}");
+        memset(json + n, 'a', MAX_BYTES + over);
+        strcpy(json + n + MAX_BYTES + over, "\"}");
         assert_int_equal(generate(&g, json, &e), over ? ERR_INVALID : 0);
         n = (size_t)sprintf(json, "{\"text\":[\"a\"");
-        for (size_t i = 1; i < TAKEOFF_MAX_TEXTS + over; i++)
+        for (size_t i = 1; i < MAX_TEXTS + over; i++)
             n += (size_t)sprintf(json + n, ",\"a\"");
         strcpy(json + n, "]}");
         assert_int_equal(generate(&g, json, &e), over ? ERR_INVALID : 0);
-        assert_true(over || g.n == TAKEOFF_MAX_TEXTS);
+        assert_true(over || g.n == MAX_TEXTS);
     }
     assert_int_equal(generate(&g, "{\"text\":[\"a\",\"\"]}", &e), ERR_INVALID);
     assert_string_equal(e.param, "text[1]");
@@ -203,11 +207,12 @@ static void tokens(void **state)
     assert_int_equal(template_ask_read(&c,
                                        parse("{\"inputs\":[[{\"role\":\"user\",\"content\":\"a\"}],"
                                              "[{\"role\":\"user\",\"content\":\"b\"}]]}"),
-                                       &arena, &e),
+                                       2, &arena, &e),
                      0);
     assert_int_equal(c.n, 2);
     assert_false(value_get(c.contexts[1], "add_generation_prompt")->boolean);
-    assert_int_equal(template_ask_read(&c, parse("{\"inputs\":[{\"role\":\"user\"}]}"), &arena, &e),
+    assert_int_equal(template_ask_read(&c, parse("{\"inputs\":[{\"role\":\"user\"}]}"), 2, &arena,
+                                       &e),
                      ERR_INVALID);
     assert_string_equal(e.param, "inputs[0]");
 }
