@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -11,7 +12,7 @@ import urllib.request
 
 import fcgi_client as fcgi
 from program import Program
-from stack import SMOLLM2, TOP, Answer, free_port, in_threads, key_line, wait_until
+from stack import SMOLLM2, TOP, Answer, in_threads, key_line, wait_until
 from test_clients import environment
 from webservers import WebServer, installed, missing
 import tap
@@ -26,8 +27,21 @@ class Doors(WebServer):
     """A web server with a file of conf/takeoff; each of its three ports is another one."""
 
     def __init__(self, name, folder, share):
-        self.ports = {port: free_port() for port in (INFERENCE, MANAGEMENT, OPENAI)}
-        super().__init__(name, folder, self.ports[OPENAI], os.path.join(share, "takeoff"))
+        super().__init__(name, folder, 0, os.path.join(share, "takeoff"))
+
+    def start(self):
+        """Somebody else may take a port before the web server does: then with others."""
+        for left in (2, 1, 0):
+            held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+            self.ports = {port: s.getsockname()[1] for port, s in zip((INFERENCE, MANAGEMENT, OPENAI), held)}
+            self.port = self.ports[OPENAI]
+            for s in held:
+                s.close()
+            try:
+                return super().start()
+            except RuntimeError:
+                if not left:
+                    raise
 
     def conf(self):
         return re.sub(r"\b(300[013])\b", lambda m: str(self.ports[int(m[1])]), super().conf())
