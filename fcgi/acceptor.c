@@ -18,6 +18,7 @@
 
 #include "fcgi/app.h"
 #include "fcgi/gate.h"
+#include "fcgi/secret.h"
 #include "fcgi/worker.h"
 #include "kernels/base/log.h"
 
@@ -108,6 +109,9 @@ static void *run_worker(void *arg)
         pthread_mutex_lock(&a->lock);
         a->n_busy -= !overloaded;
     }
+    pthread_mutex_unlock(&a->lock);
+    secret_thread_end();
+    pthread_mutex_lock(&a->lock);
     a->n_workers--;
     pthread_cond_signal(&a->ended);
     pthread_mutex_unlock(&a->lock);

@@ -76,6 +76,11 @@ static char *write_hex(char *to, const unsigned char *bytes, size_t n)
     return to;
 }
 
+void secret_thread_end(void)
+{
+    OPENSSL_thread_stop();
+}
+
 void secret_write(const struct secret *s, char out[static SECRET_TEXT_BYTES])
 {
     char *to = stpcpy(out, PREFIX);

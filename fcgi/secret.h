@@ -34,6 +34,10 @@ int secret_make(struct secret *s, const char *key, struct err *e) MUST_CHECK;
 /* Whether key is the one, in a time that depends on its length only. */
 bool secret_is(const struct secret *s, const char *key, size_t len);
 
+/* The calling thread is about to end: what libcrypto keeps for it is freed now, not some time while
+ * the process may be ending already. */
+void secret_thread_end(void);
+
 /* "$hmac-sha256$SALT$HASH" in hexadecimal digits, and back; false for anything else. */
 void secret_write(const struct secret *s, char out[static SECRET_TEXT_BYTES]);
 bool secret_read(struct secret *s, const char *text);
