@@ -23,12 +23,17 @@ KNOWN = {
     "haproxy": ("haproxy", "haproxy.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
     "caddy": ("caddy", "Caddyfile", ["caddy", "start", "--config", "{conf}", "--adapter", "caddyfile", "--pidfile",
                                      "{dir}/caddy.pid"], False),
-    "haproxy-cluster": ("haproxy", "cluster/haproxy.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
-    "haproxy-host": ("haproxy", "cluster/haproxy-host.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
-    "nginx-cluster": ("nginx", "cluster/nginx.conf", ["nginx", "-c", "{conf}"], False),
     "lighttpd-spawn": ("lighttpd", "lighttpd-spawn.conf", ["lighttpd", "-f", "{conf}"], True),
     "apache-fcgid": ("apache2", "apache-fcgid.conf", ["apache2", "-f", "{conf}"], True),
 }
+
+# Those that stand between hosts, not before one.
+BALANCERS = {
+    "haproxy-cluster": ("haproxy", "cluster/haproxy.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
+    "haproxy-host": ("haproxy", "cluster/haproxy-host.cfg", ["haproxy", "-f", "{conf}", "-D", "-p", "{dir}/haproxy.pid"], False),
+    "nginx-cluster": ("nginx", "cluster/nginx.conf", ["nginx", "-c", "{conf}"], False),
+}
+ALL = {**KNOWN, **BALANCERS}
 
 
 def wait_until(condition, seconds, step=0.02):
@@ -62,8 +67,8 @@ def end_process(pid):
 
 def missing(name):
     """Why this web server cannot be run here, or None."""
-    if not shutil.which(KNOWN[name][0]):
-        return KNOWN[name][0] + " is not installed"
+    if not shutil.which(ALL[name][0]):
+        return ALL[name][0] + " is not installed"
     if name == "nginx-cluster" and not os.path.exists("/usr/lib/nginx/modules/ngx_http_js_module.so"):
         return "libnginx-mod-http-js is not installed"
     if name == "apache-fcgid" and not os.path.exists("/usr/lib/apache2/modules/mod_fcgid.so"):
@@ -91,7 +96,7 @@ class WebServer:
         self.name, self.dir, self.port, self.changes, self.tls_port = name, folder, port, changes, tls_port
         self.share = share or os.path.join(TOP, "conf")
         self.pid = None
-        self.program, self.file, self.command, self.starts_airstrip = KNOWN[name]
+        self.program, self.file, self.command, self.starts_airstrip = ALL[name]
 
     def conf(self):
         text = open(os.path.join(self.share, self.file)).read()
