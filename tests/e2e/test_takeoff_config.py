@@ -30,6 +30,8 @@ COMMANDS = [
     ("lines that go on, comments, sudo", "#!/bin/bash\n# starts it\nset -e\nsudo docker run \\\n  --rm -it \\\n  -e TAKEOFF_MODEL_NAME=org/tiny \\\n"
      "  -e TAKEOFF_DEVICE=cpu \\\n  tytn/takeoff:0.21.2-cpu  # the end\n", ["model = org/tiny"], [], []),
     ("Windows' line ends", "docker run \\\r\n -e TAKEOFF_MODEL_NAME=org/tiny \\\r\n -e TAKEOFF_DEVICE=cpu takeoff\r\n", ["device = cpu"], [], []),
+    ("PowerShell's lines that go on", "docker run `\r\n  -e TAKEOFF_MODEL_NAME=org/tiny `\r\n  -e TAKEOFF_DEVICE=cpu `\r\n  takeoff\r\n", ["device = cpu"], [], []),
+    ("cmd's, and a prompt that was copied too", "$ docker run ^\n  -e TAKEOFF_MODEL_NAME=org/tiny ^\n  -e TAKEOFF_DEVICE=cpu ^\n  takeoff\n", ["device = cpu"], [], []),
     ("quotes of both kinds", "docker run -e \"TAKEOFF_MODEL_NAME=org/tiny\" -e 'TAKEOFF_DEVICE=cpu' --env TAKEOFF_CONSUMER_GROUP=\"chat\" takeoff",
      ["[model chat]", "model = org/tiny"], ["primary"], []),
     ("values that need quotes here", "docker run -e TAKEOFF_MODEL_NAME='a \"b\" \\ #c' -e TAKEOFF_DEVICE=cpu takeoff",

@@ -1,3 +1,6 @@
+/* What was said becomes a struct takeoff, as a manifest does; takeoff_tell() then has our keys for
+ * it.  A command line adds what only it knows: where paths of the container are on the host, which
+ * ports were published, which devices were handed in. */
 #include "fcgi/takeoff/convert/convert.h"
 
 #include <stdio.h>

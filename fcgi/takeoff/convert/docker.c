@@ -1,3 +1,5 @@
+/* Options are told from words by whether they take a value: that is so for all but a list of flags,
+ * so an option that is newer than this file is still skipped with its value. */
 #include "fcgi/takeoff/convert/docker.h"
 
 #include <string.h>
@@ -44,23 +46,23 @@ static bool is_one_of(const char *s, size_t len, const char *const *list)
     return false;
 }
 
+/* What may stand before the program: a prompt that was copied too, sudo and its option. */
 bool docker_is_run(const struct words *w, size_t *skip)
 {
+    static const char *const before[] = { "$", "%", "sudo", "-E", "exec", "time", NULL };
     static const char *const programs[] = { "docker", "podman", "nerdctl", "nvidia-docker", NULL };
+    const char *name;
     size_t i = 0;
 
-    while (i < w->n && (!strcmp(w->item[i], "sudo") || strchr(w->item[i], '=') ||
-                        !strcmp(w->item[i], "-E") || !strcmp(w->item[i], "exec")))
+    while (i < w->n &&
+           (is_one_of(w->item[i], strlen(w->item[i]), before) || strchr(w->item[i], '=')))
         i++;
     if (i == w->n)
         return false;
-    {
-        const char *name = strrchr(w->item[i], '/');
-
-        name = name ? name + 1 : w->item[i];
-        if (!is_one_of(name, strlen(name), programs))
-            return false;
-    }
+    name = strrchr(w->item[i], '/');
+    name = name ? name + 1 : w->item[i];
+    if (!is_one_of(name, strlen(name), programs))
+        return false;
     i++;
     if (i < w->n && !strcmp(w->item[i], "container"))
         i++;

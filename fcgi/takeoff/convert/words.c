@@ -1,3 +1,6 @@
+/* A word is read character by character, as the shell reads it: what quotes, backslashes and
+ * variables give goes into a buffer, and blanks outside of them end it.  What a shell would have to
+ * run is an error rather than a guess. */
 #include "fcgi/takeoff/convert/words.h"
 
 #include <ctype.h>
@@ -56,6 +59,15 @@ const char *script_variable(const struct script *s, const char *name, size_t len
     memcpy(copy, name, len);
     copy[len] = '\0';
     return getenv(copy);
+}
+
+/* Of a mark at the end of a line that goes on: how long both are; 0 where it is none.  PowerShell's
+ * and cmd's are taken too, between words. */
+static size_t goes_on(const char *s)
+{
+    if (*s != '\\' && *s != '`' && *s != '^')
+        return 0;
+    return s[1] == '\n' ? 2 : !strncmp(s + 1, "\r\n", 2) ? 3 : 0;
 }
 
 /* --- one word --- */
@@ -165,7 +177,7 @@ static int read_word(struct script *s, struct buf *word, struct err *e)
         } else if (*s->at == '`') {
             rc =
                 wrong(s, ERR_UNSUPPORTED, "no command is run here: write what `...` would give", e);
-        } else if (*s->at == '\\' && (s->at[1] == '\n' || !strncmp(s->at + 1, "\r\n", 2))) {
+        } else if (*s->at == '\\' && goes_on(s->at)) {
             return 0; /* the line goes on, but the word ends where blanks follow */
         } else {
             s->at += *s->at == '\\' && s->at[1];
@@ -183,11 +195,8 @@ static bool skip_blanks(struct script *s)
     for (;;) {
         if (*s->at == ' ' || *s->at == '\t' || *s->at == '\r') {
             s->at++;
-        } else if (s->at[0] == '\\' && s->at[1] == '\n') {
-            s->at += 2;
-            s->line++;
-        } else if (!strncmp(s->at, "\\\r\n", 3)) {
-            s->at += 3;
+        } else if (goes_on(s->at)) {
+            s->at += goes_on(s->at);
             s->line++;
         } else if (*s->at == '#') {
             s->at += strcspn(s->at, "\n");
