@@ -41,6 +41,7 @@ static int upload_part(struct upload *u, const struct tensor *t, const struct te
     if (rc)
         return rc;
     weights_release(u->w, t);
+    u->m->matrix_bytes += use & WEIGHT_MATMUL ? part->bytes : 0;
     u->done_bytes += t->bytes;
     percent = total ? (int)(100.0 * (double)u->done_bytes / (double)total) : 100;
     if (u->progress && percent > u->last_percent)

@@ -101,6 +101,7 @@ struct model {
     enum dtype kv_dtype; /* F32 where all matrices are float, else F16 */
     uint64_t n_params;
     uint64_t bytes_per_token; /* of matrices read for one token */
+    uint64_t matrix_bytes; /* of those that are multiplied, as the file has them; a rank's part */
     char name[128], quantisation[32];
 };
 

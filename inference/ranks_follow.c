@@ -6,6 +6,7 @@
 
 #include "inference/hf.h"
 #include "inference/ranks_message.h"
+#include "kernels/base/log.h"
 
 enum { MAX_FORWARDS = 4 };
 
@@ -61,6 +62,23 @@ static int load(struct follower *f, const struct engine_config *c, struct err *e
         return ERR_UNSUPPORTED;
     rc = f->backend->open(&f->device, &o, e);
     return rc ? rc : model_upload(&f->model, f->weights, f->backend, f->device, 0, NULL, NULL, e);
+}
+
+static void log_part(const struct follower *f)
+{
+    const struct model *m = &f->model;
+    struct backend_info info;
+    struct log_line line;
+
+    f->backend->info(f->device, &info);
+    log_begin(&line, LOG_INFO, "rank");
+    log_int(&line, "rank", (long long)f->ranks->rank);
+    log_int(&line, "ranks", (long long)f->ranks->n);
+    log_str(&line, "file", weights_path(f->weights));
+    log_int(&line, "heads", m->slice.heads.zeros ? 0 : (long long)m->n_head);
+    log_int(&line, "matrix_mb", (long long)(m->matrix_bytes >> 20));
+    log_str(&line, "device", info.device);
+    log_end(&line);
 }
 
 /* --- what is told --- */
@@ -202,6 +220,8 @@ int ranks_follow(const struct engine_config *c, struct ranks *r, struct err *e)
     struct err why = { 0 };
     int rc = load(&f, c, &why);
 
+    if (rc == 0)
+        log_part(&f);
     while (rc == 0 && !end)
         rc = obey(&f, &end, &why);
     if (rc) {

@@ -8,13 +8,15 @@ first near tie.
 import json
 import os
 import pathlib
+import re
+import subprocess
 import sys
 
 here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
 sys.path.insert(0, str(here))
 import tap  # noqa: E402
-from probe import Probe, distance, shared  # noqa: E402
+from probe import Probe, distance, program, shared  # noqa: E402
 
 RANKS = [2, 3, 4]
 NEAR_TIE = 0.6
@@ -91,10 +93,25 @@ def chunks():
     tap.ok(want == got, "3 ranks: the same bits in chunks of 7 rows")
 
 
+def memory():
+    """A rank has its share of a real model's matrices, as it says itself."""
+    path = os.environ.get("AIRSTRIP_SMOLLM2", "")
+    if not path or not pathlib.Path(path).exists():
+        return tap.skip("memory of ranks", f"{path or 'AIRSTRIP_SMOLLM2'} is not there")
+    whole = pathlib.Path(path).stat().st_size / 2**20
+    for n in RANKS:
+        run = subprocess.run([program, "logits", path], input='{"ids": [1]}\n', text=True, capture_output=True,
+                             env={**os.environ, "AIRSTRIP_RANKS": str(n)})
+        parts = [int(x) for x in re.findall(r" info rank .*matrix_mb=(\d+)", run.stderr)]
+        tap.ok(run.returncode == 0 and len(parts) == n - 1 and max(parts) <= 1.1 * whole / n,
+               f"SmolLM2 of {whole:.0f} MiB: others than rank 0 of {n} have {parts}", run.stderr)
+
+
 for f in sorted(own.iterdir()):
     if (f / "expected.json").exists():
         tap.attempt(folder, f)
 tap.attempt(chunks)
+tap.attempt(memory)
 if not (shared / "models").is_dir():
     tap.skip("golden ranks", f"no recorded values in {shared}")
     tap.done()

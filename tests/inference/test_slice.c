@@ -147,6 +147,53 @@ static void what_cannot_be_a_rank_is_refused(void **state)
     rig_close(&r);
 }
 
+/* A model on one rank of n: how much of its matrices. */
+static uint64_t matrix_bytes(const char *file, size_t rank, size_t n)
+{
+    const struct backend *b = backend_find("cpu", NULL);
+    struct model m = { 0 };
+    struct weights *w;
+    struct device *d;
+    uint64_t bytes;
+
+    assert_int_equal(b->open(&d, &(struct backend_options){ .n_threads = 1 }, NULL), 0);
+    assert_int_equal(weights_open(&w, rig_path(file), NULL), 0);
+    assert_int_equal(model_check(&m, w, NULL), 0);
+    assert_int_equal(model_slice(&m, w, rank, n, NULL), 0);
+    assert_int_equal(model_upload(&m, w, b, d, 0, NULL, NULL, NULL), 0);
+    bytes = m.matrix_bytes;
+    model_close(&m);
+    weights_close(w);
+    b->close(d);
+    return bytes;
+}
+
+static void memory_falls_with_the_ranks(void **state)
+{
+    static const char *const files[] = { "llama-Q8_0.gguf", "gemma3_text-Q8_0.gguf",
+                                         "qwen3-Q8_0.gguf" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        uint64_t whole = matrix_bytes(files[i], 0, 1);
+
+        assert_true(whole > 0);
+        for (size_t n = 2; n <= 4; n++) {
+            uint64_t sum = 0;
+
+            for (size_t rank = 0; rank < n; rank++) {
+                uint64_t own = matrix_bytes(files[i], rank, n);
+
+                sum += own;
+                if (own > whole / n * 2) /* these models have few blocks to deal out */
+                    fail_msg("%s: rank %zu of %zu has %llu of %llu bytes", files[i], rank, n,
+                             (unsigned long long)own, (unsigned long long)whole);
+            }
+            assert_true(sum >= whole); /* a kv head may be on several ranks */
+        }
+    }
+}
+
 /* --- tensors --- */
 
 enum { BLOCKS = 6 };
@@ -355,6 +402,7 @@ int main(void)
         cmocka_unit_test(ranks_have_everything_once),
         cmocka_unit_test(nine_heads_of_three),
         cmocka_unit_test(what_cannot_be_a_rank_is_refused),
+        cmocka_unit_test(memory_falls_with_the_ranks),
         cmocka_unit_test(every_format_is_cut),
         cmocka_unit_test(rows_stay_where_they_are),
         cmocka_unit_test(steps_come_out_as_they_went_in),

@@ -130,7 +130,8 @@ static int run_engine(const struct scarce_work *w, struct buf *out, struct err *
                                      .device = "cpu",
                                      .n_threads = 1,
                                      .max_batch = 2,
-                                     .isa = "scalar" };
+                                     .isa = "scalar",
+                                     .n_ranks = w->len };
     struct job_request r = { .kind = PROMPT_IDS,
                              .ids = ids,
                              .n_ids = sizeof ids / sizeof *ids,
@@ -161,6 +162,10 @@ static void engines(void **state)
     log_msg(LOG_ERROR, "first", "the time zone is read once"); /* and kept */
     scarce_try(&(struct scarce_work){
         .name = "an engine", .run = run_engine, .text = path_of("gguf/llama-Q8_0.gguf") });
+    scarce_try(&(struct scarce_work){ .name = "an engine of two ranks",
+                                      .run = run_engine,
+                                      .text = path_of("gguf/llama-Q8_0.gguf"),
+                                      .len = 2 });
 }
 
 int main(void)
