@@ -122,7 +122,7 @@ def wrong():
              (lambda: list(client.generate_stream("x", sampling_topk="many")), "sampling_topk: expected a whole number"),
              (lambda: client.generate("x", consumer_group="embed"), "cannot write text"),
              (lambda: client.classify("x"), "classification and reranking are not supported"),
-             (lambda: client.detokenize(["no such token, surely"], "primary"), "is no token of this reader's vocabulary"),
+             (lambda: client.detokenize(["no such token, surely"], "writer"), "is no token of this reader's vocabulary"),
              (lambda: client.create_reader({"model_name": "/nowhere", "device": "cpu", "consumer_group": "x"}), "/nowhere"),
              (lambda: client.create_reader({"model_name": extra, "device": "cpu", "consumer_group": "x y"}), "expected a model name"),
              (lambda: client.create_reader({"model_name": extra, "device": "cpu", "consumer_group": "x", "tensor_parallel": 2}),
@@ -139,9 +139,9 @@ def wrong():
 def manage():
     """A model comes and goes while streams of both groups run."""
     before = client.get_readers()
-    tap.equal({g: [r["reader_id"] for r in readers] for g, readers in before.items()}, {"primary": ["primary"], "embed": ["embed"]},
+    tap.equal({g: [r["reader_id"] for r in readers] for g, readers in before.items()}, {"primary": ["writer"], "embed": ["vectors"]},
               "two readers in two groups")
-    tap.ok(set(client.get_status()["live_readers"]) == {"primary", "embed"}, "get_status()", client.get_status())
+    tap.ok(set(client.get_status()["live_readers"]) == {"writer", "vectors"}, "get_status()", client.get_status())
     whole, streams = client.generate(PROMPT, max_new_tokens=300, min_new_tokens=300)["text"], []
 
     def stream():

@@ -71,7 +71,7 @@ def client_package(share):
         tap.skip("takeoff-client", why or "AIRSTRIP_MINILM is not set")
         return
     folder = os.path.join(TOP, "tests", "clients")
-    with program(config("takeoff = on\n", primary=(SMOLLM2, "max_batch_size = 8\n"), embed=(MINILM, ""))) as p, Doors("lighttpd", p.dir, share) as w:
+    with program(config("takeoff = on\n", writer=(SMOLLM2, "group = primary\nmax_batch_size = 8\n"), vectors=(MINILM, "group = embed\n"))) as p, Doors("lighttpd", p.dir, share) as w:
         os.symlink(p.socket, os.path.join(p.dir, "airstrip.sock"))
         done = subprocess.run([python, os.path.join(folder, "use_takeoff.py"), *(str(w.ports[d]) for d in (INFERENCE, MANAGEMENT, OPENAI)), TINY],
                               capture_output=True, text=True, timeout=400, cwd=p.dir, env=dict(os.environ, PYTHONPATH=folder))
