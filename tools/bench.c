@@ -19,6 +19,7 @@ static const char USAGE[] =
     "  -p N            prompt tokens (512)\n"
     "  -n N            tokens generated per sequence (128)\n"
     "  -t N            threads (one per processor)\n"
+    "  --ranks N       ranks that compute the model together and share the threads (1)\n"
     "  -r N            repetitions, of which the median is told (3)\n"
     "  --batch LIST    sequences generated together (1,4,16)\n"
     "  --depth N       generated tokens follow N others (0)\n"
@@ -85,14 +86,19 @@ static int parse_format(struct bench_options *o, const char *name)
 /* 0 to go on, 1 for help, 2 for a mistake that was told. */
 static int parse_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option LONG[] = {
-        { "batch", required_argument, NULL, 'b' }, { "device", required_argument, NULL, 'd' },
-        { "isa", required_argument, NULL, 'i' },   { "kv", required_argument, NULL, 'k' },
-        { "turn", required_argument, NULL, 'T' },  { "depth", required_argument, NULL, 'D' },
-        { "rates", no_argument, NULL, 'R' },       { "long", required_argument, NULL, 'L' },
-        { "quote", no_argument, NULL, 'Q' },       { "guided", required_argument, NULL, 'G' },
-        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
-    };
+    static const struct option LONG[] = { { "batch", required_argument, NULL, 'b' },
+                                          { "device", required_argument, NULL, 'd' },
+                                          { "isa", required_argument, NULL, 'i' },
+                                          { "kv", required_argument, NULL, 'k' },
+                                          { "turn", required_argument, NULL, 'T' },
+                                          { "depth", required_argument, NULL, 'D' },
+                                          { "rates", no_argument, NULL, 'R' },
+                                          { "long", required_argument, NULL, 'L' },
+                                          { "quote", no_argument, NULL, 'Q' },
+                                          { "guided", required_argument, NULL, 'G' },
+                                          { "ranks", required_argument, NULL, 'K' },
+                                          { "help", no_argument, NULL, 'h' },
+                                          { NULL, 0, NULL, 0 } };
     int c, rc = 0;
 
     opterr = 0;
@@ -112,6 +118,9 @@ static int parse_options(struct bench_options *o, int argc, char **argv)
             break;
         case 'r':
             rc = parse_number("-r", optarg, 1, BENCH_MAX_REPEATS, &o->n_repeats);
+            break;
+        case 'K':
+            rc = parse_number("--ranks", optarg, 1, 64, &o->n_ranks);
             break;
         case 'b':
             rc = parse_batches(o, optarg);

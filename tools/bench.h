@@ -14,6 +14,7 @@ struct bench_options {
     const char *device; /* cpu, cuda or auto */
     const char *kv;     /* type of keys and values; NULL: the model's */
     size_t n_prompt, n_gen, n_threads, n_repeats;
+    size_t n_ranks;                    /* that compute it together, as threads; 0: one */
     size_t batches[BENCH_MAX_BATCHES]; /* ascending or not, each at least 1 */
     size_t n_batches;
     size_t depth;    /* tokens that stand in each sequence before generation is timed */

@@ -121,7 +121,8 @@ static int measure(struct loaded *l, const struct bench_options *o, size_t n_bat
     return rc;
 }
 
-static void describe(const struct loaded *l, struct bench_result *r)
+/* Limits are those of all threads of all ranks. */
+static void describe(const struct loaded *l, const struct bench_options *o, struct bench_result *r)
 {
     struct rusage u;
 
@@ -130,7 +131,7 @@ static void describe(const struct loaded *l, struct bench_result *r)
     snprintf(r->model, sizeof r->model, "%s", l->model.name);
     snprintf(r->architecture, sizeof r->architecture, "%s", l->model.arch->name);
     snprintf(r->quantisation, sizeof r->quantisation, "%s", l->model.quantisation);
-    r->n_threads = l->info.n_threads;
+    r->n_threads = l->info.n_threads * (o->n_ranks ? o->n_ranks : 1);
     r->file_mb = (double)weights_file_bytes(l->weights) / (1 << 20);
     r->kv_mb = (double)l->kv_bytes / (1 << 20);
     getrusage(RUSAGE_SELF, &u);
@@ -155,7 +156,7 @@ int bench_forward(const struct bench_options *o, struct bench_result *r, struct 
     for (size_t i = 0; rc == 0 && i < o->n_batches; i++)
         rc = measure(&l, o, o->batches[i], &r->gen_tps[i], e);
     if (rc == 0) {
-        describe(&l, r);
+        describe(&l, o, r);
         rc = bench_limits(&l.model, r, e);
     }
     loaded_done(&l);

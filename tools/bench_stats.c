@@ -39,6 +39,7 @@ struct engine_config bench_config(const struct bench_options *o, size_t n_ctx)
                                .isa = o->isa,
                                .kv_type = o->kv,
                                .n_threads = o->n_threads,
+                               .n_ranks = o->n_ranks,
                                .n_ctx = n_ctx,
                                .max_batch = 1 };
 

@@ -136,6 +136,8 @@ static void put_all(struct telling *t, const struct bench_options *o, const stru
     put_text(t, "isa", r->isa);
     put_text(t, "device", r->device);
     put_count(t, "threads", r->n_threads);
+    if (o->n_ranks > 1)
+        put_count(t, "ranks", o->n_ranks);
     put_text(t, "model", r->model);
     put_text(t, "architecture", r->architecture);
     put_text(t, "quantisation", r->quantisation);

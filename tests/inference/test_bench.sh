@@ -3,7 +3,7 @@
 model=${srcdir:-.}/tests/data/gguf/llama-Q8_0.gguf
 bench=${builddir:-.}/airstrip-bench
 n=0
-echo 1..32
+echo 1..35
 ok() { # WHAT STATUS
     n=$((n + 1))
     if [ "$2" -eq 0 ]; then echo "ok $n - $1"; else echo "not ok $n - $1"; fi
@@ -29,6 +29,7 @@ mistake -m "$model" -n 12x
 mistake -m "$model" --batch 1,0
 mistake -m "$model" --turn 0
 mistake -m "$model" -o yaml
+mistake -m "$model" --ranks 0
 
 "$bench" -m /nonexistent.gguf >"$err" 2>&1
 [ $? -eq 1 ] && grep -q nonexistent "$err"
@@ -54,3 +55,8 @@ printf '%s' "$json" | grep -Eq '"prompt_int8_share":[0-9.]+,'
 ok "the prompt's share of the limit is told" $?
 printf '%s' "$json" | grep -q '"threads":2[,}]'
 ok "threads as asked" $?
+
+json=$("$bench" -m "$model" -p 33 -n 4 -t 3 -r 1 --batch 2 --ranks 3 -o json 2>"$err")
+ok "three ranks run" $?
+printf '%s' "$json" | grep -Eq '"batch2_tps":[0-9]*[1-9.].*"threads":3,"ranks":3[,}]'
+ok "and are told, with a rate" $?
