@@ -16,7 +16,8 @@ COMMANDS = [
     ("the page's first", "docker run -it --gpus all -e TAKEOFF_MODEL_NAME=org/tiny -e TAKEOFF_DEVICE=cuda "
      "-e TAKEOFF_MAX_SEQUENCE_LENGTH=1024 -p 3000:3000 -p 3003:3003 -v @HOME/.takeoff_cache:/code/models tytn/takeoff-pro:0.21.2-gpu",
      ["[model primary]", "model = org/tiny", "device = cuda", "max_sequence_length = 1024", "models_dir = @HOME/.takeoff_cache",
-      "takeoff = on", "# OpenAI's API was on port 3003: as in the sample files for web servers."], ["group", "kv_cache"], []),
+      "takeoff = on", "# OpenAI's API was on port 3003: as in the sample files for web servers.",
+      "# Takeoff's own API was on port 3000: as in the sample files for web servers in the folder takeoff."], ["group", "kv_cache"], []),
     ("only OpenAI's port", "docker run -e TAKEOFF_MODEL_NAME=org/tiny -e TAKEOFF_DEVICE=cpu -p 8080:3003 tytn/takeoff:latest-cpu",
      ["# OpenAI's API was on port 8080: write that port into the web server's file, for 3003."], ["takeoff = on", "own API"], []),
     ("an address before the port", "docker run -e TAKEOFF_MODEL_NAME=org/tiny -e TAKEOFF_DEVICE=cpu -p 127.0.0.1:8081:3003/tcp takeoff",

@@ -273,7 +273,8 @@ static void put_doors(struct writer *w)
             continue;
         buf_printf(w->out, "# %s was on port %s: ", doors[i].what, host);
         if (strtoul(host, NULL, 10) == doors[i].usual)
-            buf_puts(w->out, "as in the sample files for web servers.\n");
+            buf_printf(w->out, "as in the sample files for web servers%s.\n",
+                       i ? " in the folder takeoff" : "");
         else
             buf_printf(w->out, "write that port into the web server's file, for %lu.\n",
                        doors[i].usual);
