@@ -164,11 +164,11 @@ def ask(host, address, port, method, path, body=None, headers=None, timeout=300)
 
 class Cluster:
     """server: a name of webservers.KNOWN; slots: requests that run at once on each host; options: of each Airstrip; share: a folder with
-    the files of conf/; changes: of the balancer's."""
+    the files of conf/; changes: of the balancer's; haste: it waits for less time than its file says."""
 
-    def __init__(self, server, slots=2, count=3, kind=Backend, model=None, options=(), share=None, changes=()):
+    def __init__(self, server, slots=2, count=3, kind=Backend, model=None, options=(), share=None, changes=(), haste=True):
         self.server, self.slots, self.kind, self.model = server, slots, kind, model or stack.SMOLLM2
-        self.share, self.changes = share or os.path.join(stack.TOP, "conf"), list(changes)
+        self.share, self.changes = share or os.path.join(stack.TOP, "conf"), list(changes) + list(HASTE[server] if haste else ())
         self.options = ["--max-batch-size", str(slots), "--speculation", "off", *options]
         self.names, self.lines = NAMES[:count], []
         self.port, self.web, self.backends = stack.free_port(), None, []
@@ -206,8 +206,7 @@ class Cluster:
         return next(b for b in self.backends if b.name == name)
 
     def start_balancer(self):
-        changes = self.changes + list(HASTE[self.server])
-        changes += [(SAMPLE[b.name], b.address) for b in self.backends]
+        changes = self.changes + [(SAMPLE[b.name], b.address) for b in self.backends]
         if self.server == "haproxy-cluster":
             changes += [("maxconn 16", f"maxconn {self.slots}"), ("log /dev/log local0", f"log {self.dir}/log.sock format raw local0")]
             self.listen_to_log()

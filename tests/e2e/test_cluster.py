@@ -21,7 +21,7 @@ from webservers import installed, uncomment  # noqa: E402
 import tap  # noqa: E402
 
 TINY = os.path.join(TOP, "tests", "data", "gguf", "llama-Q8_0.gguf")
-LONG = {"max_tokens": 500, "ignore_eos": True, "temperature": 0}
+LONG = {"max_tokens": 800, "ignore_eos": True, "temperature": 0}
 
 
 def user(words):
@@ -66,6 +66,20 @@ def test_other_requests(c, kind):
     tap.equal(statuses, [200, 400, 200, 200, 404, 400], f"{kind}: other requests, wrong ones and large ones have their answers")
 
 
+def killed_stream(c, words, backend):
+    """What OpenAI's client raises when the host that writes a stream is killed."""
+    stream = c.openai(max_retries=0).chat.completions.create(model="primary", messages=user(words), stream=True, max_tokens=800,
+                                                             extra_body={"ignore_eos": True})
+    next(stream)
+    backend.kill()
+    try:
+        for _ in stream:
+            pass
+    except Exception as e:
+        return e
+    return None
+
+
 # --- hosts that fail -----------------------------------------------------------------------------
 def kill(b):
     b.kill()
@@ -87,6 +101,8 @@ def test_faults(c, faults):
     """All places are taken by streams and more requests wait, when something happens to two hosts of three."""
     what = " and ".join(f"{name} is {fault.__name__.replace('kill', 'killed').replace('freeze', 'frozen').replace('slow', 'slowed')}"
                         for name, fault in faults.items())
+    client = c.openai(max_retries=0)
+    client.chat.completions     # loads what it needs
     streams = [Stream(c, {"messages": user(f"Tell me story {i}."), **LONG}).until_text() for i in range(3 * c.slots)]
     taken = sorted(s.host or s.end for s in streams)
     tap.equal(taken, sorted(c.names * c.slots), f"{what}: streams fill all places")
@@ -97,12 +113,12 @@ def test_faults(c, faults):
             if i % 2:
                 waiting[i] = c.chat(f"Waiting {i}")[0::2]
             else:
-                answer = c.openai(max_retries=0).chat.completions.create(model="primary", messages=user(f"Waiting {i}"), max_tokens=4)
+                answer = client.chat.completions.create(model="primary", messages=user(f"Waiting {i}"), max_tokens=4)
                 waiting[i] = (200 if answer.choices[0].finish_reason in ("length", "stop") else 0, answer)
     threads = [threading.Thread(target=wait, args=(i,)) for i in range(6)]
     for t in threads:
         t.start()
-    tap.ok(wait_until(lambda: c.waiting() == 6, 120), f"{what}: six requests wait", c.stats())
+    tap.ok(wait_until(lambda: c.waiting() >= 4, 120), f"{what}: requests wait", c.stats())
     for name, fault in faults.items():
         fault(c[name])
     in_threads([s.rest for s in streams])
@@ -133,7 +149,9 @@ def test_recovery(c, own):
 def test_only_conversation_moves(c, own):
     """With a host gone, the keys of others stay where they were."""
     gone = c.names[0]
-    c[gone].kill()
+    with c.gate.inside():
+        error = killed_stream(c, next(key for key, host in own.items() if host == gone), c[gone])
+    tap.ok(type(error).__name__ in ("APIConnectionError", "RemoteProtocolError"), "haproxy: OpenAI's client raises an error when a stream's host is killed", repr(error))
     now = {key: c.host_of(key) for key in own}
     stay = {key: host for key, host in own.items() if host != gone}
     tap.ok(all(now[key] == host for key, host in stay.items()) and None not in now.values() and gone not in now.values(),
@@ -166,7 +184,7 @@ def test_drained_by_hand(c):
 
 
 def haproxy(share):
-    with Cluster("haproxy-cluster", share=share, options=["--drain-notice", "3s", "--ping-interval", "1s"]) as c:
+    with Cluster("haproxy-cluster", share=share, options=["--drain-notice", "2s", "--ping-interval", "1s"]) as c:
         tap.attempt(test_keys, c, "haproxy")
         tap.attempt(test_other_requests, c, "haproxy")
         tap.attempt(test_drained_by_hand, c)
@@ -204,7 +222,7 @@ def tls(share):
     secured = uncomment(conf, "With TLS between the hosts")
     plain = [line + "\n" for line in conf.splitlines() if line.lstrip().startswith("server ") or line == "    use-fcgi-app airstrip"]
     changes = [(conf, secured)] + [(line, "") for line in plain]
-    with Cluster("haproxy-cluster", share=share, kind=TlsBackend, count=2, options=["--drain-notice", "3s"], changes=changes) as c:
+    with Cluster("haproxy-cluster", share=share, kind=TlsBackend, count=2, options=["--drain-notice", "2s"], changes=changes) as c:
         tap.attempt(test_tls, c)
 
 
@@ -240,19 +258,10 @@ def test_nginx_faults(c):
 
 def test_nginx_client(c):
     """OpenAI's client raises an error where a stream ends with an error event."""
-    own = a_key_each(c)
+    host, words = next(iter(a_key_each(c).items()))
     with c.gate.inside():
-        stream = c.openai(max_retries=0).chat.completions.create(model="primary", messages=user(next(iter(own.values()))), stream=True, max_tokens=500,
-                                                                 extra_body={"ignore_eos": True})
-        next(stream)
-        host = stream.response.headers["x-airstrip-host"]
-        next(b for b in c.backends if host.startswith(b.address)).kill()
-        try:
-            for _ in stream:
-                pass
-            tap.ok(False, "nginx: OpenAI's client raises an error when a stream's host is killed")
-        except Exception as e:
-            tap.ok("ended while answering" in str(e), "nginx: OpenAI's client raises an error when a stream's host is killed", repr(e))
+        error = killed_stream(c, words, next(b for b in c.backends if host.startswith(b.address + ":")))
+    tap.ok("ended while answering" in str(error), "nginx: OpenAI's client raises an error when a stream's host is killed", repr(error))
 
 
 def test_take_over(c):
