@@ -4,6 +4,7 @@
 #include "fcgi/takeoff/generate_request.h"
 #include "fcgi/takeoff/reader_request.h"
 #include "fcgi/takeoff/tokens_request.h"
+#include "kernels/base/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size)
         return 0;
+    log_set_level(LOG_ERROR); /* settings without an equal are told about */
     arena_init(&a, 1 << 20);
     if (!params_body((const char *)data + 1, size - 1, &a, &body, &e))
         read_body((char)*data, body, &a, &e);
