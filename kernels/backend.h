@@ -32,7 +32,7 @@ struct backend_options {
 };
 
 struct backend_info {
-    const char *isa;  /* "amx", ...; static */
+    const char *isa;  /* "amx", ...; as long as the device is open */
     char device[128]; /* what to call it in the log */
     size_t n_threads;
 };

@@ -101,6 +101,7 @@ static int meet(struct device *d, struct err *e)
     snprintf(d->name, sizeof d->name, "%.*s", (int)sizeof d->name - 1, p.name);
     d->major = p.major;
     d->minor = p.minor;
+    snprintf(d->isa, sizeof d->isa, "sm_%d%d", p.major, p.minor);
     if (10 * p.major + p.minor < CUDA_OLDEST)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s has compute capability %d.%d, this build is for %d.%d or later", p.name,
@@ -145,10 +146,8 @@ static int cuda_open(struct device **out, const struct backend_options *o, struc
         rc = meet(d, e);
     if (rc == 0)
         rc = open_buffers(d, e);
-    if (rc == 0) {
-        d->ranks = o->ranks;
-        rc = ranks_join(d, e);
-    }
+    if (rc == 0)
+        rc = ranks_open(d, o->ranks, e);
     if (rc == 0) {
         *out = d;
         return 0;
@@ -182,11 +181,8 @@ static void cuda_close(struct device *d)
 
 static void cuda_info(const struct device *d, struct backend_info *out)
 {
-    static char isa[16];
-
     memset(out, 0, sizeof *out);
-    snprintf(isa, sizeof isa, "sm_%d%d", d->major, d->minor);
-    out->isa = isa;
+    out->isa = d->isa;
     out->n_threads = 1;
     snprintf(out->device, sizeof out->device, "CUDA (%.*s)", (int)sizeof out->device - 8, d->name);
 }

@@ -78,15 +78,17 @@ struct graph;
 struct device {
     int ordinal;
     char name[96];
+    char isa[16];
     int major, minor;
     cudaStream_t stream;
     bool shared;        /* struct backend_options */
     cudaError_t broken; /* the first error that a kernel or copy left behind */
 
     struct ranks *ranks;     /* borrowed; NULL: alone */
-    const struct nccl *nccl; /* with ranks: its functions, and */
-    struct ncclComm *comm;   /* the way to the others; NULL: alone, or they are lost */
+    const struct nccl *nccl; /* of several ranks: its functions, and */
+    struct ncclComm *comm;   /* the way to the others; NULL: not yet met, or lost */
     struct err lost;         /* code 0, or why the ranks are no longer together */
+    bool met, left; /* the others were looked for; they were told that it goes on no more */
 
     struct op *ops; /* enqueued since the last sync(), n_ops of them (queue.c) */
     size_t n_ops;
@@ -199,8 +201,8 @@ const struct batch_rows *stage_rows(struct device *d, const struct seq_span *spa
 void stage_forget(struct device *d); /* after sync */
 
 /* --- ranks.c --- */
-/* Finds the devices of the other ranks, and waits for them. */
-int ranks_join(struct device *d, struct err *e);
+/* One of r's devices; r is NULL for a device that is alone. */
+int ranks_open(struct device *d, struct ranks *r, struct err *e);
 void ranks_leave(struct device *d);
 /* Waits for the stream, as long as all ranks are there; false on a device that is broken. */
 bool device_wait(struct device *d);

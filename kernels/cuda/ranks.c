@@ -93,13 +93,11 @@ static int agree(struct ranks *r, const struct nccl *n, struct nccl_id *id, stru
 static int join(struct device *d, struct err *e)
 {
     struct ranks *r = d->ranks;
-    const struct nccl *n = library(e);
+    const struct nccl *n = d->nccl;
     struct nccl_id id;
     float here = 1;
     int rc;
 
-    if (!n)
-        return ERR_UNSUPPORTED;
     rc = agree(r, n, &id, e);
     if (rc == 0) /* once all have come this far, nobody waits in NCCL for one who will not come */
         rc = r->ops->sum(r, &here, 1, 1, e);
@@ -111,13 +109,16 @@ static int join(struct device *d, struct err *e)
         return err_set(e, ERR_INTERNAL, "%s: NCCL does not connect it with the others: %s", d->name,
                        n->error_string(rc));
     }
-    d->nccl = n;
     return 0;
 }
 
-int ranks_join(struct device *d, struct err *e)
+int ranks_open(struct device *d, struct ranks *r, struct err *e)
 {
-    return d->ranks && d->ranks->n > 1 ? join(d, e) : 0;
+    d->ranks = r;
+    if (!r || r->n == 1)
+        return 0;
+    d->nccl = library(e);
+    return d->nccl ? 0 : ERR_UNSUPPORTED;
 }
 
 /* Without the others what waits for them would wait for ever. */
@@ -172,8 +173,9 @@ void ranks_look(struct device *d)
 {
     struct err why = { 0 };
 
-    if (!d->comm || (d->broken == cudaSuccess && !d->lost.code))
+    if (d->left || !d->nccl || (d->broken == cudaSuccess && !d->lost.code))
         return;
+    d->left = true;
     if (d->broken != cudaSuccess)
         err_set(&why, ERR_INTERNAL, "%s has failed: %s", d->name, cudaGetErrorString(d->broken));
     else
@@ -184,9 +186,14 @@ void ranks_look(struct device *d)
 
 /* --- ops --- */
 
-/* A device that has left out one thing must not take part in the next. */
-static bool together(const struct device *d)
+/* Finds the others when it is first asked: by then all have opened their devices, and say the same
+ * things in the same order.  A device that has left out one thing must not take part in the next.
+ */
+static bool together(struct device *d)
 {
+    if (!d->met && d->broken == cudaSuccess && !d->lost.code)
+        (void)!join(d, &d->lost);
+    d->met = true;
     return d->comm && d->broken == cudaSuccess && !d->lost.code;
 }
 
