@@ -341,6 +341,7 @@ void config_engine(const struct model_config *m, struct engine_config *out)
         .max_batch = m->max_batch_size,
         .max_queue = m->max_queued_requests,
         .n_threads = m->threads,
+        .n_ranks = m->ranks,
         .kv_bytes = m->kv_cache_size,
         .kv_type = m->kv_cache_type,
         .max_step_rows = m->prefill_chunk_size,

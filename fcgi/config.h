@@ -21,7 +21,7 @@
 enum {
     CONFIG_MAX_MODELS = 32,
     CONFIG_MAX_ALIASES = 32,
-    CONFIG_MAX_KEYS = 64, /* of models, and as many of the server */
+    CONFIG_MAX_KEYS = 64,        /* of models, and as many of the server */
     CONFIG_MAX_NAME_BYTES = 128, /* of a model */
 };
 
@@ -42,6 +42,7 @@ struct model_config {
     size_t max_batch_size;
     size_t max_queued_requests;
     size_t threads;
+    size_t ranks;              /* that compute it together; 0 and 1: it is not cut */
     size_t kv_cache_size;      /* bytes */
     const char *kv_cache_type; /* "f16", ...; NULL: the model's */
     size_t prefill_chunk_size;

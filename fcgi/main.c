@@ -130,14 +130,17 @@ static void close_in(const struct server *s)
                 a->models[i].name, status.device);
         return;
     }
-    if (sandbox_enter(how, &e))
+    if (sandbox_enter(how, &e)) {
         log_msg(LOG_WARN, "sandbox", "no filter of system calls: %s", e.text);
-    else
-        log_msg(LOG_INFO, "sandbox", "%s",
-                how == SANDBOX_ON ? "system calls that serving does not need are refused"
-                : how == SANDBOX_LOG
-                    ? "system calls that serving does not need go to the kernel's log"
-                    : "system calls are not filtered");
+        return;
+    }
+    if (how == SANDBOX_ON)
+        engine_confine("system calls are filtered since the program serves models on the CPU only; "
+                       "restart it for one on a GPU");
+    log_msg(LOG_INFO, "sandbox", "%s",
+            how == SANDBOX_ON    ? "system calls that serving does not need are refused"
+            : how == SANDBOX_LOG ? "system calls that serving does not need go to the kernel's log"
+                                 : "system calls are not filtered");
 }
 
 /* What serves, in the order of its making. */

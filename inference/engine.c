@@ -389,3 +389,8 @@ int engine_detokenize(struct engine *g, const int32_t *ids, size_t n, struct buf
     }
     return out->failed ? err_set(e, ERR_NOMEM, "no memory for the text of %zu tokens", n) : 0;
 }
+
+void engine_confine(const char *why)
+{
+    backend_confine(why);
+}

@@ -368,4 +368,7 @@ void engine_fail(struct engine *g, const struct err *why);
  * failed. */
 int engine_follow(const struct engine_config *c, struct err *e) MUST_CHECK;
 
+/* From here on no engine opens a device other than the CPU, for the reason given (static). */
+void engine_confine(const char *why);
+
 #endif

@@ -42,18 +42,31 @@ static const struct backend *open_cuda(struct err *e)
     return m->backend; /* the module stays open: kernels are registered with the CUDA runtime */
 }
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards both */
+static const struct backend *found;
+static const char *confined; /* why no device may be opened */
+
 static const struct backend *find_cuda(struct err *e)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards found */
-    static const struct backend *found;
-    const struct backend *b;
+    const struct backend *b = NULL;
 
     pthread_mutex_lock(&lock);
-    if (!found)
-        found = open_cuda(e);
-    b = found;
+    if (confined) {
+        err_set(e, ERR_UNSUPPORTED, "%s", confined);
+    } else {
+        if (!found)
+            found = open_cuda(e);
+        b = found;
+    }
     pthread_mutex_unlock(&lock);
     return b;
+}
+
+void backend_confine(const char *why)
+{
+    pthread_mutex_lock(&lock);
+    confined = why;
+    pthread_mutex_unlock(&lock);
 }
 
 const struct backend *backend_find(const char *name, struct err *e)

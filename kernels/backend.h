@@ -214,7 +214,8 @@ struct collect {
 struct kv_shape {
     size_t n_layers, n_kv, head_dim;
     size_t n_pages, page_tokens; /* page_tokens: a power of two, 16 .. 256 */
-    enum dtype dtype;            /* F32, F16, BF16, or Q8_0: head_dim a multiple of KV_Q8 then */
+    enum dtype dtype;            /* F32, F16, BF16, Q8_0 (head_dim is a multiple of KV_Q8 then), or
+                                  * on a GPU F8_E4M3, without scales */
     size_t n_host_layers;        /* the first ones stay on the host: split.h, elsewhere 0 */
 };
 
@@ -223,7 +224,10 @@ enum { KV_Q8 = 32 }; /* values of a head that share a scale, an F16, in Q8_0 */
 /* Bytes that n keys or values of a position and head take, n as head_dim above. */
 static inline size_t kv_bytes(enum dtype t, size_t n)
 {
-    return t == DTYPE_Q8_0 ? n + n / KV_Q8 * 2 : n * (t == DTYPE_F32 ? 4 : 2);
+    return t == DTYPE_Q8_0 ? n + n / KV_Q8 * 2
+                           : n * (t == DTYPE_F32       ? 4
+                                  : t == DTYPE_F8_E4M3 ? 1
+                                                       : 2);
 }
 
 /* The largest ops that are to come. */
@@ -325,5 +329,9 @@ enum { EXPERT_ROWS = 32 };
  * logged). Static; NULL with ERR_UNSUPPORTED and what is missing where this build or machine has it
  * not. */
 const struct backend *backend_find(const char *name, struct err *e);
+
+/* From here on there is no backend but the CPU's, for the reason given (static), which
+ * backend_find() tells.  Devices that are open stay so. */
+void backend_confine(const char *why);
 
 #endif

@@ -1,68 +1,13 @@
 """The program on a simulated device, over its FastCGI socket: batches, preemption, no memory, a device that is lost."""
 import json
 import os
-import pathlib
 import re
-import subprocess
-import sys
+import signal
 import tempfile
 
-here = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(here.parent), str(here.parent / "e2e")]
-os.environ.setdefault("AIRSTRIP_SMOLLM2", "")
-import fcgi_client as fcgi  # noqa: E402
-from stack import in_threads, wait_until  # noqa: E402
-import tap  # noqa: E402
-
-build = pathlib.Path(os.environ["AIRSTRIP_PLAIN"])
-MODEL = here.parent / "data" / "gguf" / "llama-Q8_0.gguf"
-
-
-class Program:
-    def __init__(self, *options, model=MODEL, **env):
-        self.dir = tempfile.TemporaryDirectory(prefix="airstrip-cuda-")
-        self.socket = os.path.join(self.dir.name, "s")
-        self.log = os.path.join(self.dir.name, "log")
-        self.process = subprocess.Popen(
-            [build / "airstrip", "--config", "/dev/null", "--model", model, "--listen", self.socket, "--log", self.log,
-             "--device", "cuda", *options], env={**os.environ, "CUDASIM_LEAKS": "1", **env}, stderr=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        wait_until(lambda: self.ready() or self.process.poll() is not None or "failed" in self.read_log(), 60)
-        return self
-
-    def __exit__(self, *exc):
-        self.stop()
-        self.dir.cleanup()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.said = self.process.communicate(timeout=60)[1]
-        return self.process.returncode
-
-    def ready(self):
-        try:
-            return fcgi.request(self.socket, "GET", "/readyz").status == 200
-        except OSError:
-            return False
-
-    def read_log(self):
-        return open(self.log).read() if os.path.exists(self.log) else ""
-
-    def ask(self, ids, n=12, **more):
-        body = {"model": "primary", "prompt": ids, "max_tokens": n, "temperature": 0, "ignore_eos": True, **more}
-        return fcgi.request(self.socket, "POST", "/v1/completions", body)
-
-    def health(self):
-        return fcgi.request(self.socket, "GET", "/health").json()["models"][0]
-
-
-PROMPTS = [[1 + (7 * i + 3 * k) % 200 for k in range(5 + 9 * i)] for i in range(6)]
-
-
-def text(answer):
-    return answer.json()["choices"][0]["text"] if answer.status == 200 else answer.body
+from program import MODEL, PROMPTS, Program, fcgi, text
+from stack import in_threads, wait_until
+import tap
 
 
 def batches():
@@ -212,6 +157,27 @@ def lost_device():
                "stall_exit = on: the program ends with 1, for its supervisor to start it anew", p.read_log()[-800:])
 
 
-for test in (batches, few_pages, best_tokens, graphs, too_large, chosen_device, no_memory, lost_device):
+def by_sighup():
+    """A program that filters system calls has none of a GPU's: a model for one is refused, the others serve on."""
+    one = f"[model one]\nmodel = {MODEL}\ndevice = cpu\n"
+    with tempfile.TemporaryDirectory() as folder:
+        config = os.path.join(folder, "airstrip.conf")
+        with open(config, "w") as f:
+            f.write(one)
+        with Program(config=config) as p:
+            if "system calls that serving does not need are refused" not in p.read_log():
+                tap.skip("a model on a GPU comes by SIGHUP", "this system has no filter of system calls")
+                return
+            with open(config, "a") as f:
+                f.write(f"[model two]\nmodel = {MODEL}\ndevice = cuda\n")
+            p.process.send_signal(signal.SIGHUP)
+            said = "device cuda: system calls are filtered since the program serves models on the CPU only; restart it"
+            tap.ok(wait_until(lambda: said in p.read_log(), 60), "a model on a GPU that comes by SIGHUP is refused with the reason", p.read_log())
+            tap.equal(p.ask(PROMPTS[1], model="one").status, 200, "the other one serves")
+            tap.ok(p.ask(PROMPTS[1], model="two").status >= 400, "it does not")
+            tap.equal(p.stop(), 0, "no findings, no leaks", p.said)
+
+
+for test in (by_sighup, batches, few_pages, best_tokens, graphs, too_large, chosen_device, no_memory, lost_device):
     tap.attempt(test)
 tap.done()

@@ -32,7 +32,7 @@ struct Meeting {
 
 struct Clique {
     size_t n, members = 0;
-    std::vector<bool> joined, aborted;
+    std::vector<bool> joined, left; /* who left has no stream any more */
     std::map<std::string, size_t> sequence;                   /* of a place at a table */
     std::map<std::string, std::shared_ptr<Meeting>> meetings; /* by table and number */
 };
@@ -63,13 +63,13 @@ static bool meet(const Clique &q, Meeting &c, size_t place)
 {
     Part &mine = c.parts[place];
 
-    if (c.done || q.aborted[mine.rank] || device_lost(device_of(mine.stream)))
+    if (c.done || q.left[mine.rank] || device_lost(device_of(mine.stream)))
         return true;
     mine.here = true;
     if (c.submitted < c.parts.size())
         return false;
     for (Part &p : c.parts)
-        if (!c.done && !p.here)
+        if (!c.done && !p.here && !q.left[p.rank])
             drain(p.stream);
     if (c.done)
         return true;
@@ -115,7 +115,7 @@ int ncclCommInitRank(ncclComm **comm, int n, nccl_id id, int rank)
         q = std::make_shared<Clique>();
         q->n = (size_t)n;
         q->joined.resize(q->n);
-        q->aborted.resize(q->n);
+        q->left.resize(q->n);
     }
     q->joined[(size_t)rank] = true;
     q->members++;
@@ -132,7 +132,7 @@ int ncclCommAbort(ncclComm *c)
 {
     Lock lock;
 
-    c->clique->aborted[c->rank] = true;
+    c->clique->left[c->rank] = true;
     drain_all();
     delete c;
     return NCCL_SUCCESS;
@@ -143,6 +143,7 @@ int ncclCommDestroy(ncclComm *c)
     Lock lock;
 
     drain_all();
+    c->clique->left[c->rank] = true;
     delete c;
     return NCCL_SUCCESS;
 }
