@@ -79,7 +79,8 @@ int kvcache_type(const char *name, enum dtype *out, struct err *e)
         const char *name;
         enum dtype dtype;
     } types[] = {
-        { "f32", DTYPE_F32 }, { "f16", DTYPE_F16 }, { "bf16", DTYPE_BF16 }, { "q8_0", DTYPE_Q8_0 }
+        { "f32", DTYPE_F32 },   { "f16", DTYPE_F16 },    { "bf16", DTYPE_BF16 },
+        { "q8_0", DTYPE_Q8_0 }, { "f8", DTYPE_F8_E4M3 },
     };
 
     if (!name || !*name)
@@ -89,9 +90,9 @@ int kvcache_type(const char *name, enum dtype *out, struct err *e)
             *out = types[i].dtype;
             return 0;
         }
-    return err_param(e, "kv_cache_type", ERR_INVALID,
-                     "keys and values cannot be kept as \"%s\": expected f32, f16, bf16 or q8_0",
-                     name);
+    return err_param(
+        e, "kv_cache_type", ERR_INVALID,
+        "keys and values cannot be kept as \"%s\": expected f32, f16, bf16, q8_0 or f8", name);
 }
 
 int kvcache_open(struct kvcache *c, const struct backend *b, struct device *d,

@@ -33,7 +33,7 @@ static const char USAGE[] =
     "  --device NAME   cpu, cuda or auto: the GPU where there is one (auto)\n"
     "  --isa NAME      instruction set: scalar, neon, avx2, avxvnni, avx512, avx512bf16, amx "
     "(AIRSTRIP_ISA, else the fastest)\n"
-    "  --kv TYPE       keys and values: f32, f16, bf16, q8_0 (f16)\n"
+    "  --kv TYPE       keys and values: f32, f16, bf16, q8_0, f8 (f16)\n"
     "  -o text|json    form of the result (text)\n"
     "  -h              this text\n";
 

@@ -30,6 +30,11 @@ static int check_shape(const struct kv_shape *s, struct err *e)
         return err_set(e, ERR_UNSUPPORTED,
                        "keys and values in Q8_0 need heads of a multiple of %d values, not %zu",
                        KV_Q8, s->head_dim);
+    if (s->dtype == DTYPE_F8_E4M3)
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "keys and values in f8 are for models that are on a GPU as a whole: q8_0 takes "
+            "hardly more memory");
     if (s->dtype != DTYPE_F16 && s->dtype != DTYPE_F32 && s->dtype != DTYPE_BF16 &&
         s->dtype != DTYPE_Q8_0)
         return err_set(e, ERR_INVALID, "KV type %d is none of F32, F16, BF16 and Q8_0",

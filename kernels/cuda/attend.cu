@@ -32,25 +32,33 @@ static __device__ __forceinline__ void merge(float *into, const float *from, uns
     }
 }
 
-/* This lane's values of a key or value, 0 behind the last. */
-template <int DTYPE, int PER_LANE>
-static __device__ __forceinline__ void load_head(float (&x)[PER_LANE], const cuda_kv &kv,
-                                                 const uint8_t *from, unsigned at)
+/* Values first .. of this lane's of a key or value, 0 behind the last. */
+template <int DTYPE, int N>
+static __device__ __forceinline__ void load_some(float (&x)[N], const cuda_kv &kv,
+                                                 const uint8_t *from, unsigned at, int first)
 {
 #pragma unroll
-    for (int i = 0; i < PER_LANE; i++) {
-        const unsigned d = threadIdx.x % WARP + i * WARP;
+    for (int i = 0; i < N; i++) {
+        const unsigned d = threadIdx.x % WARP + (first + i) * WARP;
 
         x[i] = d < kv.head_dim ? kv_load<DTYPE>(kv, from, at, d) : 0;
     }
 }
 
+/* Loads of large heads are not to begin before the ones before them are used: registers are few. */
+template <int PER_LANE, int SOME> static __device__ __forceinline__ void one_by_one()
+{
+    if (PER_LANE > SOME)
+        asm volatile("" ::: "memory");
+}
+
 /* Positions from .. to - 1 by one warp; mine: [heads][dim + 2] of its results. */
 template <int DTYPE, int PER_LANE, int HEADS>
-static __device__ void walk(const cuda_attend &op, const float (&q)[HEADS][PER_LANE],
-                            const cuda_row &row, unsigned kv_head, unsigned head, unsigned n_heads,
-                            int from, int to, float *mine)
+static __device__ __forceinline__ void
+walk(const cuda_attend &op, const float (&q)[HEADS][PER_LANE], const cuda_row &row,
+     unsigned kv_head, unsigned head, unsigned n_heads, int from, int to, float *mine)
 {
+    enum { SOME = PER_LANE <= 8 ? PER_LANE : 4 };
     const unsigned lane = threadIdx.x % WARP, dim = op.kv.head_dim;
     float acc[HEADS][PER_LANE] = {}, top[HEADS], sum[HEADS];
 
@@ -64,27 +72,40 @@ static __device__ void walk(const cuda_attend &op, const float (&q)[HEADS][PER_L
         const unsigned at = (unsigned)pos % op.kv.page_tokens;
         const uint8_t *keys = kv_keys(op.kv, op.layer, page, kv_head),
                       *values = keys + op.kv.head_bytes / 2;
-        float x[PER_LANE], s[HEADS] = {}; /* a key, and then its value: registers are few */
+        float x[SOME], s[HEADS] = {}, factor[HEADS] = {}; /* of a key, then of its value */
 
-        load_head<DTYPE, PER_LANE>(x, op.kv, keys, at);
 #pragma unroll
-        for (int h = 0; h < HEADS; h++)
+        for (int k = 0; k < PER_LANE; k += SOME) {
+            load_some<DTYPE>(x, op.kv, keys, at, k);
 #pragma unroll
-            for (int i = 0; i < PER_LANE; i++)
-                s[h] += q[h][i] * x[i];
-        load_head<DTYPE, PER_LANE>(x, op.kv, values, at);
+            for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                for (int i = 0; i < SOME; i++)
+                    s[h] += q[h][k + i] * x[i];
+            one_by_one<PER_LANE, SOME>();
+        }
+        load_some<DTYPE>(x, op.kv, values, at, 0);
 #pragma unroll
         for (int h = 0; h < HEADS; h++) {
             if (h >= (int)n_heads)
                 break;
             s[h] = score_of(op, warp_sum(s[h]), head + h, pos);
-            const float now = fmaxf(top[h], s[h]), factor = expf(top[h] - now),
-                        weight = expf(s[h] - now);
+            const float now = fmaxf(top[h], s[h]);
+            factor[h] = expf(top[h] - now);
+            s[h] = expf(s[h] - now);
             top[h] = now;
-            sum[h] = sum[h] * factor + weight;
+            sum[h] = sum[h] * factor[h] + s[h];
+        }
 #pragma unroll
-            for (int i = 0; i < PER_LANE; i++)
-                acc[h][i] = acc[h][i] * factor + weight * x[i];
+        for (int k = 0; k < PER_LANE; k += SOME) {
+            if (k > 0)
+                load_some<DTYPE>(x, op.kv, values, at, k);
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                for (int i = 0; i < SOME; i++)
+                    acc[h][k + i] = acc[h][k + i] * factor[h] + s[h] * x[i];
+            one_by_one<PER_LANE, SOME>();
         }
     }
 #pragma unroll
@@ -226,6 +247,8 @@ void launch_attend(const struct cuda_attend *op, cudaStream_t s)
         launch_for<F16>(op, s);
     else if (op->kv.dtype == BF16)
         launch_for<BF16>(op, s);
+    else if (op->kv.dtype == F8)
+        launch_for<F8>(op, s);
     else
         launch_for<Q8_0>(op, s);
     if (op->n_splits > 1)

@@ -2,7 +2,7 @@
  * FlashAttention-2, algorithm 1).
  *
  * Queries, weights and what is kept in Q8_0 are sums of two F16, 22 bits of significand; keys and
- * values of 16 bits are F16 as they are (of BF16, what F16 can hold); sums are float32.  A block of
+ * values of 16 bits, or of 8 that are floats, are F16 as they are (of BF16, what F16 can hold); sums are float32.  A block of
  * two warps has up to 32 rows of one sequence and one head, and walks the positions they see in
  * steps of 32 from a multiple of 32 on.  Steps of which a row sees nothing leave its results as
  * they are, bit for bit, so a row does not depend on those beside it. */
@@ -257,6 +257,8 @@ void launch_attend_many(const struct cuda_attend *op, cudaStream_t s)
         launch_for<F16>(op, s);
     else if (op->kv.dtype == BF16)
         launch_for<BF16>(op, s);
+    else if (op->kv.dtype == F8)
+        launch_for<F8>(op, s);
     else
         launch_for<Q8_0>(op, s);
 }

@@ -179,15 +179,13 @@ static __device__ __forceinline__ void dot_row(float (&y)[NC], const cuda_codes 
             y[c] += __shfl_xor_sync(ALL_LANES, y[c], o);
 }
 
-/* do_it(Format<...>) for the format that w has; all that there are, see weight.c. */
+/* CALL((Format<...>)) for the format that a matrix has; all that there are, see weight.c. */
 #define WITH_FORMAT(bits, subs, min, CALL)        \
     do {                                          \
         if ((bits) == 4 && (subs) == 1 && !(min)) \
             CALL((Format<4, 1, false>));          \
         else if ((bits) == 4 && (subs) == 1)      \
             CALL((Format<4, 1, true>));           \
-        else if ((bits) == 4 && !(min))           \
-            CALL((Format<4, 2, false>));          \
         else if ((bits) == 4)                     \
             CALL((Format<4, 2, true>));           \
         else if ((bits) == 5 && !(min))           \
@@ -198,10 +196,8 @@ static __device__ __forceinline__ void dot_row(float (&y)[NC], const cuda_codes 
             CALL((Format<6, 2, false>));          \
         else if ((subs) == 1)                     \
             CALL((Format<8, 1, false>));          \
-        else if (!(min))                          \
-            CALL((Format<8, 2, false>));          \
         else                                      \
-            CALL((Format<8, 2, true>));           \
+            CALL((Format<8, 2, false>));          \
     } while (0)
 
 #endif

@@ -12,7 +12,7 @@ enum { WARP = 32 };
 #define ALL_LANES 0xffffffffu
 
 /* As in kernels/tensor.h, which has no C++ in mind. */
-enum { F32 = 0, F16 = 1, Q8_0 = 8, BF16 = 30 };
+enum { F32 = 0, F16 = 1, Q8_0 = 8, BF16 = 30, F8 = 1000 };
 
 static __device__ __forceinline__ float warp_sum(float v)
 {

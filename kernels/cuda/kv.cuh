@@ -23,6 +23,21 @@ static __device__ __forceinline__ __half *kv_scales(const cuda_kv &kv, uint8_t *
     return (__half *)(codes + (size_t)kv.page_tokens * kv.head_dim);
 }
 
+/* E4M3 (Micikevicius et al. 2022, FP8 formats for deep learning): a sign, four bits of exponent
+ * that lie 120 below float32's, three of significand.  Multiplied by 2^-120 a float32 has them at
+ * the same place, denormal ones too.  To the nearest, the even one of two; never a NaN. */
+static __device__ __forceinline__ uint8_t to_f8(float x)
+{
+    const unsigned bits = __float_as_uint(limited(x, 448.0f) * 0x1p-120f), size = bits & 0x7fffffff;
+
+    return (uint8_t)((bits >> 24 & 0x80) | ((size + 0x7ffff + (size >> 20 & 1)) >> 20));
+}
+
+static __device__ __forceinline__ float from_f8(uint8_t x)
+{
+    return __uint_as_float((x & 0x80u) << 24 | (x & 0x7fu) << 20) * 0x1p120f;
+}
+
 /* Position `at` of a page's K or V, from shared memory, by a block of THREADS threads. */
 template <int THREADS>
 static __device__ void kv_store(const cuda_kv &kv, uint8_t *to, unsigned at, const float *head)
@@ -40,6 +55,9 @@ static __device__ void kv_store(const cuda_kv &kv, uint8_t *to, unsigned at, con
         for (unsigned d = threadIdx.x; d < dim; d += THREADS)
             ((__nv_bfloat16 *)to)[first + d] =
                 __float2bfloat16_rn(limited(head[d], 3.38953139e38f));
+    } else if (kv.dtype == F8) {
+        for (unsigned d = threadIdx.x; d < dim; d += THREADS)
+            to[first + d] = to_f8(head[d]);
     } else {
         for (unsigned b = threadIdx.x / WARP; b < dim / WARP;
              b += THREADS / WARP) { /* a warp a block of 32 */
@@ -68,6 +86,8 @@ static __device__ __forceinline__ float kv_load(const cuda_kv &kv, const uint8_t
         return __half2float(((const __half *)from)[i]);
     if (DTYPE == BF16)
         return __bfloat162float(((const __nv_bfloat16 *)from)[i]);
+    if (DTYPE == F8)
+        return from_f8(from[i]);
     return (float)((const int8_t *)from)[i] *
            __half2float(kv_scales(kv, (uint8_t *)from)[i / WARP]);
 }

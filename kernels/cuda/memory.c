@@ -169,8 +169,8 @@ static int check_shape(const struct kv_shape *s, struct err *e)
                        "keys and values in Q8_0 need heads of a multiple of %d values, not %zu",
                        KV_Q8, s->head_dim);
     if (s->dtype != DTYPE_F16 && s->dtype != DTYPE_F32 && s->dtype != DTYPE_BF16 &&
-        s->dtype != DTYPE_Q8_0)
-        return err_set(e, ERR_INVALID, "KV type %d is none of F32, F16, BF16 and Q8_0",
+        s->dtype != DTYPE_Q8_0 && s->dtype != DTYPE_F8_E4M3)
+        return err_set(e, ERR_INVALID, "KV type %d is none of F32, F16, BF16, Q8_0 and F8_E4M3",
                        (int)s->dtype);
     return 0;
 }

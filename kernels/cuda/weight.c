@@ -40,9 +40,18 @@ static void choose(struct cuda_codes *c, const struct quant_format *f)
     else {
         c->bits = 8;
         c->zero = 0; /* codes are kept signed */
-        if (f->has_min)
-            c->subs = 2;
     }
+}
+
+/* Is there a kernel for f's codes?  Else they are decoded to floats. */
+static bool by_codes(const struct quant_format *f, unsigned use)
+{
+    struct cuda_codes c;
+
+    if (use & WEIGHT_EXACT || !f->explode)
+        return false;
+    choose(&c, f);
+    return c.bits == 8 ? !f->has_min : c.bits != 4 || c.subs == 1 || f->has_min;
 }
 
 /* Codes of 32 columns into the order of types.h. */
@@ -204,7 +213,7 @@ size_t weight_bytes(const struct tensor *t, unsigned use)
 
     if (!f || !(use & WEIGHT_MATMUL))
         return 0;
-    if (use & WEIGHT_EXACT || !f->explode)
+    if (!by_codes(f, use))
         return tensor_rows(t) * tensor_cols(t) *
                (f->dtype == DTYPE_F16 || f->dtype == DTYPE_BF16 ? 2 : 4);
     choose(&c, f);
@@ -246,8 +255,7 @@ int cuda_upload(struct device *d, const struct tensor *t, unsigned use, struct w
     if (rc == 0 && use & WEIGHT_EMBED)
         w->t = t;
     if (rc == 0 && use & WEIGHT_MATMUL)
-        rc = use & WEIGHT_EXACT || !f->explode ? upload_floats(d, w, f, t, e)
-                                               : upload_codes(d, w, f, t, e);
+        rc = by_codes(f, use) ? upload_codes(d, w, f, t, e) : upload_floats(d, w, f, t, e);
     if (rc) {
         cuda_weight_free(d, w);
         return rc;

@@ -1,6 +1,8 @@
 /* counters.cc - what can be known of speed without a device: how well accesses of a warp share
  * sectors and banks. CUDASIM_COUNTERS=1 prints a table when the process ends, any other value but 0
- * is a file to append it to. */
+ * is a file to append it to.
+ *
+ * And which kernels have run: CUDASIM_KERNELS is a file, which is written when the process ends. */
 #include "machine.h"
 
 #include <algorithm>
@@ -73,11 +75,26 @@ static double ratio(u64 a, u64 b)
     return b ? (double)a / (double)b : 0;
 }
 
+static void list_kernels(const std::vector<Module *> &modules)
+{
+    const char *name = getenv("CUDASIM_KERNELS");
+    FILE *f = name && *name ? fopen(name, "w") : nullptr;
+
+    if (!f)
+        return;
+    for (Module *m : modules)
+        for (auto &k : m->kernels)
+            fprintf(f, "%llu %s\n", (unsigned long long)k.second->counters.launches,
+                    k.first.c_str());
+    fclose(f);
+}
+
 void counters_print(const std::vector<Module *> &modules)
 {
     const char *value = getenv("CUDASIM_COUNTERS");
     FILE *f = stderr;
 
+    list_kernels(modules);
     if (!counters_wanted())
         return;
     if (strcmp(value, "1") != 0)

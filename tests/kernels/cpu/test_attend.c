@@ -97,10 +97,23 @@ static void ref_turn(double *y, const float *x, const struct world *w, const flo
     }
 }
 
+/* To the nearest E4M3: three bits behind the first, steps of 2^-9 at least, up to 448. */
+static double e4m3(double x)
+{
+    int exponent;
+    double step;
+
+    frexp(x, &exponent);
+    step = ldexp(1, (exponent < -5 ? -5 : exponent) - 4);
+    return fmin(fmax(rint(x / step) * step, -448), 448);
+}
+
 /* n values of a head, as the cache keeps them. */
 static void store(double *x, size_t n, enum dtype t)
 {
-    for (size_t i = 0; t != DTYPE_Q8_0 && i < n; i++) {
+    for (size_t i = 0; t == DTYPE_F8_E4M3 && i < n; i++)
+        x[i] = e4m3(x[i]);
+    for (size_t i = 0; t != DTYPE_Q8_0 && t != DTYPE_F8_E4M3 && i < n; i++) {
         float v = (float)x[i];
         uint32_t bits;
 
@@ -321,15 +334,15 @@ static struct kv *open_kv(const struct rig *r, const struct shape *s, int32_t **
  * last bit. */
 static void compare(const struct world *w, const float *got, size_t seq, size_t pos, bool rough)
 {
-    double want[40 * 256];
+    double want[40 * 288];
 
     ref_attend(want, w, seq, pos);
     for (size_t c = 0; c < w->q_cols; c++)
         assert_near(got[(seq * MAX_POS + pos) * w->q_cols + c], want[c], 1e-5,
-                    rough                       ? 5e-2
-                    : w->s->dtype == DTYPE_Q8_0 ? 1e-2
-                    : w->s->dtype == DTYPE_F32  ? 3e-4
-                                                : 5e-4);
+                    rough                                                       ? 5e-2
+                    : w->s->dtype == DTYPE_Q8_0 || w->s->dtype == DTYPE_F8_E4M3 ? 1e-2
+                    : w->s->dtype == DTYPE_F32                                  ? 3e-4
+                                                                                : 5e-4);
 }
 
 /* Given tokens may be multiplied in BF16, where keys and values are not kept exactly anyway. */
@@ -521,12 +534,82 @@ static void stale_pages_do_not_matter(void **state)
     }
 }
 
+/* Rows at both sides of position 256, which see 20 positions each: with many of them a row is
+ * walked in one go on a GPU, with few in two parts, by the same arithmetic; read again from copies
+ * of the pages. */
+static void check_kernel(void **state, const struct shape *s, bool prompt)
+{
+    enum { FIRST = 236, FEW = 281, LAST = 300 };
+    static const size_t first[MAX_SEQS] = { FIRST }, few[MAX_SEQS] = { FEW },
+                        last[MAX_SEQS] = { LAST };
+    struct rig r = rig_open(state, 2);
+    struct world w;
+    int32_t *pages[MAX_SEQS], *own;
+    struct kv *kv = open_kv(&r, s, pages);
+    size_t bytes;
+    float *out, *again;
+
+    world_open(&w, s, &r);
+    bytes = MAX_SEQS * MAX_POS * w.q_cols * sizeof *out;
+    out = calloc(1, bytes);
+    again = calloc(1, bytes);
+    run_spans(&r, &w, kv, pages, first, last, out, prompt);
+    for (size_t p = FIRST + s->window - 1; p < LAST; p += p < 256 + s->window ? 3 : 9)
+        compare(&w, out, 0, p, is_rough(state, s, prompt));
+    for (size_t k = FIRST / s->page_tokens; k <= LAST / s->page_tokens; k++)
+        r.b->kv_copy(r.d, kv, pages[0][k], pages[1][k], s->page_tokens);
+    r.b->sync(r.d);
+    own = pages[0];
+    pages[0] = pages[1];
+    run_spans(&r, &w, kv, pages, few, last, again, prompt);
+    pages[0] = own;
+    for (size_t p = FEW; p < LAST; p++)
+        assert_memory_equal(out + p * w.q_cols, again + p * w.q_cols, w.q_cols * sizeof *out);
+    free(out);
+    free(again);
+    for (size_t n = 0; n < MAX_SEQS; n++)
+        free(pages[n]);
+    world_close(&w, &r);
+    r.b->kv_close(r.d, kv);
+    rig_close(&r);
+}
+
+/* A GPU has a kernel for each type of keys and values and some sizes of heads, alone or several of
+ * one kv head: all of them. */
+static void every_size_of_head(void **state)
+{
+    static const size_t dims[] = { 64, 96, 160, 288 };
+    static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0,
+                                        DTYPE_F8_E4M3 };
+
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            struct shape s = { .n_head = 8,
+                               .n_kv = 8,
+                               .head_dim = dims[d],
+                               .page_tokens = 32,
+                               .dtype = types[t],
+                               .kind = ROPE_NEOX,
+                               .n_rot = 32,
+                               .window = 20,
+                               .sinks = t == 1 };
+
+            if (types[t] == DTYPE_F8_E4M3 && strcmp(*state, "cuda") != 0)
+                continue; /* the CPU refuses it: test_kv.c */
+
+            check_kernel(state, &s, false);
+            s.n_kv = 2;
+            check_kernel(state, &s, false);
+            s.n_head = 2;
+            check_kernel(state, &s, true);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attends),
-        cmocka_unit_test(rows_do_not_see_their_batch),
-        cmocka_unit_test(rows_see_both_ways),
+        cmocka_unit_test(every_size_of_head),          cmocka_unit_test(attends),
+        cmocka_unit_test(rows_do_not_see_their_batch), cmocka_unit_test(rows_see_both_ways),
         cmocka_unit_test(stale_pages_do_not_matter),
     };
 

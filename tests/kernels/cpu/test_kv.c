@@ -128,6 +128,9 @@ static void sizes(void **state)
     bad.head_dim = 80;
     assert_int_equal(kv_create(&a, &bad, &e), ERR_UNSUPPORTED);
     assert_non_null(strstr(e.text, "multiple of 32"));
+    bad.dtype = DTYPE_F8_E4M3;
+    assert_int_equal(kv_create(&a, &bad, &e), ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "GPU"));
     bad.dtype = DTYPE_Q4_0;
     assert_int_equal(kv_create(&a, &bad, &e), ERR_INVALID);
 }

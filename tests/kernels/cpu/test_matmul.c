@@ -4,7 +4,7 @@
 #include "tests/kernels/cpu/battery.h"
 #include "tests/kernels/cpu/mm_case.h"
 
-enum { MAX_N = 70, MAX_ROWS = 83, MAX_COLS = 1024 };
+enum { MAX_N = 70, MAX_ROWS = 83, MAX_COLS = 1024, WITHOUT_BIAS = 13 };
 
 struct shape {
     size_t rows, cols;
@@ -44,7 +44,7 @@ struct job {
     struct shape shape;
     struct weight *w;
     const float *decoded; /* [rows, cols] */
-    float *x, *y, *bias;
+    float *x, *y, *bias;  /* bias: or NULL */
 };
 
 static void compare(const struct job *j, size_t n, bool prompt)
@@ -59,7 +59,7 @@ static void compare(const struct job *j, size_t n, bool prompt)
         if (j->f->explode && !(prompt && strcmp(j->isa, "amx") == 0))
             quantised(a, x, j->shape.cols);
         for (size_t r = 0; r < j->shape.rows; r++) {
-            double sum = (double)j->bias[r], size = fabs(sum);
+            double sum = j->bias ? (double)j->bias[r] : 0, size = fabs(sum);
 
             for (size_t c = 0; c < j->shape.cols; c++) {
                 double term = (double)j->decoded[r * j->shape.cols + c] * a[c];
@@ -113,6 +113,7 @@ static void check(const struct rig *r, const char *isa, const struct quant_forma
     struct tensor t = mm_case_tensor(f, shape.rows, shape.cols, -1, 0, (uint32_t)shape.cols);
     float *decoded = malloc(shape.rows * shape.cols * sizeof *decoded);
     struct job j = { r, isa, f, shape, NULL, decoded, NULL, NULL, NULL };
+    float *bias;
 
     f->decode(decoded, t.data, shape.rows * shape.cols / f->block_values);
     assert_int_equal(r->b->upload(r->d, &t, WEIGHT_MATMUL, &j.w, NULL), 0);
@@ -126,9 +127,15 @@ static void check(const struct rig *r, const char *isa, const struct quant_forma
         j.x[c] *= 9;
     check_rows(&j, false);
     check_rows(&j, true);
+    bias = j.bias;
+    j.bias = NULL;
+    for (int prompt = 0; prompt < 2; prompt++) {
+        run(&j, WITHOUT_BIAS, prompt);
+        compare(&j, WITHOUT_BIAS, prompt);
+    }
     r->b->free(r->d, j.x);
     r->b->free(r->d, j.y);
-    r->b->free(r->d, j.bias);
+    r->b->free(r->d, bias);
     r->b->weight_free(r->d, j.w);
     mm_case_free(&t);
     free(decoded);
