@@ -187,6 +187,7 @@ bool launch_close(void)
 static void prepare(struct engine_config *ec)
 {
     ec->ranks = launch.ranks;
+    ec->n_ranks = 0; /* the launcher says how many there are */
     if (ec->n_threads == 0 && launch.info.n_beside > 1) {
         ec->n_threads = processors() / launch.info.n_beside;
         if (ec->n_threads == 0)

@@ -66,7 +66,7 @@ static cudaError_t gather(size_t first, size_t second)
     std::thread other([&] { open_rank(n, id, 1, &ranks[1]); });
     open_rank(n, id, 0, &ranks[0]);
     other.join();
-    setenv("CUDASIM_WAIT_MS", first && second ? "60000" : "50",
+    setenv("CUDASIM_WAIT_MS", first && second ? "300000" : "50",
            1); /* from here on: all have come */
     auto work = [&](int i) {
         Rank *r = &ranks[i];

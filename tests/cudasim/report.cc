@@ -39,7 +39,7 @@ Lock::~Lock()
 bool wait_until(const std::function<bool()> &so)
 {
     const auto end =
-        std::chrono::steady_clock::now() + std::chrono::milliseconds(option("WAIT_MS", 60000));
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(option("WAIT_MS", 300000));
     const int held = depth;
 
     while (!so()) {
