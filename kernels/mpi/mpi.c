@@ -81,13 +81,16 @@ static void free_world(struct ranks_world *w)
     free(w);
 }
 
-/* What an operator has not set: waiting within MPI gives the processor away, and messages between
+/* What an operator has not set: waiting within MPI gives the processor away; messages between
  * processes of a host go through memory that they share, since reading each other's is forbidden in
- * most containers. */
+ * most containers; and through TCP they are sent without first asking whether they are awaited,
+ * which they are, and which would cost a large one the way there and back. */
 static void prepare(void)
 {
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
+    setenv("OMPI_MCA_btl_tcp_eager_limit", "1048576", 0);
+    setenv("OMPI_MCA_btl_tcp_max_send_size", "1048576", 0);
 }
 
 static int init(struct ranks_world *w, struct err *e)

@@ -8,10 +8,11 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 enum {
-    SPIN_US = 60,      /* about what a sleep and its end cost */
+    SPIN_US = 200,     /* twice what a sleep and its end cost on a virtual machine */
     NAP_US = 20,       /* while others compute the same */
     LONG_NAP_US = 200, /* ... for more than a moment */
     MOMENT_US = 20000,
@@ -39,6 +40,18 @@ void pause_begin(struct pause *p, enum patience patience)
     *p = (struct pause){ patience, now_us() };
 }
 
+/* The kernel may make a sleep 50 us longer than it was asked for, unless a thread wants it exact.
+ */
+static void sleep_exactly(long us)
+{
+    static _Thread_local bool is_exact;
+
+    if (!is_exact)
+        prctl(PR_SET_TIMERSLACK, 1000UL);
+    is_exact = true;
+    nanosleep(&(struct timespec){ 0, us * 1000 }, NULL);
+}
+
 void pause_take(struct pause *p)
 {
     double waited = now_us() - p->since_us;
@@ -54,7 +67,7 @@ void pause_take(struct pause *p)
         us = IDLE_NAP_US;
     else if (waited > MOMENT_US)
         us = LONG_NAP_US;
-    nanosleep(&(struct timespec){ 0, us * 1000 }, NULL);
+    sleep_exactly(us);
 }
 
 int mpi_check(struct ranks_world *w, int code, const char *what, struct err *e)

@@ -28,7 +28,7 @@ def why_not():
 
 
 def environment(**more):
-    return dict(os.environ, **ENVIRONMENT, AIRSTRIP_MPI_MODULE=module(), **more)
+    return {**os.environ, **ENVIRONMENT, "AIRSTRIP_MPI_MODULE": module(), **more}
 
 
 def run(n, command, *options, timeout=300, **env):

@@ -1,8 +1,9 @@
 /* ranks_drill - what the MPI module does, without a model: started by mpirun.
  *
  *   ranks_drill sums PRECISION        TAP on rank 0: sums, parts and messages against plain loops
- *   ranks_drill time PRECISION BYTES  microseconds of a sum of so many bytes of floats, on rank 0
- *   ranks_drill idle SECONDS          percent of a processor that each rank takes while it waits
+ *   ranks_drill time PRECISION BYTES [BETWEEN_US]  microseconds of a sum of so many bytes of
+ * floats, on rank 0, each after so long a computation ranks_drill idle SECONDS          percent of
+ * a processor that each rank takes while it waits
  */
 #include <config.h>
 
@@ -186,8 +187,16 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of many runs of sums, one behind the other as a model's are, the median and the best. */
-static int drill_time(struct ranks *r, size_t bytes)
+static void compute(double us)
+{
+    double end = seconds(CLOCK_MONOTONIC) + us * 1e-6;
+
+    while (seconds(CLOCK_MONOTONIC) < end)
+        continue;
+}
+
+/* Of many runs of sums, as a model has them, the median and the best. */
+static int drill_time(struct ranks *r, size_t bytes, double between_us)
 {
     enum { MOST = 60, EACH = 10 };
     size_t cols = bytes / sizeof(float), n = bytes > 1 << 20 ? 5 : MOST;
@@ -197,10 +206,12 @@ static int drill_time(struct ranks *r, size_t bytes)
     for (size_t k = 0; x && k < n; k++) {
         double began = seconds(CLOCK_MONOTONIC);
 
-        for (size_t i = 0; i < EACH; i++)
+        for (size_t i = 0; i < EACH; i++) {
+            compute(between_us);
             if (r->ops->sum(r, x, 1, cols, NULL))
                 return 1;
-        us[k] = (seconds(CLOCK_MONOTONIC) - began) * 1e6 / EACH;
+        }
+        us[k] = (seconds(CLOCK_MONOTONIC) - began) * 1e6 / EACH - between_us;
     }
     free(x);
     qsort(us, n, sizeof *us, compare_doubles);
@@ -235,8 +246,8 @@ int main(int argc, char **argv)
     int bad;
 
     if (argc < 3) {
-        fprintf(stderr,
-                "usage: ranks_drill sums PRECISION | time PRECISION BYTES | idle SECONDS\n");
+        fprintf(stderr, "usage: ranks_drill sums PRECISION | time PRECISION BYTES [BETWEEN_US] | "
+                        "idle SECONDS\n");
         return 2;
     }
     for (size_t i = 0; i < 3; i++)
@@ -249,7 +260,7 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "idle"))
         bad = drill_idle(r, atof(argv[2]));
     else if (!strcmp(argv[1], "time"))
-        bad = drill_time(r, argc > 3 ? (size_t)atol(argv[3]) : 16384);
+        bad = drill_time(r, argc > 3 ? (size_t)atol(argv[3]) : 16384, argc > 4 ? atof(argv[4]) : 0);
     else
         bad = drill_sums(r, o.precision) + drill_messages(r);
     r->ops->close(r);
