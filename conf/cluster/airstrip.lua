@@ -19,13 +19,17 @@ local function serves(stats)
     return stats.status:sub(1, 2) == "UP" or stats.status == "no check"
 end
 
+local backends = {}     -- that ask for it
+
 local function choose(txn)
+    local backend = txn.f:be_name()
+    backends[backend] = true
     local key = txn:get_var("txn.key")
     local best, most
     if not key or key == "" then
         return
     end
-    for name, server in pairs(core.backends[txn.f:be_name()].servers) do
+    for name, server in pairs(core.backends[backend].servers) do
         local stats = server:get_stats()
         if serves(stats) and tonumber(stats.scur) < places(stats) then
             local hash = tonumber(txn.c:xxh32(name .. "\0" .. key, 0))
@@ -49,8 +53,8 @@ local GRACE_S = 3
 core.register_task(function()
     while true do
         core.sleep(1)
-        for _, backend in pairs(core.backends) do
-            for _, server in pairs(backend.servers) do
+        for backend in pairs(backends) do
+            for _, server in pairs(core.backends[backend].servers) do
                 local stats = server:get_stats()
                 if stats.status:sub(1, 4) == "DOWN" and tonumber(stats.lastchg) >= GRACE_S and tonumber(stats.scur) > 0 then
                     core.log(core.warning, "airstrip: " .. stats.pxname .. "/" .. stats.svname .. " is down; its " .. stats.scur .. " requests are ended")
