@@ -30,7 +30,7 @@ def gone_within(s, expected, name):
 
 def streaming(s):
     stream = RawStream(s, story())
-    tap.ok(stream.wait_for(b'"content":"', 60), f"{s.server}: a stream has begun")
+    tap.ok(stream.wait_for(b'"delta":{"content":"', 60), f"{s.server}: a stream has begun")
     time.sleep(0.3)
     stream.close()
     gone_within(s, (0, 0), "left while streaming")
@@ -63,7 +63,7 @@ def queued(s):
     """max_batch_size is 2: the third and fourth wait."""
     running = [RawStream(s, story()) for _ in range(2)]
     for r in running:
-        r.wait_for(b'"content":"', 60)
+        r.wait_for(b'"delta":{"content":"', 60)
     waiting = [RawStream(s, story()) for _ in range(2)]
     for w in waiting:
         tap.ok(w.wait_for(b": ok", 20), f"{s.server}: a queued stream has its headers")
@@ -72,7 +72,7 @@ def queued(s):
     gone_within(s, (2, 1), "left while queued")
     running[0].close()
     tap.ok(wait_until(lambda: counts(s) == (2, 0), 5), f"{s.server}: the next one takes the free slot", counts(s))
-    tap.ok(waiting[1].wait_for(b'"content":"', 30), f"{s.server}: and answers")
+    tap.ok(waiting[1].wait_for(b'"delta":{"content":"', 30), f"{s.server}: and answers")
     running[1].close()
     waiting[1].close()
     gone_within(s, (0, 0), "all left")

@@ -38,7 +38,7 @@ class Client:
     def read_some(self):
         more = self.sock.recv(65536)
         self.data += more
-        if b'"content":"' in more:
+        if b'"delta":{"content":"' in more:
             self.came.append(time.monotonic())
         return more
 
@@ -82,7 +82,7 @@ def complaint_2_a_client_that_leaves_does_not_stop_its_generation(p, web):
     long = endless(stream=True, messages=STORY)
     before = p.health()["cancelled"]
     first, second = Client(web.port, long), None
-    tap.ok(first.wait_for(b'"content":"'), f"2, {web.name}: a stream runs")
+    tap.ok(first.wait_for(b'"delta":{"content":"'), f"2, {web.name}: a stream runs")
     second = Client(web.port, long)
     second.wait_for(b": ok")
     wait_until(lambda: counts(p) == (1, 1), 10)
@@ -104,7 +104,7 @@ def complaint_2_a_client_that_leaves_does_not_stop_its_generation(p, web):
 def complaint_15_silence_kills_connections(p, web, pings):
     """The web server gives up after 2 s of silence, and a request waits 5 s for its turn."""
     running = p.stream(endless())
-    running.wait_for(b'"content":"')
+    running.wait_for(b'"delta":{"content":"')
     c = Client(web.port, chat(stream=True))
     end = time.monotonic() + 5
     c.sock.settimeout(0.5)

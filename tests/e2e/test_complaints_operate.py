@@ -47,7 +47,7 @@ def complaint_13_health_lies():
                f"13: alive at once, ready (after {len(seen) - 1} times 503) only when the first request is answered", seen[-3:])
     with Program("--stall-timeout", "1") as p:
         stream = p.stream(endless())
-        stream.wait_for(b'"content":"')
+        stream.wait_for(b'"delta":{"content":"')
         wait_until(lambda: p.health()["generated_tokens"] > 0, 20)
         try:
             with Halted(p.pid, "engine"):
@@ -61,7 +61,7 @@ def complaint_13_health_lies():
         stream.close()
     with Program("--stall-timeout", "1", "--stall-exit", "on") as p:
         stream = p.stream(endless())
-        stream.wait_for(b'"content":"')
+        stream.wait_for(b'"delta":{"content":"')
         wait_until(lambda: p.health()["generated_tokens"] > 0, 20)
         with Halted(p.pid, "engine"):
             tap.ok(wait_until(lambda: not alive(p.pid), 20), "13: stall_exit = on: it ends, for a supervisor to start it anew")
@@ -71,7 +71,7 @@ def complaint_13_health_lies():
 def complaint_14_no_back_pressure():
     with Program("--max-batch-size", "1", "--max-queued-requests", "4") as p:
         held = p.stream(endless())
-        held.wait_for(b'"content":"')
+        held.wait_for(b'"delta":{"content":"')
         waiting = []
         for i in range(4):      # in this order
             waiting.append(p.stream(chat(max_tokens=100)))     # so long that busy readers see who ends first
@@ -95,7 +95,7 @@ def complaint_14_no_back_pressure():
         tap.equal(ends, [0, 1, 2, 3], "14: first come, first served")
     with Program("--max-batch-size", "1", "--client-priority", "on") as p:
         held = p.stream(endless())
-        held.wait_for(b'"content":"')
+        held.wait_for(b'"delta":{"content":"')
         streams, ends = {}, []
         for i, priority in enumerate((5, 0, -1, 5)):
             streams[priority, i] = p.stream(chat(max_tokens=100, priority=priority))
@@ -129,9 +129,9 @@ def complaint_22_sigterm_cuts_answers(server):
         body = chat(stream=True, max_tokens=150)
         streams = [RawStream(s, body) for _ in range(4)]
         for x in streams:
-            x.wait_for(b'"content":"')
+            x.wait_for(b'"delta":{"content":"')
         held = RawStream(s, endless(stream=True))       # until all is looked at
-        held.wait_for(b'"content":"')
+        held.wait_for(b'"delta":{"content":"')
         os.kill(s.pid, signal.SIGTERM)
         wait_until(lambda: s.request("GET", "/readyz").status == 503, 20, 0.01)
         a = s.request("POST", "/v1/chat/completions", chat())
@@ -148,7 +148,7 @@ def complaint_22_sigterm_cuts_answers(server):
         s.spawn()
         s.wait_ready()
         stream = RawStream(s, endless(stream=True))
-        stream.wait_for(b'"content":"')
+        stream.wait_for(b'"delta":{"content":"')
         os.kill(s.pid, signal.SIGTERM)
         wait_until(lambda: s.request("GET", "/readyz").status == 503, 5, 0.01)
         os.kill(s.pid, signal.SIGTERM)
@@ -157,7 +157,7 @@ def complaint_22_sigterm_cuts_answers(server):
         tap.ok(wait_until(lambda: not alive(s.pid), 20), f"22: {server}: at once")
     with Program("--drain-timeout", "1") as p:
         stream = p.stream(endless())
-        stream.wait_for(b'"content":"')
+        stream.wait_for(b'"delta":{"content":"')
         p.signal(signal.SIGTERM)
         tap.ok(b'"code":"shutting_down"' in stream.finish().body and p.process.wait(20) == 0, f"22: {server}: and so does drain_timeout")
 

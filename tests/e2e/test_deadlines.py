@@ -13,7 +13,7 @@ SAID = "x-stainless-read-timeout"
 def hold(s):
     """The only place in the batch is taken for a long time."""
     held = RawStream(s, endless(stream=True))
-    held.wait_for(b'"content":"')
+    held.wait_for(b'"delta":{"content":"')
     return held
 
 

@@ -91,7 +91,7 @@ def bearer(name):
 
 def shutting_down(p, webs):
     held = p.stream(endless())
-    held.wait_for(b'"content":"')
+    held.wait_for(b'"delta":{"content":"')
     p.process.terminate()
     wait_until(lambda: p.get("/readyz").status == 503, 20)  # it has heard of it
     for web in webs:

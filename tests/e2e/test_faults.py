@@ -163,7 +163,7 @@ def web_server_killed(s, expected):
     name = f"{s.server}: SIGKILL of the web server"
     streams = [RawStream(s, story()) for _ in range(2)]     # of four slots
     for x in streams:
-        x.wait_for(b'"content":')
+        x.wait_for(b'"delta":{"content":"')
     with Load(s, expected) as load:
         for pid in [s.server_pid] + children(s.server_pid):
             os.kill(pid, signal.SIGKILL)

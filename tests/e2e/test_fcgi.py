@@ -160,7 +160,7 @@ def freed(p, name):
 
 
 def leaving(p):
-    for name, body, sign in (("while streaming", endless(stream=True), b'"content":"'),
+    for name, body, sign in (("while streaming", endless(stream=True), b'"delta":{"content":"'),
                              ("during prompt evaluation", chat(stream=True, messages=[{"role": "user", "content": LONG}]), b": ok"),
                              ("before a buffered answer", endless(), None)):
         for way in ("close", "abort"):
@@ -176,7 +176,7 @@ def leaving(p):
             s.close()
     running = [open_stream(p, endless(stream=True)) for _ in range(2)]
     for s in running:
-        s.wait_for(b'"content":"', 30)
+        s.wait_for(b'"delta":{"content":"', 30)
     waiting = [open_stream(p, endless()) for _ in range(20)]
     tap.ok(wait_until(lambda: p.health()["waiting"] == 20, 10), "twenty wait in the queue", p.health())
     for s in waiting:
@@ -200,7 +200,7 @@ def waiting_is_free(p):
     """--max-batch-size 2: the threads that wait for their turn, or for a token, do not poll."""
     running = [open_stream(p, endless(stream=True)) for _ in range(2)]
     for s in running:
-        s.wait_for(b'"content":"', 30)
+        s.wait_for(b'"delta":{"content":"', 30)
     waiting = [open_stream(p, chat(stream=True)) for _ in range(100)]
     for s in waiting:
         s.wait_for(b": ok", 30)
@@ -220,7 +220,7 @@ def overload(p):
     """--max-connections 4."""
     held = [open_stream(p, endless(stream=True)) for _ in range(4)]
     for s in held:
-        s.wait_for(b'"content":"', 60)
+        s.wait_for(b'"delta":{"content":"', 60)
     idle = [fcgi.connect(p.socket) for _ in range(2)]      # says nothing, and takes a spare worker
     start = time.monotonic()
     results = [post(p, chat()) for _ in range(20)]
@@ -236,7 +236,7 @@ def overload(p):
 
 def slow_reader(p):
     s = open_stream(p, endless(stream=True, logprobs=True, top_logprobs=20))
-    s.wait_for(b'"content":"', 30)
+    s.wait_for(b'"delta":{"content":"', 30)
     tap.ok(wait_until(lambda: p.health()["running"] == 0, 40, 0.2), "who does not read is given up after write_timeout", p.health())
     s.close()
 
@@ -257,10 +257,10 @@ def keys(p):
 def sigterm(p):
     """--max-batch-size 2: one place is held until all is looked at."""
     held = open_stream(p, endless(stream=True))
-    held.wait_for(b'"content":"', 30)
+    held.wait_for(b'"delta":{"content":"', 30)
     streams = [open_stream(p, chat(stream=True, max_tokens=150)) for _ in range(4)]
     for s in streams:
-        s.wait_for(b'"content":"', 30)
+        s.wait_for(b'"delta":{"content":"', 30)
     p.process.send_signal(signal.SIGTERM)
     wait_until(lambda: fcgi.request(p.socket, "GET", "/readyz").status == 503, 20)
     a = post(p, chat())
@@ -276,7 +276,7 @@ def sigterm(p):
 
 def second_sigterm(p):
     s = open_stream(p, endless(stream=True))
-    s.wait_for(b'"content":"', 30)
+    s.wait_for(b'"delta":{"content":"', 30)
     p.process.send_signal(signal.SIGTERM)       # two at once could come as one
     wait_until(lambda: fcgi.request(p.socket, "GET", "/readyz").status == 503, 20)
     p.process.send_signal(signal.SIGTERM)
@@ -288,7 +288,7 @@ def second_sigterm(p):
 
 def drain_timeout(p):
     s = open_stream(p, endless(stream=True))
-    s.wait_for(b'"content":"', 30)
+    s.wait_for(b'"delta":{"content":"', 30)
     start = time.monotonic()
     p.process.send_signal(signal.SIGINT)
     a = s.finish()

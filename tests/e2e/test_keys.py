@@ -79,7 +79,7 @@ def models_of_a_key(p):
 def limits_of_a_key(p):
     held = [p.stream(endless(), key=CAROL) for _ in range(2)]
     for s in held:
-        s.wait_for(b'"content":"')
+        s.wait_for(b'"delta":{"content":"')
     start = time.monotonic()
     a = p.post(chat(), key=CAROL)
     took = time.monotonic() - start
@@ -108,11 +108,11 @@ def limits_of_a_key(p):
 def addresses(folder):
     with Program("--address-concurrency", "1", "--address-requests-per-minute", "1000") as p:
         held = p.stream(endless(), REMOTE_ADDR="192.0.2.1")
-        held.wait_for(b'"content":"')
+        held.wait_for(b'"delta":{"content":"')
         tap.equal([p.post(chat(), REMOTE_ADDR=a).status for a in ("192.0.2.1", "192.0.2.2")], [429, 200],
                   "address_concurrency = 1: a second request of one address is 429, of another it is served")
         held6 = p.stream(endless(), REMOTE_ADDR="2001:db8::1")
-        held6.wait_for(b'"content":"')
+        held6.wait_for(b'"delta":{"content":"')
         tap.equal([p.post(chat(), REMOTE_ADDR=a).status for a in ("2001:db8::2", "2001:db8:0:1::1")], [429, 200],
                   "of IPv6 it is the /64 that counts")
         tap.equal(p.get("/v1/models", REMOTE_ADDR="192.0.2.1").status, 200, "what generates nothing is not limited")
@@ -126,7 +126,7 @@ def keys_take_turns(folder):
     open(keys, "w").write(key_line("many", ALICE) + key_line("few", BOB))
     with Program("--api-keys", keys, "--max-batch-size", "1") as p:
         blocker = p.stream(endless(), key=ALICE)
-        blocker.wait_for(b'"content":"')
+        blocker.wait_for(b'"delta":{"content":"')
         ended, lock = [], threading.Lock()
 
         def run(s, who):
@@ -153,7 +153,7 @@ def a_place_in_the_queue(folder):
     open(keys, "w").write(key_line("many", ALICE) + key_line("few", BOB))
     with Program("--api-keys", keys, "--max-batch-size", "1", "--max-queued-requests", "8") as p:
         held = [p.stream(endless(), key=ALICE)]
-        held[0].wait_for(b'"content":"')
+        held[0].wait_for(b'"delta":{"content":"')
         for n in range(1, 5):
             held.append(p.stream(chat(max_tokens=3), key=ALICE))
             wait_until(lambda: p.get("/health", key=ALICE).json()["models"][0]["waiting"] == n, 20)

@@ -16,7 +16,7 @@ def story(**more):
 
 def killed_and_respawned(s):
     stream = RawStream(s, endless(stream=True))
-    stream.wait_for(b'"content":"')
+    stream.wait_for(b'"delta":{"content":"')
     os.kill(s.pid, signal.SIGKILL)
     wait_until(lambda: not alive(s.pid), 10)
     while stream.read_some():
@@ -34,10 +34,10 @@ def killed_and_respawned(s):
 
 def sigterm_in_the_middle(s):
     held = RawStream(s, endless(stream=True))       # until all is looked at
-    held.wait_for(b'"content":"')
+    held.wait_for(b'"delta":{"content":"')
     streams = [RawStream(s, story()) for _ in range(8)]
     for stream in streams:
-        stream.wait_for(b'"content":"')
+        stream.wait_for(b'"delta":{"content":"')
     os.kill(s.pid, signal.SIGTERM)
     wait_until(lambda: s.request("GET", "/readyz").status == 503, 20)
     answer = s.request("POST", "/v1/chat/completions", story(stream=False, max_tokens=1))

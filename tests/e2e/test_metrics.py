@@ -96,13 +96,13 @@ def leaving_and_waiting(p):
     """--max-batch-size 1, --max-queued-requests 1."""
     before, _, _ = read(p)
     held = p.stream(endless())
-    held.wait_for(b'"content":"')
+    held.wait_for(b'"delta":{"content":"')
     queued = p.stream(chat(max_tokens=5))
     tap.ok(wait_until(lambda: value(read(p)[0], "vllm:num_requests_waiting") == 1, 5), "one that waits is counted")
     wait_until(lambda: value(read(p)[0], "vllm:kv_cache_usage_perc") > 0, 5)
     now, _, _ = read(p)
     tap.ok(value(now, "vllm:num_requests_running") == 1 and value(now, "llamacpp:requests_deferred") == 1 and
-           0 < value(now, "vllm:kv_cache_usage_perc") <= 1, "and so are one that runs and its pages")
+           0 < value(now, "vllm:kv_cache_usage_perc") <= 1, "and so are one that runs and its pages", p.health(), p.read_log()[-1500:])
     refused = p.post(chat())
     tap.equal((refused.status, refused.json()["error"]["code"]), (503, "server_overloaded"), "beyond the queue: 503")
     held.close()

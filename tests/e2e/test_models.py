@@ -90,7 +90,7 @@ def takeoffs_variables():
 def pings_while_silent():
     with Stack(options=["--ping-interval", "300ms", "--max-batch-size", "1"]) as s:
         first = RawStream(s, endless(stream=True))
-        first.wait_for(b'"content":"')
+        first.wait_for(b'"delta":{"content":"')
         second = RawStream(s, chat(stream=True))
         tap.ok(second.wait_for(b": ping", 10), "a stream that waits in the queue is kept alive by comments", second.data)
         tap.ok(b": ok" in second.data and b'"content":"H' not in second.data, "and has its headers, but no text yet")

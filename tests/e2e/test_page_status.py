@@ -99,6 +99,7 @@ def main():
                     tap.attempt(test, p)
                 tap.equal(b.console(), [], f"{server}: no errors in the console")
                 tap.attempt(gone, p)
+                b.driver.get("about:blank")     # else it goes on asking a server that is not there
             b.console()     # what failed while the server was gone
         tap.attempt(keys, "lighttpd", share, folder, b)
         tap.equal(b.console(network=False), [], "none but for the requests that failed")

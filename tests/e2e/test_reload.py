@@ -27,7 +27,7 @@ def keys_and_settings():
         with Program("--api-keys", keys, config=config(primary=(SMOLLM2, "")), model=None) as p:
             loads = len(p.log_lines("ready"))
             stream = p.stream(chat(max_tokens=400), key=ALICE)
-            stream.wait_for(b'"content":"')
+            stream.wait_for(b'"delta":{"content":"')
             open(keys, "w").write(key_line("bob", BOB))
             p.write_config(config(primary=(SMOLLM2, "aliases = other-name\ndefault_max_tokens = 3\n")))
             p.signal(signal.SIGHUP)
@@ -77,7 +77,7 @@ def exchanging_models():
         threads = []
         for i in range(4):
             stream = p.stream(chat(max_tokens=250))
-            stream.wait_for(b'"content":"')
+            stream.wait_for(b'"delta":{"content":"')
             p.write_config(second if i % 2 == 0 else first)
             p.signal(signal.SIGHUP)
             served = []
@@ -142,7 +142,7 @@ def stall_exit():
         os.chmod(model, 0o644)
         with Program("--stall-exit", "on", config=config(primary=(model, ""), other=(SMOLLM2, "")), model=None) as p:
             stream = p.stream(chat(model="other", max_tokens=300))
-            stream.wait_for(b'"content":"')
+            stream.wait_for(b'"delta":{"content":"')
             os.truncate(model, 100000)
             p.post({"model": "primary", "prompt": [40001, 20001, 30001], "max_tokens": 4}, path="/v1/completions")
             a = stream.finish()

@@ -47,7 +47,7 @@ def in_the_way_of_nothing():
             tap.equal(set(threads(p.pid, "NoNewPrivs")), {"1"}, "and nothing that they could run gains anything")
             mapped(p, model)
             stream = p.stream(chat(max_tokens=300))
-            stream.wait_for(b'"content":"')
+            stream.wait_for(b'"delta":{"content":"')
             p.write_config(conf + "max_batch_size = 3\nthreads = 2\n" + (f"[model other]\nmodel = {GEMMA3}\nmax_sequence_length = 256\n" if GEMMA3 else ""))
             p.signal(signal.SIGHUP)
             tap.ok(wait_until(lambda: p.log_lines("reload"), 60), "SIGHUP: models are loaded under it", p.read_log())

@@ -25,7 +25,7 @@ def fields(text):
 
 def page(p):
     held = p.stream(endless(), headers={"x-request-id": "held-1"}, REMOTE_ADDR="192.0.2.9")
-    held.wait_for(b'"content":"')
+    held.wait_for(b'"delta":{"content":"')
     queued = p.stream(chat(max_tokens=3), headers={"x-request-id": "queued-1"})
     wait_until(lambda: p.health()["waiting"] == 1 and p.health()["generated_tokens"] > 0, 20)
     a = p.get("/status")
@@ -73,7 +73,7 @@ def own_socket(p):
     where = os.path.join(p.dir, "status.sock")
     held = [p.stream(endless()) for _ in range(2)]
     for s in held:
-        s.wait_for(b'"content":"')
+        s.wait_for(b'"delta":{"content":"')
     tap.equal(p.post(chat()).status, 503, "all connections are taken")
     done = subprocess.run(["curl", "-s", "--unix-socket", where, "http://x/status?json&full"], capture_output=True, timeout=20)
     tap.ok(len(json.loads(done.stdout)["processes"]) >= 2, "the status socket answers curl meanwhile", done.stdout)
@@ -150,7 +150,7 @@ def prompts(folder):
             for body in (chat(messages=[{"role": "user", "content": SECRET}]), chat(messages=SECRET), chat(model=5, x=SECRET)):
                 p.post(body)
             s = p.stream(endless(messages=[{"role": "user", "content": SECRET}]))
-            s.wait_for(b'"content":"')
+            s.wait_for(b'"delta":{"content":"')
             s.close()
             p.post({"model": "primary", "content": SECRET}, path="/tokenize")
             p.process.terminate()

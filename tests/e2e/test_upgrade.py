@@ -238,7 +238,7 @@ def systemd():
         tap.ok(b"MAINPID=%d\n" % second.pid in said and b"STOPPING" not in said, "and the manager is told which process it is now", said)
         body = json.dumps(chat(stream=True, max_tokens=300)).encode()
         running = fcgi.Stream(path, fcgi.whole(fcgi.variables("POST", "/v1/chat/completions", body), body))
-        running.wait_for(b'"content":"')
+        running.wait_for(b'"delta":{"content":"')
         second.terminate()
         while b"STOPPING=1" not in said:        # it accepts nobody from then on
             said += manager.recv(500) + b"\n"
