@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 
@@ -263,6 +265,22 @@ def changes():
                list(s.ask("management", "GET", "/reader_groups").json()) == ["primary"], "SIGHUP: the file counts again, not what was added")
 
 
+def ending():
+    """SIGTERM while readers are loading: whoever waits for one hears of it, and the program ends."""
+    with Sanitized(config("takeoff = on\n", primary=(TINY, ""))) as s:
+        answers = []
+        body = {"model_name": SMOLLM2, "device": "cpu", "max_sequence_length": 256}
+        asking = [threading.Thread(target=lambda: answers.append(s.ask("management", "POST", "/reader", body))) for _ in range(3)]
+        for t in asking:
+            t.start()
+        wait_until(lambda: answers or s.ask(None, "GET", "/status?full&json").body.count(b'"/reader"') == 3, 60)
+        s.program.signal(signal.SIGTERM)
+        for t in asking:
+            t.join()
+        tap.ok(set(a.status for a in answers) <= {201, 503} and s.program.process.wait(120) == 0,
+               "at the program's end each change is made or refused", [(a.status, a.body) for a in answers])
+
+
 def through(name, share):
     """Each web server marks its ports, and only those."""
     why = missing(name)
@@ -285,7 +303,7 @@ def through(name, share):
 
 
 def main():
-    for part in (shut, doors, who_may_manage, bodies, changes):
+    for part in (shut, doors, who_may_manage, bodies, changes, ending):
         tap.attempt(part)
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
