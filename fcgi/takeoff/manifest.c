@@ -57,15 +57,17 @@ static int read_settings(struct takeoff *t, const struct place *p, const struct 
         const struct ytree_pair *pair = &map->pairs[i];
         struct place q = below(p, pair->key);
         int s = takeoff_setting(pair->key);
+        bool text;
 
         if (s < 0 || !(takeoff_settings[s].scope & scope)) {
             takeoff_note(t, a, "%.120s is not known, and has no effect", q.text);
             continue;
         }
-        if (takeoff_check_type(&takeoff_settings[s], pair->value->kind, pair->value->text, e))
+        text = takeoff_settings[s].type == TAKEOFF_TEXT;
+        if (takeoff_check_type(&takeoff_settings[s], pair->value->kind, pair->value->value, e))
             return at(&q, pair->value->line, pair->value->column, e);
         if (pair->value->kind != KIND_NULL)
-            values[s] = pair->value->text;
+            values[s] = text ? pair->value->text : pair->value->value;
     }
     return 0;
 }

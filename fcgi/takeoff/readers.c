@@ -2,6 +2,7 @@
 #include "fcgi/takeoff/readers.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ const char *takeoff_reader_get(const struct takeoff_reader *r, const char *name)
     return i < 0 ? NULL : r->values[i];
 }
 
-/* "0,1": how many; 0 where it is anything else. */
+/* "0,1": how many; 0 where it is anything else.  Takeoff's numbers have 32 bits. */
 static size_t count_devices(const char *s)
 {
     size_t n = 0;
@@ -21,7 +22,7 @@ static size_t count_devices(const char *s)
     for (;; s++) {
         size_t digits = strspn(s, "0123456789");
 
-        if (!digits)
+        if (!digits || digits > 10 || strtoull(s, NULL, 10) > UINT32_MAX)
             return 0;
         n++;
         s += digits;

@@ -39,7 +39,7 @@ const struct takeoff_setting takeoff_settings[] = {
     { "quantize_cache_bits", SHORT, READER, "16", "has no effect here with such a value: keys and values can have 8, 16 or 32 bits" },
     { "cuda_visible_devices", TEXT, READER, NULL, NULL },
     { "disable_cuda_graph", SHORT, READER, NULL, NULL },
-    { "tensor_parallel", COUNT, READER, NULL, NULL },
+    { "tensor_parallel", SHORT, READER, NULL, NULL },
     { "batch_duration_millis", COUNT, READER, "100", "has no effect here: a request joins the batch at the next step, none waits for others" },
     { "quant_type", TEXT, READER, "auto", "has no effect here: weights are as the model's file has them" },
     { "backend", TEXT, READER, NULL, "has no effect here: there is one backend for each device" },

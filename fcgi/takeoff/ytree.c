@@ -1,7 +1,7 @@
 /* libyaml's events become nodes by recursion, no deeper than MAX_DEPTH. */
 #include "fcgi/takeoff/ytree.h"
 
-#include <ctype.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,28 +58,35 @@ static bool is_one_of(const char *s, const char *const *words)
     return false;
 }
 
-/* Decimal digits of a whole number in any of its notations, NULL where it is none.  One that is
- * larger than 64 bits keeps its digits, and fits nowhere. */
-static const char *integer(struct reader *r, const char *s)
+/* Whether it is a whole number in one of its notations, whose digits value then has.  A decimal one
+ * of more than 64 bits keeps them, and fits nowhere. */
+static bool is_integer(struct ytree *node)
 {
     static const struct {
         const char *prefix, *digits;
         int base;
-    } notations[] = { { "0x", "0123456789abcdefABCDEF", 16 }, { "0o", "01234567", 8 } };
-    const char *digits = s + (*s == '-' || *s == '+');
-    char text[32];
+    } notations[] = { { "0x", "0123456789abcdefABCDEF", 16 },
+                      { "0o", "01234567", 8 },
+                      { "0b", "01", 2 } };
+    const char *s = node->text, *digits = s + (*s == '-' || *s == '+');
     size_t len = strlen(digits);
 
-    for (size_t i = 0; i < sizeof notations / sizeof *notations; i++)
-        if (!strncmp(digits, notations[i].prefix, 2) && len > 2 && len <= 18 &&
-            strspn(digits + 2, notations[i].digits) == len - 2) {
-            snprintf(text, sizeof text, "%s%llu", *s == '-' ? "-" : "",
-                     strtoull(digits + 2, NULL, notations[i].base));
-            return arena_strndup(r->arena, text, strlen(text));
-        }
+    for (size_t i = 0; i < sizeof notations / sizeof *notations; i++) {
+        unsigned long long n;
+
+        if (strncmp(digits, notations[i].prefix, 2) != 0 || len == 2 ||
+            strspn(digits + 2, notations[i].digits) != len - 2)
+            continue;
+        errno = 0;
+        n = strtoull(digits + 2, NULL, notations[i].base);
+        snprintf(node->number, sizeof node->number, "%s%llu", *s == '-' ? "-" : "", n);
+        node->value = node->number;
+        return !errno;
+    }
     if (!len || strspn(digits, "0123456789") != len || (*digits == '0' && len > 1))
-        return NULL; /* digits behind a zero are a text, as in "007" */
-    return *s == '+' ? digits : s;
+        return false; /* digits behind a zero are a text, as in "007" */
+    node->value = *s == '+' ? digits : s;
+    return true;
 }
 
 static bool is_real(const char *s)
@@ -108,21 +115,19 @@ static bool is_real(const char *s)
     return !*s;
 }
 
-static void resolve(struct reader *r, struct ytree *n)
+static void resolve(struct ytree *n)
 {
     static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
     static const char *const yes[] = { "true", "True", "TRUE", NULL };
     static const char *const no[] = { "false", "False", "FALSE", NULL };
-    const char *number;
 
     if (is_one_of(n->text, nulls)) {
         n->kind = KIND_NULL;
     } else if (is_one_of(n->text, yes) || is_one_of(n->text, no)) {
         n->kind = KIND_BOOL;
-        n->text = is_one_of(n->text, yes) ? "true" : "false";
-    } else if ((number = integer(r, n->text)) != NULL) {
+        n->value = is_one_of(n->text, yes) ? "true" : "false";
+    } else if (is_integer(n)) {
         n->kind = KIND_INT;
-        n->text = number;
     } else if (is_real(n->text)) {
         n->kind = KIND_REAL;
     }
@@ -130,19 +135,23 @@ static void resolve(struct reader *r, struct ytree *n)
 
 static int read_scalar(struct reader *r, const yaml_event_t *event, struct ytree *n, struct err *e)
 {
+    static const char core[] = "tag:yaml.org,2002:";
     const char *value = (const char *)event->data.scalar.value;
+    const char *tag = (const char *)event->data.scalar.tag;
     size_t len = event->data.scalar.length;
 
-    if (event->data.scalar.tag)
+    /* YAML's own say what a value is, which a setting knows itself. */
+    if (tag && strncmp(tag, core, sizeof core - 1) != 0)
         return fail(r, event->start_mark, ERR_FORMAT, "expected a value without a tag", e);
     if (memchr(value, 0, len))
         return fail(r, event->start_mark, ERR_FORMAT, "expected text, found a zero byte", e);
     n->text = arena_strndup(r->arena, value, len);
     if (!n->text)
         return out_of_memory(r, e);
+    n->value = n->text;
     n->kind = KIND_TEXT;
     if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-        resolve(r, n);
+        resolve(n);
     return 0;
 }
 

@@ -1,12 +1,16 @@
 """What a user of Takeoff brings along as configuration: a manifest as it is, and what takeoff2airstrip makes of one or of a command line."""
+from concurrent.futures import ThreadPoolExecutor
+import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 
 from program import Program, chat
-from stack import SMOLLM2, program, wait_until
+from stack import SMOLLM2, TOP, program, wait_until
 import tap
+from test_clients import environment
 
 SECRET = "hf_NotToBeSeenAnywhere"
 ORG = {"TAKEOFF_DEVICE": "cpu", "TAKEOFF_MODEL_NAME": "org/tiny"}
@@ -246,6 +250,48 @@ def a_manifest_and_the_environment():
         tap.ok(bad.returncode == 1 and "a b" in bad.stderr, "a group with a name that clients cannot write", bad.stderr)
 
 
-for test in (command_lines, arguments, a_manifest_is_served, a_manifest_and_the_environment):
+# What Takeoff's own reader of manifests is asked about: every kind of field, with every way of writing a value.
+READER_FIELDS = ("model_name", "consumer_group", "device", "cuda_visible_devices", "tensor_parallel", "max_batch_size", "disable_static", "quant_type")
+SERVER_FIELDS = ("port", "enable_metrics", "repository_path", "heartbeat_check_interval")
+VALUES = ("8", "'8'", '"8"', "x", "-1", "1.5", "true", "True", "TRUE", "null", "~", "[1]", "{a: 1}", "0x8", "0X8", "0o17", "0b11", "1e3", "''", "70000",
+          "'0,1'", "'0, 1'", "'0,'", "0", "4294967295", "4294967296", "18446744073709551616", "yes", ".inf", "-.inf", ".5", "5.", "+5", "007", "1_000", "-0",
+          "0x", "0xg", "08", "1e", "1e+", "+.5", "cpu", "cuda", "no", "on", "+0x8", "-0x8", "0x1ffffffffffffffff", "!!int 8", "!!int '8'", "!!bool true",
+          "!!str 8", "2", "3", "&a 8", "|-\n        8", ">\n        8", "'\"8\"'", "8 # eight", "8#eight", "@8", "`8", "%8", "- 8", "8:", "8: 9", "\t8")
+# Where it takes more than there is sense in: a model without a name, a group that nobody can write, more than any key of ours takes.
+STRICTER = ("missing field", "an empty text", "expected a model name of letters", "expected 0 to 4096", "expected 0 to 64,", "found \"+5\"", "expected a value of one line")
+
+
+def as_takeoff_config_does():
+    """Manifests that it refuses are refused, others are taken, and a text is the same text."""
+    python, why = environment("third")
+    if not python or subprocess.run([python, "-c", "import takeoff_config"], capture_output=True, timeout=60).returncode:
+        tap.skip("manifests as takeoff-config reads them", why or "takeoff-config is not installed")
+        return
+    cases = []
+    for field in READER_FIELDS + SERVER_FIELDS:
+        for value in VALUES:
+            reader = {"model_name": "m", "device": "cuda", "consumer_group": "g", **({field: value} if field in READER_FIELDS else {})}
+            server = f"\n    {field}: {value}" if field in SERVER_FIELDS else ""
+            cases.append((field, value, f"takeoff:\n  server_config:{server}\n  readers_config:\n    r:\n"
+                          + "".join(f"      {k}: {v}\n" for k, v in reader.items())))
+    with Place() as place, ThreadPoolExecutor(2) as pool:
+        for i, (_, _, text) in enumerate(cases):
+            place.write(str(i), text)
+        done = place.run(python, os.path.join(TOP, "tests", "clients", "use_takeoff_config.py"), place.here, str(len(cases)))
+        theirs = json.loads(done.stdout)
+        ours = list(pool.map(lambda i: place.run(program("conf/takeoff2airstrip"), str(i)), range(len(cases))))
+    wrong, both = [], 0
+    for (field, value, _), they, we in zip(cases, theirs, ours):
+        if (they is None) != (we.returncode != 0) and not (they and any(s in we.stderr for s in STRICTER)):
+            wrong.append(f"{field}: {value}: takeoff-config has {they}, {we.stderr or we.stdout}")
+        elif they and we.returncode == 0:
+            both += 1
+            name, = re.findall(r'(?m)^model = "?(.*?)"?$', we.stdout)
+            if name.replace('\\"', '"') != they["model_name"]:
+                wrong.append(f"{field}: {value}: the model {they['model_name']} has become {name}")
+    tap.ok(not wrong and 100 < both < len(cases) - 100, f"{len(cases)} manifests are taken or refused as takeoff-config does, {both} taken", *wrong)
+
+
+for test in (as_takeoff_config_does, command_lines, arguments, a_manifest_is_served, a_manifest_and_the_environment):
     tap.attempt(test)
 tap.done()
