@@ -297,42 +297,47 @@ static void company_changes_nothing(void **state)
  * part. */
 static void an_expert_is_a_feed_forward(void **state)
 {
-    enum { SIZE = 256, ROWS = 9 };
+    enum { WIDE = 1280, HIDDEN = 256, ROWS = 9 }; /* WIDE: more blocks than a row has parts */
     static const enum dtype types[] = { DTYPE_F16,  DTYPE_BF16, DTYPE_Q4_1, DTYPE_Q5_0,
                                         DTYPE_Q5_1, DTYPE_Q2_K, DTYPE_Q6_K, DTYPE_IQ2_XS };
     struct rig r = rig_open(state, 2);
-    float *x = rig_floats(&r, ROWS * SIZE), *router = rig_floats(&r, 2 * SIZE + 2),
-          *y = rig_floats(&r, ROWS * SIZE), *want = rig_floats(&r, ROWS * SIZE),
-          *rows = rig_floats(&r, ROWS * SIZE), *gate = rig_floats(&r, ROWS * SIZE),
-          *up = rig_floats(&r, ROWS * SIZE), *scores = rig_floats(&r, ROWS * 2),
-          *shares = rig_floats(&r, ROWS * 2);
+    float *x = rig_floats(&r, ROWS * WIDE), *router = rig_floats(&r, 2 * WIDE + 2),
+          *bias = rig_floats(&r, 2 * (2 * HIDDEN + WIDE)), *y = rig_floats(&r, ROWS * WIDE),
+          *want = rig_floats(&r, ROWS * WIDE), *rows = rig_floats(&r, ROWS * WIDE),
+          *gate = rig_floats(&r, ROWS * HIDDEN), *up = rig_floats(&r, ROWS * HIDDEN),
+          *scores = rig_floats(&r, ROWS * 2), *shares = rig_floats(&r, ROWS * 2);
     int32_t *places = rig_alloc(&r, experts_places(ROWS, 1, 2) * sizeof *places);
 
-    fill(x, ROWS * SIZE, 2, 5);
-    fill(router, 2 * SIZE, 0.1f, 6);
-    router[2 * SIZE] = 0;
-    router[2 * SIZE + 1] = 1000;
+    fill(x, ROWS * WIDE, 2, 5);
+    fill(bias, 2 * (2 * HIDDEN + WIDE), 1, 7);
+    fill(router, 2 * WIDE, 0.1f, 6);
+    router[2 * WIDE] = 0;
+    router[2 * WIDE + 1] = 1000;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct tensor t[6];
         struct weight *w[6];
 
         for (size_t k = 0; k < 6; k++) {
-            t[k] = mm_case_tensor(quant_format(types[i]), SIZE, SIZE, -1, 0, (uint32_t)(7 * k + i));
+            t[k] = mm_case_tensor(quant_format(types[i]), k < 4 ? HIDDEN : WIDE,
+                                  k < 4 ? WIDE : HIDDEN, -1, 0, (uint32_t)(7 * k + i));
             assert_int_equal(r.b->upload(r.d, &t[k], WEIGHT_MATMUL, &w[k], NULL), 0);
         }
         assert_int_equal(r.b->reserve(r.d, ROWS + 2 * EXPERT_ROWS, NULL), 0);
         r.b->experts(r.d, &(struct experts){ .y = y,
                                              .x = x,
                                              .n = ROWS,
-                                             .cols = SIZE,
-                                             .n_ff = SIZE,
+                                             .cols = WIDE,
+                                             .n_ff = HIDDEN,
                                              .n_expert = 2,
                                              .n_used = 1,
                                              .router = router,
-                                             .router_bias = router + 2 * SIZE,
+                                             .router_bias = router + 2 * WIDE,
                                              .gate = (const struct weight *const *)w,
                                              .up = (const struct weight *const *)w + 2,
                                              .down = (const struct weight *const *)w + 4,
+                                             .bgate = bias,
+                                             .bup = bias + 2 * HIDDEN,
+                                             .bdown = bias + 4 * HIDDEN,
                                              .renormalise = true,
                                              .scale = 1,
                                              .act = ACT_SILU,
@@ -346,13 +351,16 @@ static void an_expert_is_a_feed_forward(void **state)
         r.b->feed_forward(r.d, &(struct feed_forward){ .gate = w[1],
                                                        .up = w[3],
                                                        .down = w[5],
+                                                       .gate_bias = bias + HIDDEN,
+                                                       .up_bias = bias + 3 * HIDDEN,
+                                                       .down_bias = bias + 4 * HIDDEN + WIDE,
                                                        .act = ACT_SILU,
                                                        .y = want,
                                                        .x = x,
                                                        .hidden = { gate, up },
                                                        .n = ROWS });
         r.b->sync(r.d);
-        for (size_t c = 0; c < ROWS * SIZE; c++)
+        for (size_t c = 0; c < ROWS * WIDE; c++)
             assert_near(y[c], (double)want[c], 1e-5, 1e-6);
         for (size_t k = 0; k < 6; k++) {
             r.b->weight_free(r.d, w[k]);
@@ -360,7 +368,7 @@ static void an_expert_is_a_feed_forward(void **state)
         }
     }
     {
-        void *all[] = { x, router, y, want, rows, gate, up, scores, shares, places };
+        void *all[] = { x, router, bias, y, want, rows, gate, up, scores, shares, places };
 
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
             r.b->free(r.d, all[i]);
