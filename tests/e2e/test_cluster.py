@@ -68,7 +68,7 @@ def test_other_requests(c, kind):
 
 def killed_stream(c, words, backend):
     """What OpenAI's client raises when the host that writes a stream is killed."""
-    stream = c.openai(max_retries=0).chat.completions.create(model="primary", messages=user(words), stream=True, max_tokens=800,
+    stream = c.openai(max_retries=0).chat.completions.create(model="primary", messages=user(words), stream=True, max_tokens=6000,
                                                              extra_body={"ignore_eos": True})
     next(stream)
     backend.kill()
@@ -146,11 +146,26 @@ def test_recovery(c, own):
     tap.ok(home, "and each key has its host again", own)
 
 
+def prompts(c, but):
+    """Tokens of prompts that other hosts have been asked."""
+    return sum(b.metric("vllm:prompt_tokens_total") for b in c.backends if b.name != but)
+
+
 def test_only_conversation_moves(c, own):
     """With a host gone, the keys of others stay where they were."""
     gone = c.names[0]
+    key = next(key for key, host in own.items() if host == gone)
+    whole, before = [], prompts(c, gone)
+    c.openai().chat.completions     # loads what it needs
+    asking = threading.Thread(target=lambda: whole.append(c.chat(key, **{**LONG, "max_tokens": 6000})))
+    asking.start()
+    tap.ok(wait_until(lambda: c[gone].metric("vllm:num_requests_running") == 1, 60), "an answer in one piece is being made by its key's host")
     with c.gate.inside():
-        error = killed_stream(c, next(key for key, host in own.items() if host == gone), c[gone])
+        error = killed_stream(c, key, c[gone])
+    asking.join()
+    status, _, body = whole[0]
+    tap.ok(status == 502 and json.loads(body)["error"]["code"] == "bad_gateway" and prompts(c, gone) == before,
+           "when that is killed it is an error, and is not begun again by another", status, body, before, prompts(c, gone))
     tap.ok(type(error).__name__ in ("APIConnectionError", "RemoteProtocolError"), "haproxy: OpenAI's client raises an error when a stream's host is killed", repr(error))
     now = {key: c.host_of(key) for key in own}
     stay = {key: host for key, host in own.items() if host != gone}
