@@ -55,8 +55,8 @@ void forward_experts_close(struct forward *f)
 }
 
 /* The expert that all rows go to: y = (act(h Wgate^T) * h Wup^T) Wdown^T. */
-static void shared(struct forward *f, const struct model_layer *l, const float *h, size_t n,
-                   bool prompt)
+static void shared(struct forward *f, const struct model_layer *l, const float *h, float *y,
+                   size_t n, bool prompt)
 {
     const struct model *m = f->m;
     const struct backend *b = m->backend;
@@ -70,18 +70,18 @@ static void shared(struct forward *f, const struct model_layer *l, const float *
     b->gated_act(m->device, f->gate, f->gate, f->up, n * m->n_ff_shared, m->act);
     b->matmul(m->device, &(struct matmul){ .n_out = 1,
                                            .w = { l->shared_down },
-                                           .y = { f->y },
+                                           .y = { y },
                                            .x = f->gate,
                                            .n = n,
                                            .prompt = prompt });
 }
 
-void forward_experts(struct forward *f, const struct model_layer *l, const float *h, size_t n,
-                     bool prompt)
+void forward_experts(struct forward *f, const struct model_layer *l, const float *h, float *y,
+                     size_t n, bool prompt)
 {
     const struct model *m = f->m;
     const struct experts op = {
-        .y = f->y,
+        .y = y,
         .x = h,
         .n = n,
         .cols = m->n_embd,
@@ -111,6 +111,6 @@ void forward_experts(struct forward *f, const struct model_layer *l, const float
     };
 
     if (op.shared)
-        shared(f, l, h, n, prompt);
+        shared(f, l, h, y, n, prompt);
     m->backend->experts(m->device, &op);
 }

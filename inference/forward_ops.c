@@ -1,40 +1,6 @@
 /* forward_ops.c - the ops of each stage of a step, in terms of struct backend. */
 #include "inference/forward_state.h"
 
-/* y = norm(x + add), over n rows of the residual stream; the sum stays in x. */
-static void norm(const struct forward *f, float *y, float *x, const float *add, const float *w,
-                 const float *bias, size_t n)
-{
-    const struct model *m = f->m;
-
-    m->backend->norm(m->device, &(struct norm){ .kind = m->arch->norm,
-                                                .y = y,
-                                                .x = x,
-                                                .add = add,
-                                                .w = w,
-                                                .b = bias,
-                                                .n = n,
-                                                .cols = m->n_embd,
-                                                .eps = m->stream_eps });
-}
-
-/* x = norm(x), over n rows of cols; nothing where there is no such norm.  bias: or NULL. */
-static void norm_in_place(const struct forward *f, float *x, const float *w, const float *bias,
-                          size_t n, size_t cols)
-{
-    const struct model *m = f->m;
-
-    if (w)
-        m->backend->norm(m->device, &(struct norm){ .kind = m->arch->norm,
-                                                    .y = x,
-                                                    .x = x,
-                                                    .w = w,
-                                                    .b = bias,
-                                                    .n = n,
-                                                    .cols = cols,
-                                                    .eps = m->norm_eps });
-}
-
 /* Each of n_heads heads of x with weights of its own, in place. */
 static void norm_heads(const struct forward *f, float *x, const float *w, size_t n, size_t n_heads)
 {
@@ -49,25 +15,6 @@ static void norm_heads(const struct forward *f, float *x, const float *w, size_t
                                                     .cols = m->head_dim,
                                                     .n_w = n_heads,
                                                     .eps = m->norm_eps });
-}
-
-/* x = norm(x + add), over n rows of the residual stream; add may be NULL. */
-static void norm_stream(const struct forward *f, float *x, const float *add, const float *w,
-                        const float *bias, size_t n)
-{
-    if (add)
-        norm(f, NULL, x, add, NULL, NULL, n);
-    norm(f, x, x, NULL, w, bias, n);
-}
-
-/* x += add, and what the next part of a layer reads: its norm in h, or x itself where the family
- * has no norm there. */
-static const float *part_input(const struct forward *f, float *h, float *x, const float *add,
-                               const float *w, const float *bias, size_t n)
-{
-    if (w || add)
-        norm(f, w ? h : NULL, x, add, w, bias, n);
-    return w ? h : x;
 }
 
 /* Of layer `layer` in the cache.  An encoder forgets each layer for the next one. */
@@ -115,11 +62,12 @@ static void project_qkv(struct forward *f, const struct step *s, size_t layer, c
 
     m->backend->matmul(m->device, &qkv);
     if (layer_norms) {
-        norm_in_place(f, f->q, l->q_norm, l->q_norm_bias, s->n_rows * m->n_head, m->head_dim);
-        norm_in_place(f, f->k, l->k_norm, l->k_norm_bias, s->n_rows * m->n_kv, m->head_dim);
+        forward_norm_in_place(f, f->q, l->q_norm, l->q_norm_bias, s->n_rows * m->n_head,
+                              m->head_dim);
+        forward_norm_in_place(f, f->k, l->k_norm, l->k_norm_bias, s->n_rows * m->n_kv, m->head_dim);
     }
-    norm_in_place(f, f->q, l->q_row_norm, NULL, s->n_rows, m->n_head * m->head_dim);
-    norm_in_place(f, f->k, l->k_row_norm, NULL, s->n_rows, m->n_kv * m->head_dim);
+    forward_norm_in_place(f, f->q, l->q_row_norm, NULL, s->n_rows, m->n_head * m->head_dim);
+    forward_norm_in_place(f, f->k, l->k_row_norm, NULL, s->n_rows, m->n_kv * m->head_dim);
     norm_heads(f, f->q, l->q_head_norm, s->n_rows, m->n_head);
     norm_heads(f, f->k, l->k_head_norm, s->n_rows, m->n_kv);
     m->backend->rope_kv(m->device, &rope);
@@ -154,79 +102,6 @@ void forward_attend(struct forward *f, size_t layer, const struct part *p)
 
     attend(f, layer, f->att + at, f->q + at, p->n, f->part_spans + p->span, p->n_spans,
            f->step.prompt);
-}
-
-static void feed_forward(struct forward *f, const struct model_layer *l, const float *h, size_t n,
-                         bool prompt)
-{
-    const struct model *m = f->m;
-
-    m->backend->feed_forward(m->device, &(struct feed_forward){ .gate = l->gate,
-                                                                .up = l->up,
-                                                                .down = l->down,
-                                                                .gate_bias = l->bgate,
-                                                                .up_bias = l->bup,
-                                                                .down_bias = l->bdown,
-                                                                .act = m->act,
-                                                                .y = f->y,
-                                                                .x = h,
-                                                                .hidden = { f->gate, f->up },
-                                                                .n = n,
-                                                                .prompt = prompt });
-}
-
-/* y, of which each rank has a part, becomes the sum of all. */
-static void add_ranks(struct forward *f, size_t n)
-{
-    const struct model *m = f->m;
-
-    if (m->slice.n_ranks)
-        m->backend->reduce(m->device, f->y, n, m->n_embd);
-}
-
-/* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
- * part's output in y, not yet added to x unless its norm is of the sum. */
-static void output_and_ffn(struct forward *f, const struct model_layer *l, const float *att,
-                           float *x, float *h, size_t n, bool prompt)
-{
-    const struct model *m = f->m;
-    const float *in;
-
-    /* y = att Wo^T, [n, n_embd] */
-    m->backend->matmul(m->device, &(struct matmul){ .n_out = 1,
-                                                    .w = { l->wo },
-                                                    .y = { f->y },
-                                                    .bias = { l->bo },
-                                                    .x = att,
-                                                    .n = n,
-                                                    .prompt = prompt });
-    if (!m->slice.whole_attention)
-        add_ranks(f, n);
-    norm_in_place(f, f->y, l->attn_post_norm, NULL, n, m->n_embd);
-    if (l->attn_out_norm) {
-        norm_stream(f, x, f->y, l->attn_out_norm, l->attn_out_norm_bias, n);
-        in = x;
-    } else if (m->parallel) {
-        in = part_input(f, h, x, NULL, l->ffn_norm, l->ffn_norm_bias, n);
-        norm(f, NULL, x, f->y, NULL, NULL, n); /* only adds */
-    } else {
-        in = part_input(f, h, x, f->y, l->ffn_norm, l->ffn_norm_bias, n);
-    }
-    if (l->router)
-        forward_experts(f, l, in, n, prompt);
-    else
-        feed_forward(f, l, in, n, prompt);
-    add_ranks(f, n);
-    norm_in_place(f, f->y, l->ffn_post_norm, NULL, n, m->n_embd);
-    if (l->ffn_out_norm)
-        norm_stream(f, x, f->y, l->ffn_out_norm, l->ffn_out_norm_bias, n);
-}
-
-void forward_output(struct forward *f, size_t layer)
-{
-    const struct step *s = &f->step;
-
-    output_and_ffn(f, &f->m->layers[layer], f->att, f->x, f->h, s->n_rows, s->prompt);
 }
 
 static bool are_all(const int32_t *rows, size_t n, const struct step *s)
@@ -282,12 +157,12 @@ static float *finish(struct forward *f, const struct wanted *w)
     const float *add = m->layers[last].ffn_out_norm ? NULL : f->y;
 
     attend(f, last, w->att, w->q, w->n, w->spans, w->n_spans, w->prompt);
-    output_and_ffn(f, &m->layers[last], w->att, w->x, w->h, w->n, w->prompt);
+    forward_output_rows(f, &m->layers[last], w->att, w->x, w->h, w->n, w->prompt);
     if (!m->final_norm && add)
-        norm(f, NULL, w->x, add, NULL, NULL, w->n);
+        forward_norm(f, NULL, w->x, add, NULL, NULL, w->n);
     if (!m->final_norm)
         return w->x;
-    norm(f, w->h, w->x, add, m->final_norm, m->final_norm_bias, w->n);
+    forward_norm(f, w->h, w->x, add, m->final_norm, m->final_norm_bias, w->n);
     return w->h;
 }
 
@@ -364,13 +239,13 @@ static bool embed(struct forward *f)
     adds = embed_positions(f);
     if (m->types) {
         if (adds)
-            norm(f, NULL, f->x, f->y, NULL, NULL, s->n_rows);
+            forward_norm(f, NULL, f->x, f->y, NULL, NULL, s->n_rows);
         m->backend->embed(m->device, f->y, m->types, f->types, s->n_rows, 1.0f);
         adds = true;
     }
     if (!m->embed_norm)
         return adds;
-    norm_stream(f, f->x, adds ? f->y : NULL, m->embed_norm, m->embed_norm_bias, s->n_rows);
+    forward_norm_stream(f, f->x, adds ? f->y : NULL, m->embed_norm, m->embed_norm_bias, s->n_rows);
     return false;
 }
 
@@ -385,6 +260,7 @@ void forward_qkv(struct forward *f, size_t layer)
     if (layer == 0)
         adds = embed(f);
     /* y still holds what the layer before, or the position, has to add */
-    h = part_input(f, f->h, f->x, adds ? f->y : NULL, l->attn_norm, l->attn_norm_bias, s->n_rows);
+    h = forward_part_input(f, f->h, f->x, adds ? f->y : NULL, l->attn_norm, l->attn_norm_bias,
+                           s->n_rows);
     project_qkv(f, s, layer, h);
 }

@@ -56,12 +56,35 @@ struct forward {
     } host;
 };
 
-/* --- forward_ops.c: each enqueues one stage --- */
+/* --- forward_ops.c, forward_output.c: each enqueues one stage --- */
 
 void forward_qkv(struct forward *f, size_t layer);
 void forward_attend(struct forward *f, size_t layer, const struct part *p);
 void forward_output(struct forward *f, size_t layer);
 void forward_finish(struct forward *f);
+
+/* --- forward_norm.c --- */
+
+/* y = norm(x + add), over n rows of the residual stream; the sum stays in x. */
+void forward_norm(const struct forward *f, float *y, float *x, const float *add, const float *w,
+                  const float *bias, size_t n);
+/* x = norm(x), over n rows of cols; nothing where there is no such norm.  bias: or NULL. */
+void forward_norm_in_place(const struct forward *f, float *x, const float *w, const float *bias,
+                           size_t n, size_t cols);
+/* x = norm(x + add), over n rows of the residual stream; add may be NULL. */
+void forward_norm_stream(const struct forward *f, float *x, const float *add, const float *w,
+                         const float *bias, size_t n);
+/* x += add, and what the next part of a layer reads: its norm in h, or x itself where the family
+ * has no norm there. */
+const float *forward_part_input(const struct forward *f, float *h, float *x, const float *add,
+                                const float *w, const float *bias, size_t n);
+
+/* --- forward_output.c --- */
+
+/* From attention's output to the layer's end: n rows of att, x and h.  Leaves the feed-forward
+ * part's output in y, not yet added to x unless its norm is of the sum. */
+void forward_output_rows(struct forward *f, const struct model_layer *l, const float *att, float *x,
+                         float *h, size_t n, bool prompt);
 
 /* --- forward_head.c --- */
 
@@ -73,8 +96,8 @@ void forward_head(struct forward *f, const float *h, size_t n);
 int forward_experts_open(struct forward *f, struct err *e) MUST_CHECK;
 void forward_experts_close(struct forward *f);
 
-/* y of the layer's feed-forward part, from n rows of h. */
-void forward_experts(struct forward *f, const struct model_layer *l, const float *h, size_t n,
-                     bool prompt);
+/* y, [n, n_embd], of the layer's feed-forward part, from n rows of h. */
+void forward_experts(struct forward *f, const struct model_layer *l, const float *h, float *y,
+                     size_t n, bool prompt);
 
 #endif

@@ -301,6 +301,10 @@ struct backend {
     void (*reduce)(struct device *d, float *x, size_t rows,
                    size_t cols); /* x = the sum of all ranks' x, as ranks_ops.sum has it */
     void (*collect)(struct device *d, const struct collect *op);
+    /* As reduce, while ops behind it are computed, which leave x alone: it is done when a reduce or
+     * collect enqueued after it begins, or another of its kind, and after sync().  NULL where a
+     * device does one after the other. */
+    void (*reduce_later)(struct device *d, float *x, size_t rows, size_t cols);
 
     /* Runs or awaits all that was enqueued. */
     void (*sync)(struct device *d);

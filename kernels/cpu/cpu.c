@@ -449,6 +449,7 @@ const struct backend backend_cpu = {
     .softcap = cpu_softcap,
     .argmax = argmax_enqueue,
     .reduce = reduce_enqueue,
+    .reduce_later = reduce_later_enqueue,
     .collect = collect_enqueue,
     .sync = queue_run,
     .each = cpu_each,

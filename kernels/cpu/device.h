@@ -50,6 +50,8 @@ enum op_kind {
     OP_ARGMAX,
     OP_ARGMAX_MERGE,
     OP_REDUCE,
+    OP_REDUCE_LATER, /* nobody waits for it before */
+    OP_AWAIT,        /* this one, which has no chunks */
     OP_COLLECT,
 };
 
@@ -121,6 +123,7 @@ struct op {
             size_t rows, cols;
         } reduce;
         struct collect collect;
+        size_t await; /* whose gate */
     };
 };
 
@@ -138,6 +141,7 @@ struct device {
     size_t n_threads;
     struct ranks *ranks; /* borrowed; NULL: alone */
     struct err lost;     /* code 0, or why the ranks are no longer together */
+    size_t later;        /* of the queue, the OP_REDUCE_LATER that none waits for yet + 1; or 0 */
 
     struct op *queue; /* [QUEUE_MAX] */
     struct pool_gate *gates;
@@ -215,9 +219,10 @@ void argmax_enqueue(struct device *d, int32_t *ids, const float *x, size_t rows,
 void argmax_chunk(struct device *d, const struct op *op, size_t chunk);
 void argmax_merge_chunk(struct device *d, const struct op *op);
 
-/* --- reduce.c: both are of one chunk, so that one thread at a time speaks with other ranks --- */
+/* --- reduce.c: all are of one chunk, so that one thread at a time speaks with other ranks --- */
 
 void reduce_enqueue(struct device *d, float *x, size_t rows, size_t cols);
+void reduce_later_enqueue(struct device *d, float *x, size_t rows, size_t cols);
 void reduce_chunk(struct device *d, const struct op *op);
 void collect_enqueue(struct device *d, const struct collect *op);
 void collect_chunk(struct device *d, const struct op *op);

@@ -194,13 +194,22 @@ static void run_chunk(struct device *d, const struct op *op, size_t chunk, size_
         argmax_merge_chunk(d, op);
         break;
     case OP_REDUCE:
+    case OP_REDUCE_LATER:
         reduce_chunk(d, op);
         break;
     case OP_COLLECT:
         collect_chunk(d, op);
         break;
+    case OP_AWAIT:
+        break;
     }
     *begun = true;
+}
+
+/* One that a thread does together with its neighbours. */
+static bool is_small(const struct op *op)
+{
+    return op->n_chunks == 1 && op->kind != OP_REDUCE_LATER;
 }
 
 /* The op behind the step that starts at op i. */
@@ -208,8 +217,8 @@ static size_t step_end(const struct device *d, size_t i)
 {
     size_t end = i + 1;
 
-    if (d->queue[i].n_chunks == 1)
-        while (end < d->n_ops && d->queue[end].n_chunks == 1)
+    if (is_small(&d->queue[i]))
+        while (end < d->n_ops && is_small(&d->queue[end]))
             end++;
     return end;
 }
@@ -264,10 +273,11 @@ static void walk(void *arg, size_t thread)
 
     d->fetch[thread].op = 0; /* the queue is another one */
     for (size_t i = 0, end; i < d->n_ops; i = end) {
-        struct pool_gate *gate = &d->gates[i];
+        const struct op *op = &d->queue[i];
+        bool awaits = op->kind == OP_AWAIT, begun = false;
+        struct pool_gate *gate = &d->gates[awaits ? op->await : i];
         struct pool_lane *lanes = d->lanes + i * d->n_lanes;
-        size_t n_chunks = d->queue[i].n_chunks, chunk, count = 0;
-        bool begun = false;
+        size_t n_chunks = op->n_chunks, chunk, count = 0;
 
         end = step_end(d, i);
         fetch_pace(d, i, thread);
@@ -279,6 +289,9 @@ static void walk(void *arg, size_t thread)
             }
         if (count > 0)
             pool_finish_some(gate, count, n_chunks);
+        if (op->kind == OP_REDUCE_LATER)
+            continue; /* the others go on while one of them is in there */
+        n_chunks = awaits ? 1 : n_chunks;
         if (!pool_finished(gate, n_chunks))
             fetch_ahead(d, &ahead, gate, n_chunks, end, thread);
         pool_wait(gate, n_chunks);
@@ -296,7 +309,7 @@ void queue_run(struct device *d)
         walk(d, 0);
     else
         pool_run(d->pool, walk, d);
-    d->n_ops = 0;
+    d->n_ops = d->later = 0;
     /* The spans that the tables were made from are the caller's again. */
     for (size_t i = 0; i < ROPE_SLOTS; i++)
         d->rope_keys[i].inv_freq = NULL;

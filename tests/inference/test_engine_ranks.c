@@ -93,7 +93,7 @@ static struct engine *open_way(const struct way *w, const struct file *model, si
 {
     return asking_open((struct engine_config){
         .model_path = rig_path(model->name),
-        .n_threads = 3, /* of two ranks one each, alone three */
+        .n_threads = n_ranks == 2 ? 4 : 3, /* of two ranks two each: sums beside products */
         .n_ranks = n_ranks,
         .max_step_rows = w->max_rows,
         .max_batch = w->max_batch,

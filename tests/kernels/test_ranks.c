@@ -156,6 +156,48 @@ static void sums_are_the_same_bits_on_all_ranks(void **state)
     run_sizes(state, reduces);
 }
 
+/* Sums of buffers in turn while others are written, and what reads a sum behind the next; also where
+ * the queue is full between a sum and who waits for it. */
+static void *reduces_later(void *arg)
+{
+    enum { COUNT = 3000, TURNS = 3000 };
+    struct part *p = arg;
+    struct device *d;
+    const struct backend *b = open_device(p, &d);
+    float *from = floats(p, b, d, COUNT), *x[3], *y = floats(p, b, d, COUNT);
+
+    for (size_t i = 0; i < COUNT; i++)
+        from[i] = value(p->ranks->rank, i);
+    for (size_t k = 0; k < 3; k++)
+        x[k] = floats(p, b, d, COUNT);
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        b->write(d, x[turn % 3], from, COUNT * sizeof *from);
+        b->reduce_later(d, x[turn % 3], 1, COUNT);
+        if (turn > 0) /* the one before is there */
+            b->gated_act(d, y, x[(turn + 2) % 3], NULL, COUNT, ACT_RELU);
+    }
+    b->sync(d);
+    for (size_t i = 0; i < COUNT; i++) {
+        float sum = sum_at(p->ranks->n, i);
+
+        for (size_t k = 0; k < 3; k++)
+            expect(p, x[k][i] == sum);
+        expect(p, y[i] == (sum > 0 ? sum : 0));
+    }
+    expect(p, b->check(d, &p->e) == 0);
+    for (size_t k = 0; k < 3; k++)
+        b->free(d, x[k]);
+    b->free(d, from);
+    b->free(d, y);
+    b->close(d);
+    return NULL;
+}
+
+static void sums_are_there_when_the_next_begins(void **state)
+{
+    run_sizes(state, reduces_later);
+}
+
 /* Uneven parts, one of them of no column. */
 static void *collects(void *arg)
 {
@@ -355,6 +397,7 @@ int main(void)
 #define ON_BOTH(test) ON("cpu", test), ON("cuda", test)
     const struct CMUnitTest tests[] = {
         ON_BOTH(sums_are_the_same_bits_on_all_ranks),
+        ON("cpu", sums_are_there_when_the_next_begins),
         ON_BOTH(columns_stand_side_by_side),
         ON_BOTH(a_device_alone_reduces_nothing),
         cmocka_unit_test(all_hear_every_message_in_order),
