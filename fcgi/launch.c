@@ -4,7 +4,6 @@
 #include "fcgi/launch.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "fcgi/access_log.h"
 #include "fcgi/signals.h"
 #include "kernels/base/log.h"
+#include "kernels/base/pool.h"
 #include "kernels/ranks_mpi.h"
 
 enum { LOOK_MS = 500 };
@@ -30,13 +30,6 @@ static struct ranks_mpi_options options_of(const struct config *c)
                                        .precision = (enum ranks_precision)c->ranks_precision };
 }
 
-static size_t processors(void)
-{
-    cpu_set_t cpus;
-
-    return sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : (size_t)CPU_COUNT(&cpus);
-}
-
 static void log_launch(void)
 {
     const struct ranks_mpi_info *i = &launch.info;
@@ -47,10 +40,10 @@ static void log_launch(void)
     log_int(&line, "ranks", (long long)i->n);
     log_int(&line, "pid", getpid());
     log_str(&line, "mpi", i->library);
-    log_int(&line, "processors", (long long)processors());
+    log_int(&line, "processors", (long long)pool_processors());
     log_int(&line, "shared_by", (long long)i->n_beside);
     log_end(&line);
-    if (processors() == 1 && online > 1)
+    if (pool_processors() == 1 && online > 1)
         log_msg(LOG_WARN, "ranks",
                 "the launcher has bound this process to one of %ld processors: mpirun --bind-to "
                 "none, or --map-by with pe=N, gives it more",
@@ -189,7 +182,7 @@ static void prepare(struct engine_config *ec)
     ec->ranks = launch.ranks;
     ec->n_ranks = 0; /* the launcher says how many there are */
     if (ec->n_threads == 0 && launch.info.n_beside > 1) {
-        ec->n_threads = processors() / launch.info.n_beside;
+        ec->n_threads = pool_processors() / launch.info.n_beside;
         if (ec->n_threads == 0)
             ec->n_threads = 1;
     }

@@ -10,6 +10,12 @@ static void put(struct buf *b, uint64_t v)
     buf_put(b, &v, sizeof v);
 }
 
+static void put_record(struct buf *b, uint64_t kind, const void *record, size_t size)
+{
+    put(b, kind);
+    buf_put(b, record, size);
+}
+
 static void put_ids(struct buf *b, const int32_t *ids, size_t n)
 {
     if (n)
@@ -18,26 +24,22 @@ static void put_ids(struct buf *b, const int32_t *ids, size_t n)
 
 void message_hello(struct buf *b, const struct ranks_model *m)
 {
-    put(b, RANKS_HELLO);
-    buf_put(b, m, sizeof *m);
+    put_record(b, RANKS_HELLO, m, sizeof *m);
 }
 
 void message_cache(struct buf *b, const struct kv_shape *s)
 {
-    put(b, RANKS_CACHE);
-    buf_put(b, s, sizeof *s);
+    put_record(b, RANKS_CACHE, s, sizeof *s);
 }
 
 void message_forward(struct buf *b, const struct ranks_forward *f)
 {
-    put(b, RANKS_FORWARD);
-    buf_put(b, f, sizeof *f);
+    put_record(b, RANKS_FORWARD, f, sizeof *f);
 }
 
 void message_copy(struct buf *b, const struct ranks_copy *c)
 {
-    put(b, RANKS_COPY);
-    buf_put(b, c, sizeof *c);
+    put_record(b, RANKS_COPY, c, sizeof *c);
 }
 
 void message_end(struct buf *b)

@@ -53,6 +53,14 @@ class Program:
         body = {"model": "primary", "prompt": ids, "max_tokens": n, "temperature": 0, "ignore_eos": True, **more}
         return fcgi.request(self.socket, "POST", "/v1/completions", body)
 
+    def ask_until_lost(self):
+        """Streams until one does not end well; what it said.  For a device that fails after some launches."""
+        for _ in range(40):
+            answer = self.ask(PROMPTS[1], 30, stream=True)
+            if b'"error"' in answer.body or answer.status != 200:
+                break
+        return answer.body.decode()
+
     def health(self):
         return fcgi.request(self.socket, "GET", "/health").json()["models"][0]
 

@@ -65,12 +65,7 @@ def no_memory():
 def lost_device():
     for device in (0, 1):
         with on(2, *SMALL, CUDASIM_LOSE_AFTER="400", CUDASIM_LOSE_DEVICE=str(device)) as p:
-            answers = []
-            for _ in range(40):
-                answers.append(p.ask(PROMPTS[1], 30, stream=True))
-                if b'"error"' in answers[-1].body or answers[-1].status != 200:
-                    break
-            last = answers[-1].body.decode()
+            last = p.ask_until_lost()
             tap.ok("internal_error" in last and "[DONE]" not in last, f"device {device} is lost: the request ends with an error event", last[-600:])
             tap.ok(wait_until(lambda: fcgi.request(p.socket, "GET", "/readyz").status == 503, 30), "it is not ready any more")
             said = f"{'rank 1 of 2 has failed: ' if device else ''}simulated sm_90{' number 1' if device else ''} has failed: an illegal memory access"

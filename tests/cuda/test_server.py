@@ -135,12 +135,7 @@ def no_memory():
 
 def lost_device():
     with Program(CUDASIM_LOSE_AFTER="400") as p:
-        answers = []
-        for _ in range(40):
-            answers.append(p.ask(PROMPTS[1], 30, stream=True))
-            if b'"error"' in answers[-1].body or answers[-1].status != 200:
-                break
-        last = answers[-1].body.decode()
+        last = p.ask_until_lost()
         tap.ok("internal_error" in last and "[DONE]" not in last, "the request under way ends with an error event", last[-600:])
         tap.ok(wait_until(lambda: fcgi.request(p.socket, "GET", "/readyz").status != 200, 5), "it is not ready any more")
         after = p.ask(PROMPTS[0])

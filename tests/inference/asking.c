@@ -70,6 +70,15 @@ void asking_ids(int32_t *ids, size_t n, uint64_t seed)
         ids[i] = 3 + (int32_t)(rng_uniform(&r) * 700);
 }
 
+void asking_prompt(int32_t *ids, size_t n, size_t i, uint64_t seed)
+{
+    enum { PERIOD = 20, LEAST_VOCAB = 320 };
+
+    asking_ids(ids, n, seed + i);
+    for (size_t k = 0; k < n; k++)
+        ids[k] = i % 2 && k >= PERIOD ? ids[k - PERIOD] : ids[k] % LEAST_VOCAB;
+}
+
 static void take_text(struct answered *a, const struct event *ev)
 {
     size_t width = ev->n_logprobs ? 1 : 0;

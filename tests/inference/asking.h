@@ -35,6 +35,10 @@ struct engine *asking_open_only(struct engine_config c);
 struct job_request asking_request(const int32_t *ids, size_t n, size_t max_tokens);
 void asking_ids(int32_t *ids, size_t n, uint64_t seed);
 
+/* For prompt i of many: such ids, below 320, which all models of tests/data/gguf have; every other
+ * prompt repeats itself, so that there is something to guess. */
+void asking_prompt(int32_t *ids, size_t n, size_t i, uint64_t seed);
+
 /* Reads the events of one inbox until its job has ended; checks their order. */
 void asking_collect(struct inbox *in, struct answered *a);
 

@@ -19,7 +19,7 @@
 #include "tests/inference/asking.h"
 #include "tests/inference/rig.h"
 
-enum { N_JOBS = 6, N_NEW = 24, MAX_PROMPT = 200, PERIOD = 20, LEAST_VOCAB = 320 };
+enum { N_JOBS = 6, N_NEW = 24, MAX_PROMPT = 200 };
 
 /* Quantised ones, whose activations are rounded to 8 bits, so that a last bit may become more; and
  * folders, computed as floats: with kv heads that all queries share, with experts, with biases and
@@ -52,9 +52,7 @@ static struct job_request request_of(size_t i, int32_t *ids)
     size_t n = LENGTHS[i];
     struct job_request r = asking_request(ids, n, N_NEW);
 
-    asking_ids(ids, n, 300 + i);
-    for (size_t k = 0; k < n; k++)
-        ids[k] = i % 2 && k >= PERIOD ? ids[k - PERIOD] : ids[k] % LEAST_VOCAB;
+    asking_prompt(ids, n, i, 300);
     r.top_logprobs = 0;
     return r;
 }

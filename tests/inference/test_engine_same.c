@@ -15,7 +15,7 @@
 #include "tests/inference/asking.h"
 #include "tests/inference/rig.h"
 
-enum { N_JOBS = 16, N_NEW = 32, MAX_PROMPT = 300, PERIOD = 20, LEAST_VOCAB = 320 };
+enum { N_JOBS = 16, N_NEW = 32, MAX_PROMPT = 300 };
 
 /* The first stands for all where time is short.  Folders: F32, F16, BF16 (with windows, and with
  * experts), 8-bit floats. */
@@ -37,9 +37,7 @@ static struct job_request request_of(size_t i, int32_t *ids)
     size_t n = LENGTHS[i % (sizeof LENGTHS / sizeof *LENGTHS)];
     struct job_request r = asking_request(ids, n, N_NEW);
 
-    asking_ids(ids, n, 500 + i);
-    for (size_t k = 0; k < n; k++)
-        ids[k] = i % 2 && k >= PERIOD ? ids[k - PERIOD] : ids[k] % LEAST_VOCAB;
+    asking_prompt(ids, n, i, 500);
     r.top_logprobs = 0;
     return r;
 }
